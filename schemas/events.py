@@ -1,0 +1,313 @@
+"""Every event that moves between services: one frozen struct each.
+
+On the wire an event is one JSON object written by orjson. A field may be added when it has a default; nothing else of a
+published version changes (`python -m schemas check` holds that). Times are seconds since the epoch, UTC, as floats.
+Events carry what a trace needs: never a body, never a subject longer than `SUBJECT_LIMIT`.
+"""
+
+from __future__ import annotations
+
+import enum
+
+import msgspec
+
+SUBJECT_LIMIT = 200  # characters of a subject that an event may carry
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=False):
+    """The base of all events. Unknown fields are ignored, so that an old reader survives a newer writer."""
+
+
+# --- what moves a message
+
+
+class Envelope(Event, frozen=True, kw_only=True):
+    """What SMTP said about a message, apart from its content (RFC 5321 section 2.3.1)."""
+
+    reverse_path: str  # empty for the null sender
+    recipients: tuple[str, ...]
+    client_ip: str
+    client_port: int = 0
+    helo: str = ""
+    esmtp: bool = True
+    tls: str | None = None  # version and cipher, None for plain text
+    eight_bit: bool = False  # BODY=8BITMIME
+    smtputf8: bool = False
+
+
+class Received(Event, frozen=True, kw_only=True):
+    """A message was accepted: its object is durable under `key`. Topic mail.received.v1, key: id."""
+
+    id: str
+    customer: str
+    domain: str  # the customer's domain that all recipients belong to
+    key: str
+    envelope: Envelope
+    size: int  # octets of the message as stored
+    received_at: float
+    server: str  # the name this service greeted with
+    plan: tuple[str, ...]  # scanners that must answer before policy acts
+    recovered: bool = False  # published again from the store
+
+
+class Rescan(Event, frozen=True, kw_only=True):
+    """Policy asks scanners that were unavailable to look again. Topic mail.rescans.v1, key: id."""
+
+    received: Received
+    scanners: tuple[str, ...]
+    attempt: int
+    origin: int  # offset of the Received event in its partition
+    asked_at: float
+
+
+class Status(enum.StrEnum):
+    """What a scanner says of a message."""
+
+    CLEAN = "clean"
+    SUSPICIOUS = "suspicious"
+    SPAM = "spam"
+    PHISHING = "phishing"
+    VIRUS = "virus"
+    UNAVAILABLE = "unavailable"  # the scanner could not tell; never means clean
+    GONE = "gone"  # the object is no longer there: the message ended, or was never accepted
+
+
+class Evidence(Event, frozen=True, kw_only=True):
+    """One reason for a score, as a person should read it."""
+
+    code: str  # stable, upper case: what rules refer to
+    text: str
+    score: float = 0.0
+
+
+class Verdict(Event, frozen=True, kw_only=True):
+    """One scanner's answer on one message. Topic mail.verdicts.v1, key: id."""
+
+    id: str
+    customer: str
+    scanner: str
+    version: str
+    status: Status
+    score: float = 0.0
+    evidence: tuple[Evidence, ...] = ()
+    engine: str = ""  # name and version of what really looked, with its rules' version
+    elapsed_ms: float = 0.0
+    scanned_at: float
+    origin: int  # offset of the Received event in its partition: policy tells late answers from early ones by it
+    results: tuple[tuple[str, str], ...] = ()  # method=result pairs for Authentication-Results (RFC 8601)
+    reason: str = ""  # why unavailable
+
+
+class Action(enum.StrEnum):
+    """What policy wants done with a message for some recipients."""
+
+    DELIVER = "deliver"
+    QUARANTINE = "quarantine"
+    DELETE = "delete"
+
+
+class Branch(Event, frozen=True, kw_only=True):
+    """What happens for some of a message's recipients, and the rule that decided it."""
+
+    recipients: tuple[str, ...]  # as the sender wrote them: outcomes are counted on these
+    action: Action
+    rule: str
+    reason: str
+    tag_subject: str = ""
+    add_headers: tuple[tuple[str, str], ...] = ()
+    redirect_to: str = ""  # deliver to this address instead
+
+
+class Disposition(Event, frozen=True, kw_only=True):
+    """Policy has decided. Topic mail.dispositions.v1, key: id."""
+
+    received: Received
+    branches: tuple[Branch, ...]
+    status: Status  # the worst that a scanner said
+    score: float
+    evidence: tuple[Evidence, ...] = ()
+    auth_results: tuple[tuple[str, str], ...] = ()
+    scanners: tuple[str, ...] = ()  # name/version=status of each verdict that was joined
+    decided_at: float
+    released_by: str = ""  # set when a quarantined message is let go
+
+
+class State(enum.StrEnum):
+    """A terminal outcome. Each recipient of each accepted message gets exactly one."""
+
+    DELIVERED = "delivered"
+    DELETED = "deleted"  # by policy
+    BOUNCED = "bounced"  # refused for good by the customer's MTA
+    EXPIRED = "expired"  # waited in the queue for as long as promised
+    QUARANTINE_DELETED = "quarantine-deleted"
+    QUARANTINE_EXPIRED = "quarantine-expired"
+    WITHDRAWN = "withdrawn"  # the sender got 451 and the event landed all the same: never accepted
+
+
+class Outcome(Event, frozen=True, kw_only=True):
+    """The end of a message for some recipients. Topic mail.outcomes.v1, key: id."""
+
+    id: str
+    customer: str
+    key: str
+    recipients: tuple[str, ...]
+    total: int  # recipients of the message in all: the object goes when they are all done
+    state: State
+    at: float
+    received_at: float
+    host: str = ""
+    reply: str = ""  # the last answer of the customer's MTA, one line
+    tls: str = ""
+    attempts: int = 0
+    possible_duplicate: bool = False  # the connection was lost after the final dot
+
+
+class Rejection(Event, frozen=True, kw_only=True):
+    """A sender or recipient was refused at the door. Topic mail.rejections.v1, key: client_ip."""
+
+    client_ip: str
+    at: float
+    reason: str  # a stable code, such as unknown-recipient
+    reply: str
+    helo: str = ""
+    reverse_path: str = ""
+    recipient: str = ""
+    customer: str = ""
+
+
+# --- tables: the last event of a key counts
+
+
+class Deferred(Event, frozen=True, kw_only=True):
+    """A message that waits for the customer's MTA. Topic mail.deferred.v1 (compacted), key: id/branch."""
+
+    disposition: Disposition
+    branch: int  # which of the disposition's branches
+    recipients: tuple[str, ...]  # those that still wait
+    attempts: int
+    since: float
+    next_at: float
+    reply: str
+    possible_duplicate: bool = False
+
+
+class Pending(Event, frozen=True, kw_only=True):
+    """A message for which policy waits for verdicts. Topic policy.pending.v1 (compacted), key: id."""
+
+    id: str
+    received: Received | None = None  # None when a verdict came before it
+    origin: int = -1
+    verdicts: tuple[Verdict, ...] = ()
+    attempt: int = 0
+    rescan_at: float = 0.0
+
+
+class Departed(Event, frozen=True, kw_only=True):
+    """How much of a message with several outcomes is done. Topic mail.departed.v1 (compacted), key: id."""
+
+    id: str
+    key: str
+    total: int
+    recipients: tuple[str, ...]
+
+
+class Command(enum.StrEnum):
+    """What a person may ask of the quarantine."""
+
+    RELEASE = "release"
+    DELETE = "delete"
+
+
+class QuarantineCommand(Event, frozen=True, kw_only=True):
+    """Somebody acts on a held message. Topic quarantine.commands.v1, key: id."""
+
+    command_id: str
+    id: str
+    customer: str
+    action: Command
+    recipients: tuple[str, ...] = ()  # empty: all that are held
+    by: str
+    at: float
+
+
+# --- what the operator configures
+
+
+class Match(Event, frozen=True, kw_only=True):
+    """When a rule applies: every condition that is set must hold."""
+
+    status: tuple[Status, ...] = ()  # any scanner said one of these
+    scanner: str = ""  # narrows `status`, `min_score` and `evidence` to one scanner
+    min_score: float | None = None
+    evidence: tuple[str, ...] = ()  # any of these codes
+    recipients: tuple[str, ...] = ()  # addresses, or @domain
+    senders: tuple[str, ...] = ()  # reverse-path addresses, or @domain
+
+
+class Rule(Event, frozen=True, kw_only=True):
+    """One line of a customer's policy. The first rule whose action ends the matter wins; tags and headers add up."""
+
+    name: str
+    when: Match = Match()
+    action: Action | None = None  # None: only tags, headers or redirects, and the next rule is looked at
+    tag_subject: str = ""
+    add_headers: tuple[tuple[str, str], ...] = ()
+    redirect_to: str = ""
+
+
+class Host(Event, frozen=True, kw_only=True):
+    """One of the customer's MTAs. Lower preference is tried first."""
+
+    host: str
+    port: int = 25
+    preference: int = 10
+
+
+class Domain(Event, frozen=True, kw_only=True):
+    """A domain that Gatepost takes mail for, and where that mail goes."""
+
+    name: str  # lower case, A-labels
+    relay: tuple[Host, ...]
+    any_recipient: bool = False
+
+
+class Customer(Event, frozen=True, kw_only=True):
+    """A customer as the mail path needs it. Topic customers.v1 (compacted), key: id."""
+
+    id: str
+    name: str = ""
+    domains: tuple[Domain, ...] = ()
+    rules: tuple[Rule, ...] = ()
+    salt: str = ""  # hex; recipients are known by their salted hash alone
+    max_size: int = 52_428_800  # octets
+    queue_days: float = 10.0
+    quarantine_days: float = 30.0
+    unscanned: Action = Action.QUARANTINE  # only with hold_unscanned off
+    hold_unscanned: bool = True
+
+
+class Recipient(Event, frozen=True, kw_only=True):
+    """An address that exists. Topic recipients.v1 (compacted), key: customer/digest."""
+
+    customer: str
+    digest: str  # hex HMAC-SHA256 of the canonical address under the customer's salt
+
+
+class Scanner(Event, frozen=True, kw_only=True):
+    """A scanner that is part of the plan of every new message. Topic scanners.v1 (compacted), key: name."""
+
+    name: str
+    version: str
+    required: bool = True
+
+
+class DeadLetter(Event, frozen=True, kw_only=True):
+    """A record that could not be handled. Topic deadletters.v1, key: the record's key."""
+
+    topic: str
+    partition: int
+    offset: int
+    group: str
+    reason: str
+    value: str  # base64 of the record's value as it was
+    at: float

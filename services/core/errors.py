@@ -1,0 +1,75 @@
+"""Every failure has a type, and the type says whether trying again can help and whose fault it is.
+
+Text in an exception is for the log. What an SMTP client may hear is in `services.core.replies`, and is the same for all of them.
+"""
+
+from __future__ import annotations
+
+
+class GatepostError(Exception):
+    """The root of every failure that Gatepost raises on purpose."""
+
+
+class Temporary(GatepostError):
+    """Trying again later can help: the work stays owned and is retried."""
+
+
+class Permanent(GatepostError):
+    """Trying again gives the same answer: the work ends here, with this reason."""
+
+
+# --- ours, temporary: a part of the service can't be had right now
+
+
+class StoreUnavailable(Temporary):
+    """The object store didn't answer, or answered that it can't now."""
+
+
+class StoreFull(StoreUnavailable):
+    """The object store has no room left."""
+
+
+class BusUnavailable(Temporary):
+    """The broker didn't acknowledge within the limit. The event may still land: ids make that harmless."""
+
+
+class EngineUnavailable(Temporary):
+    """A scanning engine is down, too slow, or answered something that can't be read. Never means clean."""
+
+
+class DnsUnavailable(Temporary):
+    """The resolver gave no answer. Says nothing about the name."""
+
+
+# --- ours, permanent: a fact about our own data
+
+
+class ObjectNotFound(Permanent):
+    """No object under this key: its message ended, or was never accepted."""
+
+
+class ObjectCorrupt(Permanent):
+    """The object can't be read as one that we wrote."""
+
+
+class ObjectConflict(Permanent):
+    """Another object with other bytes lies under this key."""
+
+
+class UnreadableEvent(Permanent):
+    """A record of a topic that doesn't decode as the topic's struct."""
+
+
+# --- theirs, permanent: what someone gave us is wrong
+
+
+class BadAddress(Permanent):
+    """Not an address of RFC 5321 section 4.1.2 (with RFC 6531)."""
+
+
+class ConfigError(Permanent):
+    """What the operator wrote can't be used. The text is one line and names the place; the command exits with 2."""
+
+
+class StartError(Permanent):
+    """A part of the service can't start here. The text is one line and says what to do; the command exits with 1."""

@@ -1,0 +1,71 @@
+"""The event log as the services see it. Implementations: `kafka` (aiokafka) and `fakes.MemoryBus`."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import AsyncIterator, Iterable, Sequence
+from typing import Protocol
+
+from schemas.catalog import Topic
+from schemas.events import Event
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Record:
+    """One decoded record of a topic."""
+
+    topic: Topic
+    partition: int
+    offset: int
+    key: str
+    event: Event
+    timestamp: float  # seconds since the epoch, by the producer
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Tombstone:
+    """Takes a key out of a compacted topic."""
+
+    topic: Topic
+    key: str
+
+
+class Bus(Protocol):
+    """Publish and read back. Consuming with a group is `consume.Consumer`'s part."""
+
+    async def publish(self, items: Iterable[Event | Tombstone], *, within: float = 10.0) -> None:
+        """Append every item to the topic of its type and return when all in-sync replicas have all of them.
+
+        Raises BusUnavailable when that took longer than `within` seconds; an item may still land afterwards.
+        """
+        ...
+
+    def read(self, topic: Topic, partitions: Sequence[int] | None = None, *, tail: int | None = None) -> AsyncIterator[Record]:
+        """Yield the topic's records from its beginning (or the last `tail` of each partition) to the end as it was at the call.
+
+        For compacted topics tombstones show as records whose event is a Tombstone's absence: see `snapshot`.
+        """
+        ...
+
+
+class Service(Protocol):
+    """What the consume loop drives: decode → handle → publish what it returned → commit."""
+
+    async def handle(self, record: Record) -> Sequence[Event | Tombstone]:
+        """Return the events that follow from the record. They are published before the record counts as done.
+
+        Temporary failures are raised as such: the loop waits and calls again. Permanent ones send the record to the dead letters.
+        """
+        ...
+
+    async def assigned(self, partitions: frozenset[int]) -> None:
+        """Called before the first record of new partitions: load what belongs to them."""
+        ...
+
+    async def revoked(self, partitions: frozenset[int]) -> None:
+        """Called when the work in flight is done and committed: forget what belongs to them."""
+        ...
+
+    async def before_commit(self) -> None:
+        """Called before each commit: make durable what the committed records have put into tables."""
+        ...

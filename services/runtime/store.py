@@ -1,0 +1,50 @@
+"""The object store as the services see it. Implementations: `folder_store`, `s3_store`, and `fakes.MemoryStore`."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import AsyncIterator, Sequence
+from typing import Protocol
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Stat:
+    """What a listing says of an object."""
+
+    key: str
+    size: int  # octets
+    modified: float  # seconds since the epoch
+
+
+class Store(Protocol):
+    """Objects under keys of [A-Za-z0-9._-] segments joined by '/'.
+
+    Every method raises StoreUnavailable (StoreFull where the reason is known) within its deadline when the store can't answer.
+    """
+
+    async def put(self, key: str, parts: Sequence[bytes | memoryview]) -> None:
+        """Store the parts, joined, under the key. When this returns, the object survives a power loss.
+
+        The same bytes under the same key again succeed; other bytes raise ObjectConflict and change nothing.
+        """
+        ...
+
+    async def get(self, key: str) -> bytes:
+        """Return the object's octets; raise ObjectNotFound when there is none."""
+        ...
+
+    async def delete(self, key: str) -> None:
+        """Remove the object; one that isn't there is fine."""
+        ...
+
+    def list(self, prefix: str) -> AsyncIterator[Stat]:
+        """Yield what lies under the prefix (a whole number of segments), in no order. Half-written objects never show."""
+        ...
+
+    async def check(self) -> None:
+        """Return when the store takes writes; raise StoreUnavailable otherwise, with a reason for the operator."""
+        ...
+
+    async def close(self) -> None:
+        """Release connections and threads."""
+        ...
