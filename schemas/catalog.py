@@ -27,12 +27,8 @@ class Topic:
 RECEIVED: Final = Topic(
     "mail.received.v1", events.Received, "id", PARTITIONS, 12 * DAY, ("ingress", "recover"), ("scanners", "policy")
 )
-RESCANS: Final = Topic(
-    "mail.rescans.v1", events.Rescan, "received.id", PARTITIONS, 2 * DAY, ("policy",), ("scanners",)
-)
-VERDICTS: Final = Topic(
-    "mail.verdicts.v1", events.Verdict, "id", PARTITIONS, 12 * DAY, ("scanners",), ("policy",)
-)
+RESCANS: Final = Topic("mail.rescans.v1", events.Rescan, "received.id", PARTITIONS, 2 * DAY, ("policy",), ("scanners",))
+VERDICTS: Final = Topic("mail.verdicts.v1", events.Verdict, "id", PARTITIONS, 12 * DAY, ("scanners",), ("policy",))
 DISPOSITIONS: Final = Topic(
     "mail.dispositions.v1",
     events.Disposition,
@@ -51,9 +47,7 @@ OUTCOMES: Final = Topic(
     ("delivery", "policy", "quarantine"),
     ("reaper", "delivery", "recover"),
 )
-REJECTIONS: Final = Topic(
-    "mail.rejections.v1", events.Rejection, "client_ip", PARTITIONS, 7 * DAY, ("ingress",), ()
-)
+REJECTIONS: Final = Topic("mail.rejections.v1", events.Rejection, "client_ip", PARTITIONS, 7 * DAY, ("ingress",), ())
 COMMANDS: Final = Topic(
     "quarantine.commands.v1", events.QuarantineCommand, "id", PARTITIONS, 40 * DAY, ("cli",), ("quarantine",)
 )
@@ -63,21 +57,13 @@ DEADLETTERS: Final = Topic(
 DEFERRED: Final = Topic(
     "mail.deferred.v1", events.Deferred, "id/branch", PARTITIONS, None, ("delivery",), ("delivery",)
 )
-PENDING: Final = Topic(
-    "policy.pending.v1", events.Pending, "id", PARTITIONS, None, ("policy",), ("policy",)
-)
-DEPARTED: Final = Topic(
-    "mail.departed.v1", events.Departed, "id", PARTITIONS, None, ("reaper",), ("reaper",)
-)
+PENDING: Final = Topic("policy.pending.v1", events.Pending, "id", PARTITIONS, None, ("policy",), ("policy",))
+DEPARTED: Final = Topic("mail.departed.v1", events.Departed, "id", PARTITIONS, None, ("reaper",), ("reaper",))
 CUSTOMERS: Final = Topic(
     "customers.v1", events.Customer, "id", 1, None, ("cli",), ("ingress", "policy", "delivery", "quarantine")
 )
-RECIPIENTS: Final = Topic(
-    "recipients.v1", events.Recipient, "customer/digest", 1, None, ("cli",), ("ingress",)
-)
-SCANNERS: Final = Topic(
-    "scanners.v1", events.Scanner, "name", 1, None, ("cli",), ("ingress",)
-)
+RECIPIENTS: Final = Topic("recipients.v1", events.Recipient, "customer/digest", 1, None, ("cli",), ("ingress",))
+SCANNERS: Final = Topic("scanners.v1", events.Scanner, "name", 1, None, ("cli",), ("ingress",))
 
 TOPICS: Final[tuple[Topic, ...]] = (
     RECEIVED,

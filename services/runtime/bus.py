@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 from collections.abc import AsyncIterator, Iterable, Sequence
 from typing import Protocol
@@ -18,7 +19,7 @@ class Record:
     partition: int
     offset: int
     key: str
-    event: Event
+    event: Event | None  # None: a tombstone; only compacted topics have them
     timestamp: float  # seconds since the epoch, by the producer
 
 
@@ -40,10 +41,16 @@ class Bus(Protocol):
         """
         ...
 
-    def read(self, topic: Topic, partitions: Sequence[int] | None = None, *, tail: int | None = None) -> AsyncIterator[Record]:
-        """Yield the topic's records from its beginning (or the last `tail` of each partition) to the end as it was at the call.
+    def read(
+        self, topic: Topic, partitions: Iterable[int] | None = None, *, tail: int | None = None
+    ) -> AsyncIterator[Record]:
+        """Yield the topic's records from its beginning (or the last `tail` of each partition) to the end as it was at the call."""
+        ...
 
-        For compacted topics tombstones show as records whose event is a Tombstone's absence: see `snapshot`.
+    def follow(self, topic: Topic, caught_up: asyncio.Event) -> AsyncIterator[Record]:
+        """Yield the topic's records from its beginning and go on for ever; `caught_up` is set at the end as it was at the call.
+
+        An unreachable broker is waited for, with a line in the log; it never ends the iteration.
         """
         ...
 
