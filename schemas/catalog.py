@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import zlib
 from typing import Final
 
 from schemas import events
@@ -111,3 +112,8 @@ def key_of(event: events.Event) -> str:
         ):
             return event.id
     raise TypeError(f"{type(event).__name__} belongs to no topic")
+
+
+def partition_of(key: str, partitions: int) -> int:
+    """Return the partition of a key. Only the part before the first '/' counts, so `id/branch` lies where `id` lies."""
+    return zlib.crc32(key.partition("/")[0].encode()) % partitions

@@ -44,11 +44,14 @@ class Bus(Protocol):
     def read(
         self, topic: Topic, partitions: Iterable[int] | None = None, *, tail: int | None = None
     ) -> AsyncIterator[Record]:
-        """Yield the topic's records from its beginning (or the last `tail` of each partition) to the end as it was at the call."""
+        """Yield the topic's records from its beginning, or the last `tail` of each partition, to its end at the call.
+
+        A record that doesn't decode is logged and left out. Raises BusUnavailable when the end can't be reached.
+        """
         ...
 
     def follow(self, topic: Topic, caught_up: asyncio.Event) -> AsyncIterator[Record]:
-        """Yield the topic's records from its beginning and go on for ever; `caught_up` is set at the end as it was at the call.
+        """Yield the topic's records from its beginning, for ever; `caught_up` is set at its end at the call.
 
         An unreachable broker is waited for, with a line in the log; it never ends the iteration.
         """
@@ -61,7 +64,8 @@ class Service(Protocol):
     async def handle(self, record: Record) -> Sequence[Event | Tombstone]:
         """Return the events that follow from the record. They are published before the record counts as done.
 
-        Temporary failures are raised as such: the loop waits and calls again. Permanent ones send the record to the dead letters.
+        Temporary failures are raised as such: the loop waits and calls again. Permanent ones send the record to the
+        dead letters.
         """
         ...
 

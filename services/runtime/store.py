@@ -19,7 +19,8 @@ class Stat:
 class Store(Protocol):
     """Objects under keys of [A-Za-z0-9._-] segments joined by '/'.
 
-    Every method raises StoreUnavailable (StoreFull where the reason is known) within its deadline when the store can't answer.
+    Every method raises StoreUnavailable (StoreFull where that is the reason) within its deadline when the store can't
+    answer.
     """
 
     async def put(self, key: str, parts: Sequence[bytes | memoryview]) -> None:
@@ -38,7 +39,7 @@ class Store(Protocol):
         ...
 
     def list(self, prefix: str) -> AsyncIterator[Stat]:
-        """Yield what lies under the prefix (a whole number of segments), in no order. Half-written objects never show."""
+        """Yield what lies under the prefix (whole segments), in no order. Half-written objects never show."""
         ...
 
     async def check(self) -> None:

@@ -1,0 +1,285 @@
+"""The consume loop. It exists once: decode → handle → publish what follows → commit.
+
+    poll ─▶ decode ─▶ service.handle ─▶ bus.publish ─▶ finished ─▶ (every half second) service.before_commit ─▶ commit
+
+Records of a partition are begun in order and may end out of order; only the contiguous prefix of finished ones is
+committed, so a crash repeats work and never loses any. A full service pauses its partitions. A rebalance waits for what
+is in flight, commits, and only then lets go.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import logging
+import random
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+
+from schemas import wire
+from schemas.catalog import BY_NAME
+from schemas.events import DeadLetter, Event
+from services.core.clock import Clock
+from services.core.errors import BusUnavailable, GatepostError, Temporary, UnreadableEvent
+from services.core.prefix import Prefix
+from services.runtime.bus import Bus, Record, Service, Tombstone
+from services.runtime.source import Raw, Slot, Source
+
+log = logging.getLogger("gatepost.consume")
+
+COMMIT_EVERY = 0.5  # seconds: how much work a crash repeats at most, and how often a table's changes are written
+DRAIN_WITHIN = (
+    20.0  # seconds a rebalance waits for work in flight; what isn't done by then is done again by the next owner
+)
+RETRY_FIRST, RETRY_MOST = 0.2, 15.0  # seconds between tries of one record
+BUG_TRIES = 3  # tries of a record whose handling fails in a way that nobody foresaw
+
+
+class Consumer:
+    """One member of a consumer group, driving one service."""
+
+    def __init__(
+        self,
+        name: str,
+        source: Source,
+        service: Service,
+        bus: Bus,
+        clock: Clock,
+        *,
+        max_in_flight: int = 200,
+    ) -> None:
+        self.name = name
+        self.assigned_once = asyncio.Event()
+        self._source = source
+        self._service = service
+        self._bus = bus
+        self._clock = clock
+        self._limit = max_in_flight
+        self._prefixes: dict[Slot, Prefix] = {}
+        self._committed: dict[Slot, int] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._room = asyncio.Event()
+        self._committing = asyncio.Lock()
+        self._stop = asyncio.Event()
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Consume until `stop` is set; then finish what is in flight, commit and leave the group."""
+        self._stop = stop
+        if not await self._join():
+            return
+        committer = asyncio.create_task(self._commit_often(), name=f"{self.name}-commit")
+        try:
+            while not stop.is_set():
+                if committer.done():
+                    committer.result()
+                await self._round()
+        finally:
+            committer.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await committer
+            await self._drain()
+            await self._service.revoked(self._partitions())
+            await self._source.stop()
+
+    async def _join(self) -> bool:
+        while not self._stop.is_set():
+            try:
+                await self._source.start(self)
+            except BusUnavailable as error:
+                log.warning("consumer=%s event=waiting-for-broker error=%s", self.name, error)
+                await self._pause(1.0)
+            else:
+                return True
+        return False
+
+    async def _round(self) -> None:
+        """Take one batch, and start work on each of its records."""
+        room = self._limit - len(self._tasks)
+        if room <= 0:
+            self._source.pause()
+            self._room.clear()
+            while len(self._tasks) > self._limit // 2 and not self._stop.is_set():
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._room.wait(), 1.0)
+                self._room.clear()
+                await self._poll(0.0, 1)  # keeps the group membership alive; paused, so it brings nothing
+            self._source.resume()
+            return
+        for raw in await self._poll(0.5, room):
+            self._begin(raw)
+
+    async def _poll(self, within: float, limit: int) -> list[Raw]:
+        try:
+            return await self._source.poll(within, limit)
+        except BusUnavailable as error:
+            log.warning("consumer=%s event=poll-failed error=%s", self.name, error)
+            await self._pause(0.5)
+            return []
+
+    def _begin(self, raw: Raw) -> None:
+        prefix = self._prefixes.get((raw.topic, raw.partition))
+        if prefix is None:
+            return  # arrived across a rebalance: no longer ours
+        prefix.start(raw.offset)
+        task = asyncio.create_task(self._work(raw, prefix), name=f"{self.name}-{raw.topic}-{raw.offset}")
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        self._room.set()
+        if not task.cancelled() and (error := task.exception()) is not None:
+            # Only a defect of this module comes here; its record stays uncommitted and is read again after a restart.
+            log.error("consumer=%s event=work-failed", self.name, exc_info=error)
+
+    async def _work(self, raw: Raw, prefix: Prefix) -> None:
+        try:
+            record = decode(raw)
+        except UnreadableEvent as error:
+            await self._bury(raw, str(error))
+        else:
+            results = await self._handle(raw, record)
+            if results:
+                await self._publish(results)
+        prefix.finish(raw.offset)
+
+    async def _handle(self, raw: Raw, record: Record) -> Sequence[Event | Tombstone]:
+        bugs = tries = 0
+        while True:
+            try:
+                return await self._service.handle(record)
+            except Temporary as error:
+                tries += 1
+                if tries & (tries - 1) == 0:  # the 1st, 2nd, 4th, 8th … time
+                    log.warning(
+                        "consumer=%s id=%s event=retry tries=%d error=%s: %s",
+                        self.name,
+                        record.key,
+                        tries,
+                        type(error).__name__,
+                        error,
+                    )
+                await self._retry_after(retry_delay(tries, random.random()))  # noqa: S311 - spreads load, keeps no secret
+            except GatepostError as error:
+                await self._bury(raw, f"{type(error).__name__}: {error}")
+                return ()
+            except Exception as error:  # a defect: the record must neither be lost nor stop its partition
+                bugs += 1
+                log.exception("consumer=%s id=%s event=defect tries=%d", self.name, record.key, bugs)
+                if bugs >= BUG_TRIES:
+                    await self._bury(raw, f"defect: {type(error).__name__}")
+                    return ()
+                await self._retry_after(retry_delay(bugs, random.random()))  # noqa: S311 - as above
+
+    async def _publish(self, results: Iterable[Event | Tombstone]) -> None:
+        results = tuple(results)
+        await self._insist(lambda: self._bus.publish(results))
+
+    async def _insist(self, act: Callable[[], Awaitable[None]]) -> None:
+        tries = 0
+        while True:
+            try:
+                return await act()
+            except BusUnavailable as error:
+                tries += 1
+                log.warning("consumer=%s event=publish-retry tries=%d error=%s", self.name, tries, error)
+                await self._retry_after(retry_delay(tries, random.random()))  # noqa: S311 - as above
+
+    async def _bury(self, raw: Raw, reason: str) -> None:
+        log.error(
+            "consumer=%s id=%s event=dead-letter topic=%s partition=%d offset=%d reason=%s",
+            self.name,
+            raw.key.decode("ascii", "replace"),
+            raw.topic,
+            raw.partition,
+            raw.offset,
+            reason,
+        )
+        letter = DeadLetter(
+            topic=raw.topic,
+            partition=raw.partition,
+            offset=raw.offset,
+            group=self.name,
+            reason=reason,
+            value=base64.b64encode(raw.value or b"").decode(),
+            at=self._clock.now(),
+        )
+        await self._publish((letter,))
+
+    async def _pause(self, seconds: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._stop.wait(), seconds)
+
+    async def _retry_after(self, seconds: float) -> None:
+        await self._pause(seconds)
+        if self._stop.is_set():
+            raise asyncio.CancelledError  # unfinished, so uncommitted: the next owner takes the record up
+
+    # --- commits
+
+    async def _commit_often(self) -> None:
+        while True:
+            await asyncio.sleep(COMMIT_EVERY)
+            await self._commit()
+
+    async def _commit(self) -> None:
+        async with self._committing:
+            positions = {
+                slot: prefix.position
+                for slot, prefix in self._prefixes.items()
+                if prefix.position is not None and prefix.position != self._committed.get(slot)
+            }
+            try:
+                await self._service.before_commit()
+            except Temporary as error:
+                log.warning("consumer=%s event=commit-put-off error=%s", self.name, error)
+                return
+            if positions and await self._source.commit(positions):
+                self._committed.update(positions)
+
+    async def _drain(self) -> None:
+        if self._tasks:
+            _, late = await asyncio.wait(self._tasks, timeout=DRAIN_WITHIN)
+            for task in late:
+                task.cancel()
+            if late:
+                log.warning("consumer=%s event=drain-cut-short records=%d", self.name, len(late))
+                await asyncio.wait(late)
+        await self._commit()
+
+    def _partitions(self) -> frozenset[int]:
+        return frozenset(partition for _, partition in self._prefixes)
+
+    # --- what the source tells
+
+    async def revoked(self) -> None:
+        """Finish, commit and let go of every partition (eager rebalance: all of them move)."""
+        if not self._prefixes:
+            return
+        await self._drain()
+        await self._service.revoked(self._partitions())
+        self._prefixes.clear()
+        self._committed.clear()
+
+    async def assigned(self, slots: frozenset[Slot]) -> None:
+        """Load what belongs to the partitions, as often as it takes: nothing is handled before."""
+        self._prefixes = {slot: Prefix() for slot in slots}
+        partitions = frozenset(partition for _, partition in slots)
+        await self._insist(lambda: self._service.assigned(partitions))
+        self.assigned_once.set()
+        log.info("consumer=%s event=assigned partitions=%s", self.name, sorted(slots))
+
+
+def decode(raw: Raw) -> Record:
+    """Return the record with its event; raise UnreadableEvent when the value is not one of its topic's."""
+    topic = BY_NAME[raw.topic]
+    try:
+        event = None if raw.value is None else wire.decode(raw.value, topic.struct)
+        return Record(topic, raw.partition, raw.offset, raw.key.decode("utf-8"), event, raw.timestamp)
+    except (wire.Undecodable, UnicodeDecodeError) as error:
+        raise UnreadableEvent(str(error)) from error
+
+
+def retry_delay(tries: int, chance: float) -> float:
+    """Return the seconds to wait before the next try: doubling, capped, with up to half of it at random."""
+    return float(min(RETRY_MOST, RETRY_FIRST * 2 ** min(tries - 1, 10))) * (0.5 + chance / 2)

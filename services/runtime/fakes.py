@@ -1,0 +1,176 @@
+"""A broker in memory: the real ports, one process, faults on demand. It passes the contract tests that Kafka passes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import AsyncIterator, Iterable, Mapping
+
+from schemas import wire
+from schemas.catalog import BY_STRUCT, Topic, key_of, partition_of
+from schemas.events import Event
+from services.core.clock import Clock, SystemClock
+from services.core.errors import BusUnavailable
+from services.runtime.bus import Record, Tombstone
+from services.runtime.consume import decode
+from services.runtime.source import Listener, Raw, Slot
+
+
+class MemoryBus:
+    """A log of every topic.
+
+    `down` set: nothing is taken and nothing is read. `lose_acks` set: what is published lands, and the caller hears
+    BusUnavailable all the same, as after a time-out.
+    """
+
+    def __init__(self, clock: Clock | None = None) -> None:
+        self.down = False
+        self.lose_acks = False
+        self.logs: dict[Slot, list[Raw]] = defaultdict(list)
+        self.offsets: dict[tuple[str, Slot], int] = {}
+        self.groups: dict[str, list[MemorySource]] = defaultdict(list)
+        self.grown = asyncio.Condition()
+        self._clock = clock or SystemClock()
+
+    async def publish(self, items: Iterable[Event | Tombstone], *, within: float = 10.0) -> None:  # noqa: ARG002
+        """See `bus.Bus.publish`; a broker in memory answers at once, so `within` never ends a wait here."""
+        await asyncio.sleep(0)
+        if self.down:
+            raise BusUnavailable("down, by order of the test")
+        for item in items:
+            if isinstance(item, Tombstone):
+                topic, key, value = item.topic, item.key, None
+            else:
+                topic, key, value = BY_STRUCT[type(item)], key_of(item), wire.encode(item)
+            self.append(topic, key, value)
+        async with self.grown:
+            self.grown.notify_all()
+        if self.lose_acks:
+            raise BusUnavailable("acknowledgement lost, by order of the test")
+
+    def append(self, topic: Topic, key: str, value: bytes | None) -> None:
+        """Put raw bytes at the end of a topic; tests bring unreadable records in this way."""
+        slot = (topic.name, partition_of(key, topic.partitions))
+        records = self.logs[slot]
+        records.append(Raw(slot[0], slot[1], len(records), key.encode(), value, self._clock.now()))
+
+    def events(self, topic: Topic) -> list[Event]:
+        """Return every event that the topic holds, for assertions."""
+        slots = [(topic.name, partition) for partition in range(topic.partitions)]
+        records = [decode(raw) for slot in slots for raw in self.logs[slot]]
+        return [record.event for record in records if record.event is not None]
+
+    async def read(
+        self, topic: Topic, partitions: Iterable[int] | None = None, *, tail: int | None = None
+    ) -> AsyncIterator[Record]:
+        """See `bus.Bus.read`."""
+        if self.down:
+            raise BusUnavailable("down, by order of the test")
+        for partition in range(topic.partitions) if partitions is None else partitions:
+            records = list(self.logs[topic.name, partition])
+            for raw in records if tail is None else records[max(0, len(records) - tail) :]:
+                yield decode(raw)
+
+    async def follow(self, topic: Topic, caught_up: asyncio.Event) -> AsyncIterator[Record]:
+        """See `bus.Bus.follow`."""
+        at = dict.fromkeys(range(topic.partitions), 0)
+        while True:
+            for partition in at:
+                records = self.logs[topic.name, partition]
+                while at[partition] < len(records):
+                    yield decode(records[at[partition]])
+                    at[partition] += 1
+            caught_up.set()
+            async with self.grown:
+                await self.grown.wait()
+
+    def source(self, group: str, topics: Iterable[Topic]) -> MemorySource:
+        """Return a member of the group for these topics, not yet joined."""
+        return MemorySource(self, group, tuple(topics))
+
+
+class MemorySource:
+    """One member of a group on the MemoryBus. Joining and leaving rebalances eagerly, as Kafka does."""
+
+    def __init__(self, bus: MemoryBus, group: str, topics: tuple[Topic, ...]) -> None:
+        self._bus = bus
+        self._group = group
+        self._topics = topics
+        self._listener: Listener | None = None
+        self._at: dict[Slot, int] = {}
+        self._paused = False
+
+    async def start(self, listener: Listener) -> None:
+        """See `source.Source.start`."""
+        if self._bus.down:
+            raise BusUnavailable("down, by order of the test")
+        self._listener = listener
+        self._bus.groups[self._group].append(self)
+        await self._rebalance()
+
+    async def _rebalance(self) -> None:
+        members = self._bus.groups[self._group]
+        for member in members:
+            if member._listener is not None and member._at:
+                await member._listener.revoked()
+        for index, member in enumerate(members):
+            slots = frozenset(
+                (topic.name, partition)
+                for topic in member._topics
+                for partition in range(topic.partitions)
+                if partition % len(members) == index
+            )
+            member._at = {slot: self._bus.offsets.get((self._group, slot), 0) for slot in slots}
+            if member._listener is not None:
+                await member._listener.assigned(slots)
+
+    async def poll(self, within: float, limit: int) -> list[Raw]:
+        """See `source.Source.poll`."""
+        batch = self._take(limit)
+        if not batch and within > 0:
+            try:
+                async with asyncio.timeout(within), self._bus.grown:
+                    await self._bus.grown.wait()
+            except TimeoutError:
+                return []
+            batch = self._take(limit)
+        return batch
+
+    def _take(self, limit: int) -> list[Raw]:
+        batch: list[Raw] = []
+        if self._paused or self._bus.down:
+            return batch
+        for slot in self._at:
+            part = self._bus.logs[slot][self._at[slot] :][: limit - len(batch)]
+            self._at[slot] += len(part)
+            batch += part
+        return batch
+
+    async def commit(self, positions: Mapping[Slot, int]) -> bool:
+        """See `source.Source.commit`."""
+        if self._bus.down or not positions.keys() <= self._at.keys():
+            return False
+        for slot, offset in positions.items():
+            self._bus.offsets[self._group, slot] = offset
+        return True
+
+    def pause(self) -> None:
+        """See `source.Source.pause`."""
+        self._paused = True
+
+    def resume(self) -> None:
+        """See `source.Source.resume`."""
+        self._paused = False
+
+    async def stop(self) -> None:
+        """See `source.Source.stop`."""
+        if self in self._bus.groups[self._group]:
+            self._bus.groups[self._group].remove(self)
+            self._at = {}
+            await self._rebalance()
+
+    def crash(self) -> None:
+        """Vanish without commit or farewell, as a SIGKILL does; the group learns of it at the next rebalance."""
+        self._bus.groups[self._group].remove(self)
+        self._listener = None
+        self._at = {}

@@ -1,0 +1,333 @@
+"""The bus on Apache Kafka: aiokafka with the settings that lose nothing.
+
+Its defaults do not fit: acks=1, automatic commits of what was delivered rather than processed, and `latest` for a group
+without offsets, which skips what was accepted before the group first joined.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRebalanceListener, TopicPartition
+from aiokafka.coordinator.assignors.range import RangePartitionAssignor
+from aiokafka.errors import (
+    CommitFailedError,
+    IllegalStateError,
+    KafkaError,
+    OutOfOrderSequenceNumber,
+    ProducerFenced,
+    UnknownProducerId,
+)
+
+from schemas import wire
+from schemas.catalog import BY_STRUCT, Topic, key_of, partition_of
+from schemas.events import Event
+from services.core.errors import BusUnavailable, UnreadableEvent
+from services.runtime.bus import Record, Tombstone
+from services.runtime.consume import decode
+from services.runtime.source import Listener, Raw, Slot
+
+log = logging.getLogger("gatepost.kafka")
+
+STUCK_MOST = 2_000  # records without an acknowledgement after their limit; past it `publish` refuses at once
+SESSION_MS = 10_000  # a member that was killed is replaced after this
+REBALANCE_MS = 60_000  # how long members may drain; aiokafka's default is the session's, which cuts the drain short
+FETCH_BYTES = 1_048_576
+STALL = 30.0  # seconds without a record after which reading a topic to its end is given up
+
+_FATAL = (OutOfOrderSequenceNumber, ProducerFenced, UnknownProducerId)  # the producer never recovers from these
+
+
+class KafkaBus:
+    """Publishes with one idempotent producer, and reads topics without a group."""
+
+    def __init__(self, bootstrap: str, client: str) -> None:
+        self.bootstrap = bootstrap
+        self._client = client
+        self._producer: AIOKafkaProducer | None = None
+        self._stuck: set[asyncio.Future[Any]] = set()
+        self._starting = asyncio.Lock()
+        self._closed = False
+
+    async def start(self) -> None:
+        """Connect the producer; raise BusUnavailable when the broker can't be reached."""
+        await self._ready()
+
+    async def close(self) -> None:
+        """Let go of the producer; what it still holds is given five seconds."""
+        self._closed = True
+        producer, self._producer = self._producer, None
+        if producer is not None:
+            await _stop(producer)
+
+    async def _ready(self) -> AIOKafkaProducer:
+        async with self._starting:
+            if self._closed:
+                raise BusUnavailable("closed")
+            if self._producer is None:
+                producer = AIOKafkaProducer(
+                    bootstrap_servers=self.bootstrap,
+                    client_id=self._client,
+                    acks="all",
+                    enable_idempotence=True,
+                    max_batch_size=131_072,
+                    max_request_size=1_900_000,
+                    request_timeout_ms=10_000,
+                    metadata_max_age_ms=30_000,
+                )
+                try:
+                    await producer.start()
+                except (KafkaError, OSError) as error:
+                    await _stop(producer)
+                    raise BusUnavailable(f"{self.bootstrap}: {error}") from error
+                except asyncio.CancelledError:
+                    await _stop(producer)
+                    raise
+                self._producer = producer
+            return self._producer
+
+    async def publish(self, items: Iterable[Event | Tombstone], *, within: float = 10.0) -> None:
+        """See `bus.Bus.publish`."""
+        if len(self._stuck) >= STUCK_MOST:
+            raise BusUnavailable(f"{len(self._stuck)} records wait for the broker already")
+        waiting: list[asyncio.Future[Any]] = []
+        try:
+            async with asyncio.timeout(within):
+                producer = self._producer or await self._ready()
+                for item in items:
+                    topic, key, value = _encode(item)
+                    waiting.append(
+                        await producer.send(
+                            topic.name, value, key.encode(), partition=partition_of(key, topic.partitions)
+                        )
+                    )
+                for sent in waiting:
+                    await asyncio.shield(sent)
+        except TimeoutError as error:
+            raise BusUnavailable(f"no acknowledgement within {within:g} s") from error
+        except _FATAL as error:
+            await self._restart()
+            raise BusUnavailable(f"producer restarted after {type(error).__name__}") from error
+        except (KafkaError, OSError) as error:
+            raise BusUnavailable(f"{type(error).__name__}: {error}") from error
+        finally:
+            for sent in waiting:
+                if not sent.done():
+                    self._stuck.add(sent)
+                    sent.add_done_callback(self._unstick)
+                else:
+                    _settle(sent)
+
+    def _unstick(self, sent: asyncio.Future[Any]) -> None:
+        self._stuck.discard(sent)
+        _settle(sent)
+
+    async def _restart(self) -> None:
+        producer, self._producer = self._producer, None
+        if producer is not None:
+            log.error("event=producer-restart client=%s", self._client)
+            await _stop(producer)
+
+    def source(self, group: str, topics: Iterable[Topic]) -> GroupSource:
+        """Return a member of the group for these topics, not yet joined."""
+        return GroupSource(self.bootstrap, group, self._client, tuple(topic.name for topic in topics))
+
+    async def read(
+        self, topic: Topic, partitions: Iterable[int] | None = None, *, tail: int | None = None
+    ) -> AsyncIterator[Record]:
+        """See `bus.Bus.read`."""
+        slots = [TopicPartition(topic.name, p) for p in (range(topic.partitions) if partitions is None else partitions)]
+        if not slots:
+            return
+        async with _reader(self.bootstrap, self._client, slots) as consumer:
+            first = await consumer.beginning_offsets(slots)
+            last = await consumer.end_offsets(slots)
+            for slot in slots:
+                consumer.seek(slot, first[slot] if tail is None else max(first[slot], last[slot] - tail))
+            remaining = {slot for slot in slots if last[slot] > await consumer.position(slot)}
+            while remaining:
+                async with asyncio.timeout(STALL):
+                    batch = await consumer.getmany(*remaining, timeout_ms=500)
+                for record in _decoded(batch):
+                    if record.offset < last[TopicPartition(topic.name, record.partition)]:
+                        yield record
+                remaining = {slot for slot in remaining if await consumer.position(slot) < last[slot]}
+
+    async def follow(self, topic: Topic, caught_up: asyncio.Event) -> AsyncIterator[Record]:
+        """See `bus.Bus.follow`."""
+        slots = [TopicPartition(topic.name, partition) for partition in range(topic.partitions)]
+        at: dict[TopicPartition, int] = {}
+        while True:
+            try:
+                async with _reader(self.bootstrap, self._client, slots) as consumer:
+                    last = await consumer.end_offsets(slots)
+                    for slot in slots:
+                        if slot in at:
+                            consumer.seek(slot, at[slot])
+                        else:
+                            await consumer.seek_to_beginning(slot)
+                    while True:
+                        if not caught_up.is_set() and all(
+                            [await consumer.position(slot) >= last[slot] for slot in slots]
+                        ):
+                            caught_up.set()
+                        for record in _decoded(await consumer.getmany(timeout_ms=1000)):
+                            yield record
+                            at[TopicPartition(topic.name, record.partition)] = record.offset + 1
+            except (KafkaError, BusUnavailable, OSError) as error:
+                log.warning("topic=%s event=follow-interrupted error=%s", topic.name, error)
+                await asyncio.sleep(1.0)
+
+
+class GroupSource:
+    """One member of a consumer group on Kafka."""
+
+    def __init__(self, bootstrap: str, group: str, client: str, topics: tuple[str, ...]) -> None:
+        self._topics = topics
+        self._settings = {
+            "bootstrap_servers": bootstrap,
+            "group_id": group,
+            "client_id": client,
+            "enable_auto_commit": False,
+            "auto_offset_reset": "earliest",
+            # Range puts partition n of every topic on one member; policy joins topics, so it needs just that.
+            "partition_assignment_strategy": [RangePartitionAssignor],
+            "session_timeout_ms": SESSION_MS,
+            "heartbeat_interval_ms": 1_000,
+            "rebalance_timeout_ms": REBALANCE_MS,
+            "max_partition_fetch_bytes": FETCH_BYTES,
+            "metadata_max_age_ms": 30_000,
+            "request_timeout_ms": REBALANCE_MS + 10_000,
+            "retry_backoff_ms": 100,
+        }
+        self._consumer: AIOKafkaConsumer | None = None
+        self._paused = False
+
+    async def start(self, listener: Listener) -> None:
+        """See `source.Source.start`."""
+        consumer = AIOKafkaConsumer(**self._settings)
+        consumer.subscribe(list(self._topics), listener=_Rebalance(self, listener))
+        try:
+            await consumer.start()
+        except (KafkaError, OSError) as error:
+            await consumer.stop()
+            raise BusUnavailable(str(error)) from error
+        self._consumer = consumer
+
+    async def poll(self, within: float, limit: int) -> list[Raw]:
+        """See `source.Source.poll`."""
+        if self._consumer is None:
+            raise BusUnavailable("not started")
+        try:
+            # During a rebalance aiokafka waits without a limit; a stopping service must not.
+            async with asyncio.timeout(within + 1.0):
+                batch = await self._consumer.getmany(timeout_ms=int(within * 1000), max_records=limit)
+        except TimeoutError:
+            return []
+        except KafkaError as error:
+            raise BusUnavailable(f"{type(error).__name__}: {error}") from error
+        return [_raw(record) for records in batch.values() for record in records]
+
+    async def commit(self, positions: Mapping[Slot, int]) -> bool:
+        """See `source.Source.commit`."""
+        if self._consumer is None:
+            return False
+        try:
+            async with asyncio.timeout(10.0):
+                await self._consumer.commit({TopicPartition(*slot): offset for slot, offset in positions.items()})
+        except (CommitFailedError, IllegalStateError) as error:
+            log.warning("event=commit-refused error=%s", type(error).__name__)
+            return False
+        except (TimeoutError, KafkaError) as error:
+            log.warning("event=commit-failed error=%s", type(error).__name__)
+            return False
+        return True
+
+    def pause(self) -> None:
+        """See `source.Source.pause`."""
+        if self._consumer is not None:
+            self._paused = True
+            self._consumer.pause(*self._consumer.assignment())
+
+    def resume(self) -> None:
+        """See `source.Source.resume`."""
+        if self._consumer is not None and self._paused:
+            self._paused = False
+            self._consumer.resume(*self._consumer.assignment())
+
+    async def stop(self) -> None:
+        """See `source.Source.stop`."""
+        consumer, self._consumer = self._consumer, None
+        if consumer is not None:
+            with contextlib.suppress(TimeoutError, KafkaError):
+                async with asyncio.timeout(5.0):
+                    await consumer.stop()
+
+
+class _Rebalance(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships no types
+    def __init__(self, source: GroupSource, listener: Listener) -> None:
+        self._source = source
+        self._listener = listener
+
+    async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
+        if set(revoked):
+            await self._listener.revoked()
+
+    async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
+        await self._listener.assigned(frozenset((slot.topic, slot.partition) for slot in assigned))
+
+
+@contextlib.asynccontextmanager
+async def _reader(bootstrap: str, client: str, slots: list[TopicPartition]) -> AsyncIterator[AIOKafkaConsumer]:
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=bootstrap,
+        client_id=client,
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",
+        max_partition_fetch_bytes=FETCH_BYTES,
+        request_timeout_ms=10_000,
+        metadata_max_age_ms=30_000,
+    )
+    try:
+        await consumer.start()
+        consumer.assign(slots)
+        yield consumer
+    except (KafkaError, TimeoutError, OSError) as error:
+        raise BusUnavailable(f"{bootstrap}: {error or type(error).__name__}") from error
+    finally:
+        await consumer.stop()
+
+
+def _decoded(batch: Mapping[TopicPartition, Iterable[Any]]) -> Iterator[Record]:
+    for records in batch.values():
+        for raw in records:
+            try:
+                yield decode(_raw(raw))
+            except UnreadableEvent as error:
+                log.error("topic=%s offset=%d event=unreadable error=%s", raw.topic, raw.offset, error)
+
+
+def _raw(record: Any) -> Raw:  # noqa: ANN401 - aiokafka ships no types
+    return Raw(record.topic, record.partition, record.offset, record.key or b"", record.value, record.timestamp / 1000)
+
+
+def _encode(item: Event | Tombstone) -> tuple[Topic, str, bytes | None]:
+    if isinstance(item, Tombstone):
+        return item.topic, item.key, None
+    return BY_STRUCT[type(item)], key_of(item), wire.encode(item)
+
+
+def _settle(sent: asyncio.Future[Any]) -> None:
+    """Take note of a failure that nobody waits for any more: the caller has heard BusUnavailable already."""
+    if not sent.cancelled() and (error := sent.exception()) is not None:
+        log.warning("event=late-publish-failure error=%s", type(error).__name__)
+
+
+async def _stop(producer: AIOKafkaProducer) -> None:
+    with contextlib.suppress(TimeoutError, KafkaError):
+        async with asyncio.timeout(5.0):
+            await producer.stop()

@@ -1,0 +1,100 @@
+"""State that survives: a dictionary whose changes go to a compacted topic before the offsets behind them are committed.
+
+A key that comes and goes between two commits never reaches the topic, so in good times a table costs nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Generic, TypeVar, cast
+
+from schemas.catalog import Topic, key_of, partition_of
+from schemas.events import Event
+from services.core.errors import Temporary
+from services.runtime.bus import Bus, Tombstone
+
+E = TypeVar("E", bound=Event)
+
+
+class Table(Generic[E]):
+    """One compacted topic as a dictionary, for the partitions that this process owns."""
+
+    def __init__(self, bus: Bus, topic: Topic, struct: type[E]) -> None:
+        if topic.struct is not struct:
+            raise TypeError(f"{topic.name} holds {topic.struct.__name__}")
+        self._bus = bus
+        self._topic = topic
+        self._live: dict[str, E] = {}
+        self._written: set[str] = set()  # keys that the topic has
+        self._dirty: set[str] = set()  # keys that changed since the last flush
+
+    def get(self, key: str) -> E | None:
+        """Return the event under the key, None when there is none."""
+        return self._live.get(key)
+
+    def put(self, event: E) -> None:
+        """Set the event under its key; durable at the next flush."""
+        key = key_of(event)
+        self._live[key] = event
+        self._dirty.add(key)
+
+    def delete(self, key: str) -> None:
+        """Take the key out; one that isn't there is fine."""
+        if self._live.pop(key, None) is not None or key in self._written:
+            self._dirty.add(key)
+
+    def items(self) -> Iterator[tuple[str, E]]:
+        """Yield a copy of what is there: the table may change meanwhile."""
+        return iter(list(self._live.items()))
+
+    def __len__(self) -> int:
+        return len(self._live)
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._live
+
+    def partition_of(self, key: str) -> int:
+        """Return the partition that the key belongs to."""
+        return partition_of(key, self._topic.partitions)
+
+    async def load(self, partitions: Iterable[int]) -> None:
+        """Read the partitions from the topic; raise BusUnavailable when that can't be done to the end."""
+        async for record in self._bus.read(self._topic, sorted(partitions)):
+            if record.event is None:
+                self._live.pop(record.key, None)
+                self._written.discard(record.key)
+            else:
+                self._live[record.key] = cast("E", record.event)
+                self._written.add(record.key)
+
+    def drop(self, partitions: Iterable[int]) -> None:
+        """Forget the partitions: they are somebody else's now."""
+        gone = set(partitions)
+        for keys in (self._live, self._written, self._dirty):
+            for key in [key for key in keys if self.partition_of(key) in gone]:
+                if isinstance(keys, dict):
+                    del keys[key]
+                else:
+                    keys.discard(key)
+
+    async def flush(self) -> None:
+        """Write what changed and return when it is acknowledged; on BusUnavailable the changes stay due."""
+        dirty, self._dirty = self._dirty, set()
+        items: list[Event | Tombstone] = []
+        for key in dirty:
+            if (event := self._live.get(key)) is not None:
+                items.append(event)
+            elif key in self._written:
+                items.append(Tombstone(self._topic, key))
+        if not items:
+            return
+        try:
+            await self._bus.publish(items)
+        except Temporary:
+            self._dirty |= dirty
+            raise
+        for item in items:
+            if isinstance(item, Tombstone):
+                self._written.discard(item.key)
+            else:
+                self._written.add(key_of(item))
