@@ -69,6 +69,10 @@ class Service(Protocol):
         """
         ...
 
+    async def finished(self, record: Record) -> None:
+        """Called when all that `handle` returned is acknowledged: only now may state that led to it be let go."""
+        ...
+
     async def assigned(self, partitions: frozenset[int]) -> None:
         """Called before the first record of new partitions: load what belongs to them."""
         ...
@@ -80,3 +84,19 @@ class Service(Protocol):
     async def before_commit(self) -> None:
         """Called before each commit: make durable what the committed records have put into tables."""
         ...
+
+
+class Stateless:
+    """The parts of `Service` that a service without tables leaves as they are."""
+
+    async def finished(self, record: Record) -> None:
+        """Nothing to let go."""
+
+    async def assigned(self, partitions: frozenset[int]) -> None:
+        """Nothing to load."""
+
+    async def revoked(self, partitions: frozenset[int]) -> None:
+        """Nothing to forget."""
+
+    async def before_commit(self) -> None:
+        """Nothing to write."""

@@ -141,6 +141,7 @@ class Consumer:
             results = await self._handle(raw, record)
             if results:
                 await self._publish(results)
+            await self._service.finished(record)
         prefix.finish(raw.offset)
 
     async def _handle(self, raw: Raw, record: Record) -> Sequence[Event | Tombstone]:

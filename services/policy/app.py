@@ -1,0 +1,190 @@
+"""The policy service: joins the verdicts of each message and publishes what is to be done with it.
+
+It reads mail.received.v1 and mail.verdicts.v1, whose partitions hold the same ids. A message waits in the table
+policy.pending.v1 until its plan has answered.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import random
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+
+from schemas.catalog import PENDING
+from schemas.events import Customer, Disposition, Event, Outcome, Pending, Received, Rescan, Verdict
+from services.core.clock import Clock
+from services.core.errors import BusUnavailable
+from services.policy.decide import Hold, asked, decide, deleted, merge, rescan_delay, with_received, with_rescan_at
+from services.runtime.bus import Bus, Record, Tombstone
+from services.runtime.table import Table
+
+log = logging.getLogger("gatepost.policy")
+
+TICK = 0.5  # seconds between looks at the questions that are due
+
+
+class Policy:
+    """The join. Handling never waits between reading and changing the table: records take effect in their order.
+
+    A decided message stays in the table until its disposition is acknowledged. Taken out before, a crash in between
+    would leave nothing to decide it from: the offsets of its earlier verdicts may be committed already.
+    """
+
+    def __init__(self, bus: Bus, customer: Callable[[str], Customer | None], clock: Clock) -> None:
+        self._bus = bus
+        self._customer = customer
+        self._clock = clock
+        self._table: Table[Pending] = Table(bus, PENDING, Pending)
+        self._read_to: dict[int, int] = {}  # partition of mail.received.v1 → next offset
+        self._early: dict[int, dict[str, int]] = defaultdict(dict)  # verdicts before their message: id → its offset
+        self._leaving: dict[str, Record | None] = {}  # decided, not yet acknowledged: id → the record that decided it
+
+    @property
+    def waiting(self) -> int:
+        """Return how many messages wait for verdicts."""
+        return len(self._table)
+
+    async def handle(self, record: Record) -> Sequence[Event | Tombstone]:
+        """Return the Disposition (and the Outcome of what is deleted) once the message's plan has answered."""
+        match record.event:
+            case Received() as received:
+                pending = self._received(received, record)
+            case Verdict() as verdict:
+                pending = self._verdict(verdict, record.partition)
+            case other:
+                raise TypeError(f"policy does not read {type(other).__name__}")
+        if pending is None:
+            return ()
+        answer = self._decide(pending)
+        if isinstance(answer, Hold):
+            now = self._clock.now()
+            if answer.ask and pending.rescan_at <= now:
+                wait = rescan_delay(pending.attempt, random.random())  # noqa: S311 - spreads load, keeps no secret
+                pending = with_rescan_at(pending, now + wait)
+            self._table.put(pending)
+            return ()
+        self._table.put(pending)
+        self._leaving[pending.id] = record
+        return self._events(pending, answer)
+
+    async def finished(self, record: Record) -> None:
+        """Let the message go once the disposition that the record led to is acknowledged."""
+        if self._leaving.get(record.key) == record:
+            del self._leaving[record.key]
+            self._table.delete(record.key)
+
+    def _received(self, received: Received, record: Record) -> Pending | None:
+        self._read_to[record.partition] = record.offset + 1
+        early = self._early[record.partition]
+        early.pop(received.id, None)
+        for stale in [message for message, origin in early.items() if origin < record.offset]:
+            del early[stale]
+            self._table.delete(stale)  # its message was decided before this process began
+        if received.id in self._leaving:
+            return None
+        return with_received(self._table.get(received.id), received, record.offset)
+
+    def _verdict(self, verdict: Verdict, partition: int) -> Pending | None:
+        pending = self._table.get(verdict.id)
+        if verdict.id in self._leaving:
+            return None
+        if pending is None:
+            if verdict.origin < self._read_to.get(partition, -1):
+                return None  # a second answer on a message that is decided
+            pending = Pending(id=verdict.id)
+        if pending.received is None:
+            self._early[partition][verdict.id] = verdict.origin
+        return merge(pending, verdict)
+
+    def _decide(self, pending: Pending) -> Hold | Disposition | Outcome | None:
+        customer = Customer(id="") if pending.received is None else self._rules_of(pending.received)
+        return decide(pending, customer, self._clock.now())
+
+    def _events(self, pending: Pending, answer: Disposition | Outcome | None) -> Sequence[Event]:
+        if answer is None:
+            return ()
+        if isinstance(answer, Outcome):
+            log.info("id=%s customer=%s event=withdrawn", pending.id, answer.customer)
+            return (answer,)
+        log.info(
+            "id=%s customer=%s event=decided status=%s score=%.1f rules=%s",
+            pending.id,
+            answer.received.customer,
+            answer.status.value,
+            answer.score,
+            ",".join(f"{branch.rule}:{branch.action.value}" for branch in answer.branches),
+        )
+        ended = deleted(answer, self._clock.now())
+        return (answer,) if ended is None else (answer, ended)
+
+    def _rules_of(self, received: Received) -> Customer:
+        customer = self._customer(received.customer)
+        if customer is None:  # taken out of the configuration while the message was under way: the default rules apply
+            log.warning("id=%s customer=%s event=customer-gone", received.id, received.customer)
+            return Customer(id=received.customer)
+        return customer
+
+    async def assigned(self, partitions: frozenset[int]) -> None:
+        """Load what waits in these partitions."""
+        await self._table.load(partitions)
+        for message, pending in self._table.items():
+            if pending.received is None:
+                origin = min((verdict.origin for verdict in pending.verdicts), default=-1)
+                self._early[self._table.partition_of(message)][message] = origin
+
+    async def revoked(self, partitions: frozenset[int]) -> None:
+        """Forget what waits in these partitions: another member has it now."""
+        self._table.drop(partitions)
+        for partition in partitions:
+            self._read_to.pop(partition, None)
+            self._early.pop(partition, None)
+        for message in [m for m in self._leaving if self._table.partition_of(m) in partitions]:
+            del self._leaving[message]
+
+    async def before_commit(self) -> None:
+        """Write what still waits, so that its offsets may be committed."""
+        await self._table.flush()
+
+    async def ask_again(self, stop: asyncio.Event) -> None:
+        """Ask unavailable scanners again when it is time, until `stop` is set."""
+        while not stop.is_set():
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), TICK)
+            try:
+                await self._ask_due()
+            except BusUnavailable as error:
+                log.warning("event=rescan-put-off error=%s", error)
+
+    async def _ask_due(self) -> None:
+        now = self._clock.now()
+        for message, pending in self._table.items():
+            if pending.received is None or not 0 < pending.rescan_at <= now or message in self._leaving:
+                continue
+            answer = self._decide(pending)
+            if isinstance(answer, Hold):
+                await self._ask(pending, answer.ask, now)
+            else:
+                await self._leave(pending, answer)
+
+    async def _ask(self, pending: Pending, scanners: tuple[str, ...], now: float) -> None:
+        if scanners and pending.received is not None:
+            attempt = pending.attempt + 1
+            question = Rescan(
+                received=pending.received, scanners=scanners, attempt=attempt, origin=pending.origin, asked_at=now
+            )
+            await self._bus.publish([question])
+            current = self._table.get(pending.id)  # an answer may have come meanwhile
+            if current is not None and current.attempt == pending.attempt:
+                self._table.put(asked(current, now))
+
+    async def _leave(self, pending: Pending, answer: Disposition | Outcome | None) -> None:
+        """The time is up and no record will come for it: decide without one."""
+        self._leaving[pending.id] = None
+        try:
+            await self._bus.publish(self._events(pending, answer))
+            self._table.delete(pending.id)
+        finally:
+            self._leaving.pop(pending.id, None)

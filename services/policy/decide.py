@@ -1,0 +1,238 @@
+"""What happens to a message, from its verdicts and the customer's rules. Pure: values in, values out."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping, Sequence
+
+import msgspec
+
+from schemas.events import (
+    Action,
+    Branch,
+    Customer,
+    Disposition,
+    Match,
+    Outcome,
+    Pending,
+    Received,
+    Rule,
+    State,
+    Status,
+    Verdict,
+)
+from services.policy.defaults import LAST, RULES, UNSCANNED_HEADER
+
+DAY = 86_400.0
+RESCAN_FIRST, RESCAN_MOST = 2.0, 300.0  # seconds between questions to a scanner that was unavailable
+EVIDENCE_MOST = 20  # pieces that a disposition carries; each verdict has its own in full
+RESCAN_LOST = 900.0  # seconds without any answer after which a question counts as lost
+
+_SEVERITY = {
+    Status.GONE: 0,
+    Status.CLEAN: 1,
+    Status.UNAVAILABLE: 2,
+    Status.SUSPICIOUS: 3,
+    Status.SPAM: 4,
+    Status.PHISHING: 5,
+    Status.VIRUS: 6,
+}
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Hold:
+    """Policy can't act yet. `ask` names the scanners to ask again, none when their answers are only awaited."""
+
+    ask: tuple[str, ...] = ()
+
+
+def merge(pending: Pending, verdict: Verdict) -> Pending:
+    """Return the pending message with the verdict in its set; a scanner's first answer counts, save `unavailable`."""
+    others = tuple(v for v in pending.verdicts if v.scanner != verdict.scanner)
+    same = next((v for v in pending.verdicts if v.scanner == verdict.scanner), None)
+    if same is not None and same.status is not Status.UNAVAILABLE:
+        return pending
+    return msgspec.structs.replace(pending, verdicts=(*others, verdict))
+
+
+def with_received(pending: Pending | None, received: Received, origin: int) -> Pending:
+    """Return the pending message once its Received event is known."""
+    return msgspec.structs.replace(pending or Pending(id=received.id), received=received, origin=origin)
+
+
+def asked(pending: Pending, now: float) -> Pending:
+    """Return the pending message after its scanners were asked again."""
+    return msgspec.structs.replace(pending, attempt=pending.attempt + 1, rescan_at=now + RESCAN_LOST)
+
+
+def with_rescan_at(pending: Pending, when: float) -> Pending:
+    """Return the pending message with the time of its next question."""
+    return msgspec.structs.replace(pending, rescan_at=when)
+
+
+def rescan_delay(attempt: int, chance: float) -> float:
+    """Return the seconds until an unavailable scanner is asked again: doubling, capped, ±20 % by `chance` in 0..1."""
+    return float(min(RESCAN_MOST, RESCAN_FIRST * 2 ** min(attempt, 12))) * (0.8 + 0.4 * chance)
+
+
+def decide(pending: Pending, customer: Customer, now: float) -> Hold | Disposition | Outcome | None:
+    """Return what follows from the verdicts that are there.
+
+    `Hold` while a required scanner has not answered or could not tell (invariant 5); None for a message that ended
+    before: it was published again while its last outcome was under way.
+    """
+    received = pending.received
+    if received is None:
+        return Hold()
+    answers = {verdict.scanner: verdict for verdict in pending.verdicts}
+    if any(verdict.status is Status.GONE for verdict in pending.verdicts):
+        return None if received.recovered else _outcome(received, State.WITHDRAWN, received.envelope.recipients, now)
+    if any(name not in answers for name in received.plan):
+        return Hold()
+    missing = tuple(name for name in received.plan if answers[name].status is Status.UNAVAILABLE)
+    if missing:
+        overdue = now >= received.received_at + customer.queue_days * DAY
+        if customer.hold_unscanned and not overdue:
+            return Hold(ask=missing)
+        action = Action.QUARANTINE if customer.hold_unscanned else customer.unscanned
+        return _unscanned(received, answers, missing, action, customer, now)
+    return _disposition(received, answers, branches(received, answers, customer), now)
+
+
+def _unscanned(
+    received: Received,
+    answers: Mapping[str, Verdict],
+    missing: Sequence[str],
+    action: Action,
+    customer: Customer,
+    now: float,
+) -> Disposition:
+    """What the other scanners found still stops a message; the choice for unscanned mail covers the rest."""
+    names = ", ".join(missing)
+    rule = Rule(name="unscanned", action=action, add_headers=((UNSCANNED_HEADER, names),))
+    chosen = [
+        branch
+        if branch.action is not Action.DELIVER
+        else _branch(branch.recipients, [rule], f"not scanned by {names}", branch.redirect_to)
+        for branch in _each(received, answers, customer)
+    ]
+    return _disposition(received, answers, _group(chosen), now)
+
+
+def branches(received: Received, answers: Mapping[str, Verdict], customer: Customer) -> tuple[Branch, ...]:
+    """Return the customer's rules applied to each recipient, recipients with equal results together."""
+    return _group(_each(received, answers, customer))
+
+
+def _each(received: Received, answers: Mapping[str, Verdict], customer: Customer) -> list[Branch]:
+    rules = (*(customer.rules or RULES), LAST)
+    recipients = dict.fromkeys(received.envelope.recipients)
+    return [_apply(rules, received, answers, recipient) for recipient in recipients]
+
+
+def _apply(rules: Iterable[Rule], received: Received, answers: Mapping[str, Verdict], recipient: str) -> Branch:
+    """Walk the rules: tags and headers add up, the first action ends the walk and gives its name and reason."""
+    walked: list[Rule] = []
+    redirect = ""
+    for rule in rules:
+        reason = _matches(rule.when, received, answers, recipient)
+        if reason is None:
+            continue
+        walked.append(rule)
+        redirect = redirect or rule.redirect_to
+        if rule.action is not None:
+            return _branch((recipient,), walked, reason, redirect)
+    raise AssertionError("the last rule always matches")
+
+
+def _branch(recipients: tuple[str, ...], walked: Sequence[Rule], reason: str, redirect: str) -> Branch:
+    last = walked[-1]
+    return Branch(
+        recipients=recipients,
+        action=last.action or Action.DELIVER,
+        rule=last.name,
+        reason=reason,
+        tag_subject="".join(dict.fromkeys(rule.tag_subject for rule in walked)),
+        add_headers=tuple(header for rule in walked for header in rule.add_headers),
+        redirect_to=redirect,
+    )
+
+
+def _group(chosen: Iterable[Branch]) -> tuple[Branch, ...]:
+    together: dict[Branch, list[str]] = {}
+    for branch in chosen:
+        together.setdefault(msgspec.structs.replace(branch, recipients=()), []).extend(branch.recipients)
+    return tuple(msgspec.structs.replace(branch, recipients=tuple(names)) for branch, names in together.items())
+
+
+def _matches(when: Match, received: Received, answers: Mapping[str, Verdict], recipient: str) -> str | None:
+    """Return why the condition holds, in words; None when it doesn't."""
+    heard = [v for v in answers.values() if not when.scanner or v.scanner == when.scanner]
+    reasons: list[str] = []
+    if when.status:
+        hits = [verdict for verdict in heard if verdict.status in when.status]
+        if not hits:
+            return None
+        reasons += [f"{hit.scanner} says {hit.status.value}{_because(hit)}" for hit in hits]
+    if when.min_score is not None:
+        score = sum(verdict.score for verdict in heard)
+        if score < when.min_score:
+            return None
+        reasons.append(f"score {score:.1f} of {when.min_score:g}")
+    if when.evidence:
+        found = [e for verdict in heard for e in verdict.evidence if e.code in when.evidence]
+        if not found:
+            return None
+        reasons.append("; ".join(e.text for e in found[:3]))
+    if when.recipients and not _listed(recipient, when.recipients):
+        return None
+    if when.senders and not _listed(received.envelope.reverse_path, when.senders):
+        return None
+    return "; ".join(reasons) or "no rule objects"
+
+
+def _because(verdict: Verdict) -> str:
+    return f" ({verdict.evidence[0].text})" if verdict.evidence else ""
+
+
+def _listed(address: str, names: Iterable[str]) -> bool:
+    """Return whether the address or its @domain is in the list; case never tells addresses apart here."""
+    folded = address.casefold()
+    _, at, domain = folded.rpartition("@")
+    return any(name.casefold() in {folded, at + domain} for name in names)
+
+
+def _disposition(
+    received: Received, answers: Mapping[str, Verdict], chosen: tuple[Branch, ...], now: float
+) -> Disposition:
+    heard = [answers[name] for name in sorted(answers)]
+    evidence = sorted((e for v in heard for e in v.evidence), key=lambda e: -abs(e.score))
+    return Disposition(
+        received=received,
+        branches=chosen,
+        status=max((v.status for v in heard), key=_SEVERITY.__getitem__, default=Status.CLEAN),
+        score=round(sum(v.score for v in heard), 3),
+        evidence=tuple(evidence[:EVIDENCE_MOST]),
+        auth_results=tuple(pair for v in heard for pair in v.results),
+        scanners=tuple(f"{v.scanner}/{v.version}={v.status.value}" for v in heard),
+        decided_at=now,
+    )
+
+
+def deleted(disposition: Disposition, now: float) -> Outcome | None:
+    """Return the outcome of the recipients for whom policy deletes the message, None when there are none."""
+    names = tuple(r for b in disposition.branches if b.action is Action.DELETE for r in b.recipients)
+    return _outcome(disposition.received, State.DELETED, names, now) if names else None
+
+
+def _outcome(received: Received, state: State, recipients: tuple[str, ...], now: float) -> Outcome:
+    return Outcome(
+        id=received.id,
+        customer=received.customer,
+        key=received.key,
+        recipients=recipients,
+        total=len(received.envelope.recipients),
+        state=state,
+        at=now,
+        received_at=received.received_at,
+    )

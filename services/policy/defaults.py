@@ -1,0 +1,18 @@
+"""The rules of a customer who wrote none, and the last rule of everybody."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from schemas.events import Action, Match, Rule, Status
+
+RULES: Final[tuple[Rule, ...]] = (
+    Rule(name="virus", when=Match(status=(Status.VIRUS,)), action=Action.QUARANTINE),
+    Rule(name="phishing", when=Match(status=(Status.PHISHING,)), action=Action.QUARANTINE),
+    Rule(name="spam", when=Match(status=(Status.SPAM,)), action=Action.QUARANTINE),
+    Rule(name="dmarc-reject", when=Match(evidence=("DMARC_REJECT",)), action=Action.QUARANTINE),
+    Rule(name="likely-spam", when=Match(min_score=6.0), add_headers=(("X-Spam-Flag", "YES"),)),
+)
+
+LAST: Final = Rule(name="default", action=Action.DELIVER)
+UNSCANNED_HEADER: Final = "X-Gatepost-Unscanned"

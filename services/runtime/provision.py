@@ -1,0 +1,86 @@
+"""Make the topics: idempotent, before any service starts. The broker never makes one by itself."""
+
+from __future__ import annotations
+
+import asyncio
+
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
+
+from schemas.catalog import TOPICS, Topic
+from services.core.errors import BusUnavailable, StartError
+
+MAX_RECORD = 2_000_000  # octets; a Received event with 1,000 long recipients needs a third of it
+SETTLE = 15.0  # seconds for new topics to get their leaders
+
+
+def settings(topic: Topic, replicas: int) -> dict[str, str]:
+    """Return the topic's configuration. With three replicas an acknowledgement means two of them have the record."""
+    config = {
+        "min.insync.replicas": "2" if replicas >= 3 else "1",
+        "max.message.bytes": str(MAX_RECORD),
+        "segment.bytes": str(32 * 1024 * 1024),
+    }
+    if topic.retention_ms is None:
+        # Tombstones stay a day, so that a reader which was away that long still sees what went.
+        config |= {"cleanup.policy": "compact", "min.cleanable.dirty.ratio": "0.2", "delete.retention.ms": "86400000"}
+    else:
+        config |= {"cleanup.policy": "delete", "retention.ms": str(topic.retention_ms)}
+    return config
+
+
+async def make_topics(bootstrap: str) -> None:
+    """Make every topic of the catalogue that isn't there.
+
+    Raises BusUnavailable when the broker can't be reached, StartError when a topic has another number of partitions
+    than the catalogue says: keys would no longer meet.
+    """
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, client_id="gatepost-provision", request_timeout_ms=20_000)
+    try:
+        await admin.start()
+        cluster = await admin.describe_cluster()
+        replicas = min(3, len(cluster["brokers"]))
+        existing = set(await admin.list_topics())
+        missing = [topic for topic in TOPICS if topic.name not in existing]
+        if missing:
+            await _create(admin, missing, replicas)
+        await _await_leaders(admin)
+    except (KafkaError, OSError) as error:
+        raise BusUnavailable(f"{bootstrap}: {error}") from error
+    finally:
+        await admin.close()
+
+
+async def _create(admin: AIOKafkaAdminClient, topics: list[Topic], replicas: int) -> None:
+    wanted = [
+        NewTopic(
+            name=topic.name,
+            num_partitions=topic.partitions,
+            replication_factor=replicas,
+            topic_configs=settings(topic, replicas),
+        )
+        for topic in topics
+    ]
+    answer = await admin.create_topics(wanted, timeout_ms=15_000)
+    for name, code, *detail in answer.topic_errors:
+        error = for_code(code)
+        if code and error is not TopicAlreadyExistsError:
+            raise StartError(f"the broker refuses to make topic {name}: {error.__name__} {detail[0] if detail else ''}")
+
+
+async def _await_leaders(admin: AIOKafkaAdminClient) -> None:
+    names = [topic.name for topic in TOPICS]
+    async with asyncio.timeout(SETTLE):
+        while True:
+            described = {entry["topic"]: entry for entry in await admin.describe_topics(names)}
+            ready = all(
+                entry["error_code"] == 0 and all(part["leader"] >= 0 for part in entry["partitions"])
+                for entry in described.values()
+            )
+            if ready and len(described) == len(names):
+                break
+            await asyncio.sleep(0.1)
+    for topic in TOPICS:
+        found = len(described[topic.name]["partitions"])
+        if found != topic.partitions:
+            raise StartError(f"topic {topic.name} has {found} partitions, {topic.partitions} are needed")
