@@ -1,0 +1,147 @@
+"""Who our customers are, which domains and recipients they have, and which scanners look at their mail.
+
+Pure: `services.runtime.directory` follows the topics and feeds this; decisions read it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections import defaultdict
+from typing import Final, Protocol
+
+from schemas.events import Customer, Domain, Event, Recipient, Scanner
+from services.core.address import Address, parse
+from services.core.errors import UnreadableEvent
+
+POSTMASTER: Final = "postmaster"
+
+
+class DirectoryView(Protocol):
+    """What the door asks of the directory. Nothing here waits: the answers are in memory."""
+
+    def lookup_domain(self, name: str) -> tuple[Customer, Domain] | None:
+        """Return the owner of a domain (lower case, A-labels), None when it isn't ours."""
+        ...
+
+    def recipient_known(self, customer: Customer, domain: Domain, address: Address) -> bool:
+        """Return whether the address, which is in the domain, takes mail."""
+        ...
+
+    def plan(self) -> tuple[str, ...]:
+        """Return the names of the scanners that must answer for a new message, sorted; empty when none is known yet."""
+        ...
+
+    def ready(self) -> bool:
+        """Return whether it has been read to its end once: before that it knows too little to refuse anybody."""
+        ...
+
+
+def recipient_digest(salt_hex: str, address: Address | str) -> str:
+    """Return the hex HMAC-SHA256 of the canonical address under the salt; raise BadAddress when it is no address."""
+    address = address if isinstance(address, Address) else parse(address)
+    return _digest(salt_hex, address).hex()
+
+
+def _digest(salt_hex: str, address: Address) -> bytes:
+    return hmac.digest(_hex(salt_hex), address.canonical.encode(), hashlib.sha256)
+
+
+def _hex(text: str) -> bytes:
+    try:
+        return bytes.fromhex(text)
+    except ValueError as error:
+        raise UnreadableEvent("a salt or a digest is not hex") from error
+
+
+class Directory:
+    """The DirectoryView over events in the order of their topics. The last event of a key is the truth."""
+
+    def __init__(self) -> None:
+        self._customers: dict[str, Customer] = {}
+        self._owners: dict[str, dict[str, Domain]] = defaultdict(dict)  # domain name to customers' ids
+        self._recipients: dict[str, set[bytes]] = defaultdict(set)
+        self._scanners: dict[str, Scanner] = {}
+        self._plan: tuple[str, ...] = ()
+        self._ready = False
+
+    def apply(self, event: Event) -> None:
+        """Take in a Customer, Recipient or Scanner; raise UnreadableEvent for a salt or digest that is not hex.
+
+        A domain that two customers claim stays with the one that had it first: nobody's mistake takes another's mail.
+        """
+        match event:
+            case Customer():
+                _hex(event.salt)
+                self._disown(event.id, keep=frozenset(domain.name for domain in event.domains))
+                self._customers[event.id] = event
+                for domain in event.domains:
+                    self._owners[domain.name][event.id] = domain
+            case Recipient():
+                self._recipients[event.customer].add(_hex(event.digest))
+            case Scanner():
+                self._scanners[event.name] = event
+                self._replan()
+            case _:
+                raise TypeError(f"{type(event).__name__} says nothing to the directory")
+
+    def remove(self, struct: type[Event], key: str) -> None:
+        """Take a key of the struct's topic out, as its tombstone says; one that isn't there is fine."""
+        if struct is Customer:
+            self._disown(key, keep=frozenset())
+            self._customers.pop(key, None)
+        elif struct is Recipient:
+            customer, _, digest = key.partition("/")
+            self._recipients[customer].discard(_hex(digest))
+        elif struct is Scanner:
+            self._scanners.pop(key, None)
+            self._replan()
+        else:
+            raise TypeError(f"{struct.__name__} says nothing to the directory")
+
+    def caught_up(self) -> None:
+        """Say that everything known at the start has been applied."""
+        self._ready = True
+
+    def customer(self, customer: str) -> Customer | None:
+        """Return the customer of this id."""
+        return self._customers.get(customer)
+
+    def customers(self) -> tuple[Customer, ...]:
+        """Return every customer, by id."""
+        return tuple(self._customers[key] for key in sorted(self._customers))
+
+    def lookup_domain(self, name: str) -> tuple[Customer, Domain] | None:
+        """See DirectoryView."""
+        owners = self._owners.get(name)
+        if not owners:
+            return None
+        customer = next(iter(owners))
+        return self._customers[customer], owners[customer]
+
+    def recipient_known(self, customer: Customer, domain: Domain, address: Address) -> bool:
+        """See DirectoryView. postmaster is always there (RFC 5321 section 4.5.1)."""
+        if domain.any_recipient or address.local.lower() == POSTMASTER:
+            return True
+        return _digest(customer.salt, address) in self._recipients.get(customer.id, ())
+
+    def plan(self) -> tuple[str, ...]:
+        """See DirectoryView."""
+        return self._plan
+
+    def ready(self) -> bool:
+        """See DirectoryView."""
+        return self._ready
+
+    def _disown(self, customer: str, keep: frozenset[str]) -> None:
+        old = self._customers.get(customer)
+        for domain in old.domains if old else ():
+            if domain.name in keep:
+                continue
+            owners = self._owners[domain.name]
+            owners.pop(customer, None)
+            if not owners:
+                del self._owners[domain.name]
+
+    def _replan(self) -> None:
+        self._plan = tuple(sorted(name for name, scanner in self._scanners.items() if scanner.required))
