@@ -18,18 +18,31 @@ class Topic:
 
     name: str
     struct: type[events.Event]
-    key: str
+    key: str  # the fields that make it, joined by '/'; the first is the message's id in topics that are joined
     partitions: int
     retention_ms: int | None
     producers: tuple[str, ...]
     consumers: tuple[str, ...]
+    joined: bool = False  # joined with other topics by message id: all of these are cut alike
+    unread: str = ""  # why nobody consumes it
 
 
 RECEIVED: Final = Topic(
-    "mail.received.v1", events.Received, "id", PARTITIONS, 12 * DAY, ("ingress", "recover"), ("scanners", "policy")
+    "mail.received.v1",
+    events.Received,
+    "id",
+    PARTITIONS,
+    12 * DAY,
+    ("ingress", "recover"),
+    ("scanners", "policy"),
+    joined=True,
 )
-RESCANS: Final = Topic("mail.rescans.v1", events.Rescan, "received.id", PARTITIONS, 2 * DAY, ("policy",), ("scanners",))
-VERDICTS: Final = Topic("mail.verdicts.v1", events.Verdict, "id", PARTITIONS, 12 * DAY, ("scanners",), ("policy",))
+RESCANS: Final = Topic(
+    "mail.rescans.v1", events.Rescan, "received.id", PARTITIONS, 2 * DAY, ("policy",), ("scanners",), joined=True
+)
+VERDICTS: Final = Topic(
+    "mail.verdicts.v1", events.Verdict, "id", PARTITIONS, 12 * DAY, ("scanners",), ("policy",), joined=True
+)
 DISPOSITIONS: Final = Topic(
     "mail.dispositions.v1",
     events.Disposition,
@@ -38,6 +51,7 @@ DISPOSITIONS: Final = Topic(
     12 * DAY,
     ("policy", "quarantine"),
     ("delivery", "quarantine"),
+    joined=True,
 )
 OUTCOMES: Final = Topic(
     "mail.outcomes.v1",
@@ -47,19 +61,54 @@ OUTCOMES: Final = Topic(
     40 * DAY,
     ("delivery", "policy", "quarantine"),
     ("reaper", "delivery", "recover"),
+    joined=True,
 )
-REJECTIONS: Final = Topic("mail.rejections.v1", events.Rejection, "client_ip", PARTITIONS, 7 * DAY, ("ingress",), ())
+REJECTIONS: Final = Topic(
+    "mail.rejections.v1",
+    events.Rejection,
+    "client_ip",
+    PARTITIONS,
+    7 * DAY,
+    ("ingress",),
+    (),
+    unread="kept for the operator's question why a sender was refused",
+)
 COMMANDS: Final = Topic(
-    "quarantine.commands.v1", events.QuarantineCommand, "id", PARTITIONS, 40 * DAY, ("cli",), ("quarantine",)
+    "quarantine.commands.v1",
+    events.QuarantineCommand,
+    "id",
+    PARTITIONS,
+    40 * DAY,
+    ("cli",),
+    ("quarantine",),
+    joined=True,
 )
 DEADLETTERS: Final = Topic(
-    "deadletters.v1", events.DeadLetter, "topic/partition/offset", 1, 40 * DAY, ("every consumer",), ()
+    "deadletters.v1",
+    events.DeadLetter,
+    "topic/partition/offset",
+    1,
+    40 * DAY,
+    ("every consumer",),
+    (),
+    unread="kept for the operator: each needs a person to look at it",
 )
 DEFERRED: Final = Topic(
-    "mail.deferred.v1", events.Deferred, "id/branch", PARTITIONS, None, ("delivery",), ("delivery",)
+    "mail.deferred.v1",
+    events.Deferred,
+    "disposition.received.id/disposition.release/branch",
+    PARTITIONS,
+    None,
+    ("delivery",),
+    ("delivery",),
+    joined=True,
 )
-PENDING: Final = Topic("policy.pending.v1", events.Pending, "id", PARTITIONS, None, ("policy",), ("policy",))
-DEPARTED: Final = Topic("mail.departed.v1", events.Departed, "id", PARTITIONS, None, ("reaper",), ("reaper",))
+PENDING: Final = Topic(
+    "policy.pending.v1", events.Pending, "id", PARTITIONS, None, ("policy",), ("policy",), joined=True
+)
+DEPARTED: Final = Topic(
+    "mail.departed.v1", events.Departed, "id", PARTITIONS, None, ("reaper",), ("reaper",), joined=True
+)
 CUSTOMERS: Final = Topic(
     "customers.v1", events.Customer, "id", 1, None, ("cli",), ("ingress", "policy", "delivery", "quarantine")
 )
@@ -86,13 +135,13 @@ BY_NAME: Final = {topic.name: topic for topic in TOPICS}
 BY_STRUCT: Final = {topic.struct: topic for topic in TOPICS}
 
 
-def key_of(event: events.Event) -> str:
+def key_of(event: events.Event) -> str:  # noqa: PLR0911  # one return a kind of event
     """Return the key under which the event is published: records of one key stay in order."""
     match event:
         case events.Rescan() | events.Disposition():
             return event.received.id
         case events.Deferred():
-            return f"{event.disposition.received.id}/{event.branch}"
+            return _deferred_key(event)
         case events.Recipient():
             return f"{event.customer}/{event.digest}"
         case events.Rejection():
@@ -112,6 +161,14 @@ def key_of(event: events.Event) -> str:
         ):
             return event.id
     raise TypeError(f"{type(event).__name__} belongs to no topic")
+
+
+def _deferred_key(event: events.Deferred) -> str:
+    # Each release is a disposition of its own with branches counted from 0: without its id in the key, what waits for
+    # one release would overwrite what waits for another, and lose mail.
+    disposition = event.disposition
+    release = f"{disposition.release}/" if disposition.release else ""
+    return f"{disposition.received.id}/{release}{event.branch}"
 
 
 def partition_of(key: str, partitions: int) -> int:

@@ -130,6 +130,7 @@ class Disposition(Event, frozen=True, kw_only=True):
     scanners: tuple[str, ...] = ()  # name/version=status of each verdict that was joined
     decided_at: float
     released_by: str = ""  # set when a quarantined message is let go
+    release: str = ""  # the id of the command that let it go
 
 
 class State(enum.StrEnum):
@@ -179,7 +180,7 @@ class Rejection(Event, frozen=True, kw_only=True):
 
 
 class Deferred(Event, frozen=True, kw_only=True):
-    """A message that waits for the customer's MTA. Topic mail.deferred.v1 (compacted), key: id/branch."""
+    """A message that waits for the customer's MTA. Topic mail.deferred.v1 (compacted), key: id/[release/]branch."""
 
     disposition: Disposition
     branch: int  # which of the disposition's branches
