@@ -43,7 +43,7 @@ def anything(kind: Any) -> st.SearchStrategy[Any]:
 
 
 @pytest.mark.parametrize("struct", [topic.struct for topic in TOPICS], ids=lambda struct: struct.__name__)
-@settings(deadline=None)
+@settings(deadline=None, max_examples=30)
 @given(data=st.data())
 def test_every_event_comes_back_as_it_was(struct: type[events.Event], data: st.DataObject) -> None:
     event = data.draw(anything(struct))
