@@ -1,8 +1,8 @@
 """Mail addresses as SMTP writes them: RFC 5321 section 4.1.2, with the UTF-8 of RFC 6531. Strict, and its own.
 
 What the parser takes is what every later stage may rely on: an address never holds a control character, an unquoted
-space, an unquoted angle bracket or a second reading. A source route is refused: RFC 5321 only keeps it for machines long
-gone, and open-relay probes use it. '%' and '!' in a local part are letters like any other and route nothing.
+space, an unquoted angle bracket or a second reading. A source route is refused: RFC 5321 keeps it only for machines
+long gone, and open-relay probes use it. '%' and '!' in a local part are letters like any other and route nothing.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ def parse(text: str) -> Address:
 
 
 def parse_domain(text: str) -> str:
-    """Return the name in lower case and A-labels (RFC 5890); raise BadAddress for a literal, a final dot, anything else."""
+    """Return the name in lower case and A-labels (RFC 5890); raise BadAddress for anything else, also a literal."""
     if not text.isascii():
         try:
             text = idna.encode(text, uts46=True).decode("ascii")

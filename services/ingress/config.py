@@ -1,0 +1,60 @@
+"""What the operator may set for ingress: GATEPOST_INGRESS_<FIELD>."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated
+
+import msgspec
+
+from services.core.canonical import LINE_LIMIT
+from services.runtime.config import load
+
+PREFIX = "GATEPOST_INGRESS_"
+
+Count = Annotated[int, msgspec.Meta(ge=1)]
+Seconds = Annotated[float, msgspec.Meta(gt=0)]
+
+
+class IngressConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """Every limit keeps one client from taking what the others need; the defaults suit a process with 1 GB."""
+
+    host: str = "127.0.0.1"
+    port: Annotated[int, msgspec.Meta(ge=0, le=65535)] = 2525  # 0: any free port
+    hostname: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9]([A-Za-z0-9.-]{0,253}[A-Za-z0-9])?$")] = (
+        "mx.gatepost.test"
+    )
+
+    cert: str = ""  # PEM with the chain; together with `key`
+    key: str = ""
+    cert_folder: str = ""  # where our own certificate is made and kept when there is no `cert`; empty: no STARTTLS
+
+    max_size: Count = 52_428_800  # octets of a message; a customer may have less
+    max_bytes_in_flight: Count = 268_435_456  # octets of all messages that are being received
+    max_connections: Count = 500
+    max_connections_per_address: Count = 50
+    max_recipients: Annotated[int, msgspec.Meta(ge=100)] = 1_000  # a message; RFC 5321 section 4.5.3.1.8 asks for 100
+    max_errors: Count = 20  # a session
+    max_refused_recipients: Count = 100  # a session
+    max_command: Annotated[int, msgspec.Meta(ge=1024)] = 2_048  # octets of a command line
+    max_line: Annotated[int, msgspec.Meta(ge=1000)] = LINE_LIMIT  # octets of a line of a message
+    max_received: Count = 50  # Received lines; more is a loop
+    max_passes: Count = 3  # times that a message may come through here; forwarding between customers is no loop
+
+    command_timeout: Seconds = 300.0  # RFC 5321 section 4.5.3.2.7
+    data_timeout: Seconds = 600.0  # from 354 to the final dot
+    session_timeout: Seconds = 3_600.0
+    handshake_timeout: Seconds = 30.0
+    store_timeout: Seconds = 5.0
+    publish_timeout: Seconds = 8.0
+    accept_timeout: Seconds = 9.5  # store and publish together: the client hears 451 then
+    shutdown_timeout: Seconds = 15.0
+
+    def __post_init__(self) -> None:
+        if bool(self.cert) != bool(self.key):
+            raise ValueError("CERT and KEY go together")
+
+
+def read(environ: Mapping[str, str]) -> IngressConfig:
+    """Return the configuration in the environment; raise ConfigError."""
+    return load(IngressConfig, environ, PREFIX)
