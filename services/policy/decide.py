@@ -231,7 +231,7 @@ def _outcome(received: Received, state: State, recipients: tuple[str, ...], now:
         customer=received.customer,
         key=received.key,
         recipients=recipients,
-        total=len(received.envelope.recipients),
+        total=len(set(received.envelope.recipients)),
         state=state,
         at=now,
         received_at=received.received_at,

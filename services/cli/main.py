@@ -1,0 +1,226 @@
+"""The `gatepost` command. Each command is a few lines here; what it does is in the rooms it calls."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import Callable, Coroutine
+from functools import wraps
+from pathlib import Path
+from typing import Any, ParamSpec
+
+import click
+import uvloop
+
+from services.core.errors import ConfigError, GatepostError
+from services.runtime import logs
+
+P = ParamSpec("P")
+
+data_option = click.option(
+    "--data",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("gatepost-data"),
+    envvar="GATEPOST_DATA",
+    show_default=True,
+    help="The folder that `gatepost up` keeps everything in.",
+)
+
+
+def command(function: Callable[P, Coroutine[Any, Any, None]]) -> Callable[P, None]:
+    """Run an async command: a failure of ours becomes one line on standard error and exit code 1 (2 for bad input)."""
+
+    @wraps(function)
+    def run(*args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            uvloop.run(function(*args, **kwargs))
+        except ConfigError as error:
+            click.echo(f"gatepost: {error}", err=True)
+            sys.exit(2)
+        except GatepostError as error:
+            click.echo(f"gatepost: {error}", err=True)
+            sys.exit(1)
+        except BrokenPipeError:
+            sys.exit(1)
+
+    return run
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="gatepost")
+def gatepost() -> None:
+    """Gatepost: mail comes in, what is bad stays out, and nothing is lost."""
+
+
+@gatepost.command()
+@data_option
+@click.option(
+    "--config",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Customers, domains and policy (YAML). Without it: example.test and a built-in mailbox.",
+)
+@click.option("--kafka", default="", metavar="HOST:PORT[,…]", help="A Kafka that is already there.")
+@click.option("--store", default="", metavar="URL", help="A folder, or s3://BUCKET[/PREFIX].")
+@click.option("--host", default="127.0.0.1", show_default=True, help="The address to take mail at.")
+@click.option(
+    "--port", type=click.IntRange(1, 65535), default=2525, show_default=True, help="The port to take mail at."
+)
+@click.option(
+    "--mailbox-port",
+    type=click.IntRange(1, 65535),
+    default=2526,
+    show_default=True,
+    help="The built-in mailbox's port.",
+)
+@click.option(
+    "--log-level", default="INFO", type=click.Choice(["DEBUG", "INFO", "WARNING", "ERROR"]), show_default=True
+)
+@command
+async def up(  # the command line's own options
+    data: Path,
+    config: Path | None,
+    kafka: str,
+    store: str,
+    host: str,
+    port: int,
+    mailbox_port: int,
+    log_level: str,
+) -> None:
+    """Run everything on this machine: broker, store, every service."""
+    from services.cli.up import Options
+    from services.cli.up import up as run_all
+
+    logs.set_up(log_level)
+    environ = {"GATEPOST_LOG_LEVEL": log_level}
+    await run_all(Options(data, config, kafka, store, host, port, mailbox_port, environ))
+
+
+@gatepost.command()
+@click.argument("names", metavar="SERVICE...", nargs=-1, required=True)
+def run(names: tuple[str, ...]) -> None:
+    """Run services in this process, configured by GATEPOST_* variables."""
+    from services.cli.units import UNITS, unit
+    from services.runtime.host import main as host
+
+    unknown = [name for name in names if name not in UNITS]
+    if unknown:
+        raise click.BadParameter(f"{', '.join(unknown)}; there are {', '.join(UNITS)}", param_hint="SERVICE")
+    sys.exit(host({name: unit(name) for name in names}))
+
+
+@gatepost.command()
+@click.option("--kafka", envvar="GATEPOST_KAFKA", required=True, metavar="HOST:PORT[,…]")
+@command
+async def provision(kafka: str) -> None:
+    """Make the topics, the bucket of GATEPOST_STORE, and the plan of scanners. Safe to run again."""
+    from services.cli import apply
+
+    logs.set_up("INFO")
+    await apply.provision(kafka, os.environ)
+
+
+@gatepost.group()
+def customers() -> None:
+    """Who Gatepost takes mail for."""
+
+
+@customers.command("apply")
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@data_option
+@command
+async def customers_apply(file: Path, data: Path) -> None:
+    """Publish the customers of FILE; every service follows without a restart."""
+    from services.cli import apply, site
+    from services.cli.customers_file import read_customers
+
+    specs = read_customers(file)  # before anything is asked of the broker: a mistake is told at once
+    print(await apply.customers_of(site.find(data).kafka, specs))
+
+
+@gatepost.command()
+@data_option
+@click.option("--show", metavar="N", type=int, help="Print message N as it arrived.")
+@command
+async def mailbox(data: Path, show: int | None) -> None:
+    """List what arrived at the built-in mailbox."""
+    from services.cli import site, views
+
+    where = site.find(data)
+    if not where.mailbox:
+        raise ConfigError("this Gatepost relays to the MTAs of its configuration; there is no built-in mailbox")
+    await asyncio.to_thread(views.mailbox, Path(where.mailbox), show)
+
+
+@gatepost.group()
+def quarantine() -> None:
+    """What policy holds."""
+
+
+@quarantine.command("list")
+@data_option
+@click.option("--customer", default=None)
+@click.option("--all", "everything", is_flag=True, help="What was released, deleted or expired as well.")
+@click.option("--limit", default=50, show_default=True, type=click.IntRange(1, 10_000))
+@command
+async def quarantine_list(data: Path, customer: str | None, everything: bool, limit: int) -> None:
+    """List held messages, newest first."""
+    from services.cli import site, views
+
+    await views.held_list(site.find(data), customer, None if everything else "held", limit)
+
+
+@quarantine.command("show")
+@click.argument("message")
+@data_option
+@command
+async def quarantine_show(message: str, data: Path) -> None:
+    """Show why a message is held."""
+    from services.cli import site, views
+
+    await views.held_show(site.find(data), message)
+
+
+def _quarantine_act(name: str, text: str) -> None:
+    @quarantine.command(name, help=text)
+    @click.argument("message")
+    @click.option("--recipient", "recipients", multiple=True, help="Only for this recipient; may be repeated.")
+    @data_option
+    @command
+    async def act(message: str, recipients: tuple[str, ...], data: Path) -> None:
+        from services.cli import act as acts
+        from services.cli import site
+
+        print(await acts.quarantine(site.find(data), name, message, recipients))
+
+
+_quarantine_act("release", "Deliver a held message: the original bytes, to its recipients.")
+_quarantine_act("delete", "Delete a held message for good.")
+
+
+@gatepost.command()
+@click.argument("files", type=click.Path(path_type=Path, dir_okay=False), nargs=-1, required=True)
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a file.")
+@command
+async def scan(files: tuple[Path, ...], as_json: bool) -> None:
+    """Run every scanner on message files and explain what they say."""
+    from services.cli import views
+
+    await views.scanned(files, as_json=as_json)
+
+
+@gatepost.command("recover")
+@data_option
+@command
+async def recover_command(data: Path) -> None:
+    """Publish again what the store holds and no outcome covers, as after the loss of the broker's data."""
+    from services.cli import act as acts
+    from services.cli import site
+
+    logs.set_up("WARNING")
+    print(await acts.recover_all(site.find(data)))
+
+
+def main() -> None:
+    """The entry point."""
+    gatepost(prog_name="gatepost")

@@ -1,0 +1,15 @@
+"""The services by the names that `gatepost run` takes."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import cast
+
+from services.runtime.host import Unit
+
+UNITS = ("ingress", "scanners", "policy", "delivery", "quarantine", "reaper", "mailbox")
+
+
+def unit(name: str) -> Unit:
+    """Return the unit's `serve`. Imported only when asked for, so that a process loads only what it runs."""
+    return cast("Unit", import_module(f"services.{name}.serve").serve)

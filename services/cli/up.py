@@ -1,0 +1,252 @@
+"""`gatepost up`: broker, store and every service on one machine, in one process group with one log.
+
+The supervisor owns everything: it starts the parts in the order they need each other, keeps them alive, and stops them
+the other way round. It never touches a message itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import logging
+import os
+import signal
+import time
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
+
+from services.cli import apply, ground, site
+from services.cli.child import RESTART_FIRST, RESTART_MOST, Child
+from services.cli.customers_file import CustomerSpec, read_customers
+from services.core.errors import BusUnavailable, StartError, StoreUnavailable
+from services.quarantine.index import Index
+from services.reaper.recover import recover
+from services.runtime.broker import Broker
+from services.runtime.kafka import KafkaBus
+from services.runtime.open_store import open_store
+from services.runtime.provision import make_topics
+from services.runtime.s3_location import s3_location
+from services.runtime.s3_provision import provision
+from services.runtime.store import Store
+
+log = logging.getLogger("gatepost.up")
+
+SHOWN = 5  # domains that the banner names
+
+GROUPS: dict[str, tuple[str, ...]] = {
+    # Each of these costs CPU in its own way, and two cores hold just about these; on Kubernetes every service is apart.
+    "ingress": ("ingress",),
+    "scanners": ("scanners",),
+    "backend": ("policy", "delivery", "quarantine", "reaper"),
+}
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Options:
+    """What the command line says."""
+
+    data: Path
+    config: Path | None
+    kafka: str
+    store: str
+    host: str
+    port: int
+    mailbox_port: int
+    environ: Mapping[str, str]
+
+
+async def up(options: Options) -> None:
+    """Run everything until SIGINT or SIGTERM; raise StartError or ConfigError, one line, when something can't start."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    specs = None if options.config is None else read_customers(options.config)
+    began = time.time()
+    with ground.own(options.data) as unclean:
+        announced = asyncio.Event()
+        running = asyncio.create_task(_run(options, specs, stop, announced, recover_before=began if unclean else None))
+        stopping = asyncio.create_task(stop.wait())
+        await asyncio.wait((running, stopping), return_when=asyncio.FIRST_COMPLETED)
+        if not announced.is_set():
+            running.cancel()  # Ctrl-C in the middle of the start: what was started is stopped on the way out
+        try:
+            await running
+        except asyncio.CancelledError:
+            log.info("event=start-given-up")
+        finally:
+            stopping.cancel()
+        ground.stopped_cleanly(options.data)
+    log.info("event=stopped")
+
+
+async def _run(
+    options: Options,
+    specs: list[CustomerSpec] | None,
+    stop: asyncio.Event,
+    announced: asyncio.Event,
+    *,
+    recover_before: float | None,
+) -> None:
+    for port in (options.port, *(() if specs else (options.mailbox_port,))):
+        await ground.port_free(options.host, port, wait=recover_before is not None)
+    environ = _environ(options)
+    async with contextlib.AsyncExitStack() as stack:
+        environ["GATEPOST_KAFKA"] = await stack.enter_async_context(_broker(options))
+        store = await _store(environ)
+        stack.push_async_callback(store.close)
+        bus = KafkaBus(environ["GATEPOST_KAFKA"], "gatepost-up")
+        stack.push_async_callback(bus.close)
+        await _prepare(bus, options, specs)
+        site.save(options.data, _site(options, environ, has_mailbox=specs is None))
+        children = await stack.enter_async_context(_children(environ, with_mailbox=specs is None))
+        async with _kept(children):
+            if recover_before is not None:
+                await _recover(store, bus, environ["GATEPOST_DATABASE"], recover_before)
+            announced.set()
+            print(banner(options, specs), flush=True)
+            await stop.wait()
+            log.info("event=stopping")
+
+
+@contextlib.asynccontextmanager
+async def _children(environ: Mapping[str, str], *, with_mailbox: bool) -> AsyncIterator[list[Child]]:
+    """Every group of services, started; stopped in the order of the flow, so that each empties into the next."""
+    groups = {**({"mailbox": ("mailbox",)} if with_mailbox else {}), **GROUPS}
+    children = [Child(name, units, {**os.environ, **environ}) for name, units in groups.items()]
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            for child in children:
+                tasks.create_task(child.start())
+        yield children
+    except* StartError as several:
+        raise several.exceptions[0] from None
+    finally:
+        for name in ("ingress", "scanners", "backend", "mailbox"):
+            for child in children:
+                if child.name == name:
+                    await child.stop()
+
+
+@contextlib.asynccontextmanager
+async def _kept(children: list[Child]) -> AsyncIterator[None]:
+    tasks = [asyncio.create_task(child.keep(), name=f"keep-{child.name}") for child in children]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _recover(store: Store, bus: KafkaBus, database: str, before: float) -> None:
+    """After an unclean stop, put back on its way what the store holds and the log may have lost."""
+    index = await Index.open(database)
+    try:
+        report = await recover(store, bus, before=before, held=await index.held())
+    except (BusUnavailable, StoreUnavailable) as error:
+        raise StartError(f"what the last run left could not be recovered: {error}") from error
+    finally:
+        await index.close()
+    log.info("event=recovered published=%d covered=%d", report.published, report.covered)
+
+
+def _environ(options: Options) -> dict[str, str]:
+    data = options.data.resolve()
+    return {
+        "GATEPOST_STORE": str(data / "objects"),
+        "GATEPOST_DATABASE": f"sqlite+aiosqlite:///{data / 'gatepost.db'}",
+        "GATEPOST_SMTP_HOST": options.host,
+        "GATEPOST_SMTP_PORT": str(options.port),
+        "GATEPOST_TLS_FOLDER": str(data / "tls"),
+        "GATEPOST_MAILBOX_PORT": str(options.mailbox_port),
+        "GATEPOST_MAILBOX_FOLDER": str(data / "mailbox"),
+        **options.environ,
+        **({"GATEPOST_STORE": options.store} if options.store else {}),
+    }
+
+
+@contextlib.asynccontextmanager
+async def _broker(options: Options) -> AsyncIterator[str]:
+    """The embedded broker, kept alive; or the cluster that the operator named."""
+    if options.kafka:
+        yield options.kafka
+        return
+    broker = Broker(options.data / "broker")
+    bootstrap = await broker.start()
+    keeper = asyncio.create_task(_keep_broker(broker), name="keep-broker")
+    try:
+        yield bootstrap
+    finally:
+        keeper.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await keeper
+        await broker.stop()
+
+
+async def _keep_broker(broker: Broker) -> None:
+    wait = RESTART_FIRST
+    while True:
+        status = await broker.wait_exit()
+        log.error("process=broker event=died code=%s restart_in=%.1fs", status, wait)
+        await asyncio.sleep(wait)
+        try:
+            await broker.start()
+            wait = RESTART_FIRST
+        except StartError as error:
+            wait = min(RESTART_MOST, wait * 2)
+            log.error("process=broker event=restart-failed again_in=%.1fs error=%s", wait, error)
+
+
+async def _store(environ: Mapping[str, str]) -> Store:
+    url = environ["GATEPOST_STORE"]
+    if url.startswith("s3://"):
+        await provision(s3_location(url, environ))
+    store = await open_store(url, environ)
+    try:
+        await store.check()
+    except StoreUnavailable as error:
+        await store.close()
+        raise StartError(f"the store {url} takes no writes: {error}") from error
+    return store
+
+
+async def _prepare(bus: KafkaBus, options: Options, specs: list[CustomerSpec] | None) -> None:
+    try:
+        await make_topics(bus.bootstrap)
+        await bus.start()
+        await apply.scanners(bus)
+        await apply.customers(bus, specs, mailbox_port=options.mailbox_port)
+    except BusUnavailable as error:
+        raise StartError(f"Kafka at {bus.bootstrap} can't be reached: {error}") from error
+
+
+def _site(options: Options, environ: Mapping[str, str], *, has_mailbox: bool) -> site.Site:
+    return site.Site(
+        kafka=environ["GATEPOST_KAFKA"],
+        store=environ["GATEPOST_STORE"],
+        database=environ["GATEPOST_DATABASE"],
+        smtp=f"{options.host}:{options.port}",
+        mailbox=environ["GATEPOST_MAILBOX_FOLDER"] if has_mailbox else "",
+    )
+
+
+def banner(options: Options, specs: list[CustomerSpec] | None) -> str:
+    """Return what a person should read once everything serves."""
+    data = "" if options.data == Path(site.DEFAULT_DATA) else f" --data {options.data}"
+    if specs is None:
+        taken = "example.test, any recipient; name your own domains with --config FILE"
+        arrives = f"gatepost mailbox{data}"
+    else:
+        domains = sorted(domain.name for spec in specs for domain in spec.domains)
+        more = len(domains) - SHOWN
+        taken = ", ".join(domains[:SHOWN]) + (f" and {more} more" if more > 0 else "")
+        arrives = "the MTAs that the configuration names"
+    return f"""
+Gatepost is up. Ctrl-C stops it; the next start goes on where this one stopped.
+
+  send mail to   {options.host}:{options.port}   ({taken})
+  it arrives at  {arrives}
+  what was held  gatepost quarantine list{data}
+"""

@@ -1,0 +1,39 @@
+"""Keeps a Directory in step with its compacted topics, for as long as the process lives."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from schemas.catalog import CUSTOMERS, RECIPIENTS, SCANNERS, Topic
+from services.core.directory import Directory
+from services.core.errors import UnreadableEvent
+from services.runtime.bus import Bus
+
+log = logging.getLogger("gatepost.directory")
+
+
+async def follow(bus: Bus, directory: Directory) -> None:
+    """Apply every change to the directory, for ever; it is ready once all three topics have been read to their end."""
+    caught_up = {topic: asyncio.Event() for topic in (CUSTOMERS, RECIPIENTS, SCANNERS)}
+    async with asyncio.TaskGroup() as tasks:
+        for topic, event in caught_up.items():
+            tasks.create_task(_follow(bus, topic, directory, event), name=f"follow-{topic.name}")
+        for event in caught_up.values():
+            await event.wait()
+        directory.caught_up()
+        log.info("event=directory-ready customers=%d plan=%s", len(directory.customers()), ",".join(directory.plan()))
+
+
+async def _follow(bus: Bus, topic: Topic, directory: Directory, caught_up: asyncio.Event) -> None:
+    async for record in bus.follow(topic, caught_up):
+        try:
+            if record.event is None:
+                directory.remove(topic.struct, record.key)
+            else:
+                directory.apply(record.event)
+        except UnreadableEvent as error:
+            # The rest of the directory still serves; the one entry stays as it was.
+            log.error("topic=%s offset=%d event=entry-refused error=%s", topic.name, record.offset, error)
+        if caught_up.is_set():
+            log.info("topic=%s key=%s event=directory-changed", topic.name, record.key)

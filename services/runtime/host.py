@@ -1,0 +1,160 @@
+"""Runs services in one process: what they share is made once, they stop together, and nothing fails unseen.
+
+A unit is `async def serve(ctx: Context) -> None`: it runs until `ctx.stop` is set, and says `ctx.ready(name)` once it
+serves.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+
+import msgspec
+import uvloop
+
+from schemas.catalog import Topic
+from services.core.clock import Clock, SystemClock
+from services.core.directory import Directory
+from services.core.errors import BusUnavailable, ConfigError, StartError
+from services.runtime import logs
+from services.runtime.bus import Service
+from services.runtime.config import load
+from services.runtime.consume import Consumer
+from services.runtime.follow import follow
+from services.runtime.kafka import KafkaBus
+from services.runtime.open_store import open_store
+from services.runtime.store import Store
+
+log = logging.getLogger("gatepost.host")
+
+DIRECTORY_WITHIN = 60.0  # seconds; without the directory no service knows what to do
+
+
+class RuntimeConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """What every service needs, from GATEPOST_KAFKA, GATEPOST_STORE, …"""
+
+    kafka: str = "127.0.0.1:9092"
+    store: str = "gatepost-data/objects"
+    log_level: str = "INFO"
+    notify_fd: int = -1  # where `ready` goes, for whoever started this process
+
+
+class Context:
+    """What a unit is given."""
+
+    def __init__(self, environ: Mapping[str, str], bus: KafkaBus, store: Store, ready: Callable[[str], None]) -> None:
+        self.environ = environ
+        self.bus = bus
+        self.store = store
+        self.ready = ready  # called with the unit's name once it serves
+        self.directory = Directory()
+        self.clock: Clock = SystemClock()
+        self.stop = asyncio.Event()
+
+    async def directory_ready(self) -> None:
+        """Return once the directory has been read; raise StartError when that takes too long."""
+        try:
+            async with asyncio.timeout(DIRECTORY_WITHIN):
+                while not self.directory.ready() and not self.stop.is_set():  # noqa: ASYNC110 - it is pure, without events
+                    await asyncio.sleep(0.02)
+        except TimeoutError as error:
+            raise StartError(f"the directory could not be read within {DIRECTORY_WITHIN:.0f} s") from error
+
+    async def consume(
+        self, name: str, group: str, topics: Iterable[Topic], service: Service, *, max_in_flight: int = 200
+    ) -> None:
+        """Drive the service until `stop`; `name` is ready when its first partitions are."""
+        consumer = Consumer(
+            group, self.bus.source(group, topics), service, self.bus, self.clock, max_in_flight=max_in_flight
+        )
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(consumer.run(self.stop), name=f"consume-{group}")
+            waiting = tasks.create_task(consumer.assigned_once.wait())
+            stopping = tasks.create_task(self.stop.wait())
+            await asyncio.wait((waiting, stopping), return_when=asyncio.FIRST_COMPLETED)
+            if waiting.done():
+                self.ready(name)
+            await stopping
+            waiting.cancel()
+
+
+Unit = Callable[[Context], Awaitable[None]]
+
+
+def main(units: Mapping[str, Unit], environ: Mapping[str, str] = os.environ) -> int:
+    """Run the units until SIGTERM and return the exit code: 0 clean, 1 after a failure, 2 for a bad setting."""
+    try:
+        config = load(RuntimeConfig, environ)
+        logs.set_up(config.log_level)
+        return uvloop.run(_main(units, config, environ))
+    except ConfigError as error:
+        log.error("%s", error)
+        return 2
+    except StartError as error:
+        log.error("%s", error)
+        return 1
+
+
+async def _main(units: Mapping[str, Unit], config: RuntimeConfig, environ: Mapping[str, str]) -> int:
+    bus = KafkaBus(config.kafka, "gatepost-" + "-".join(units)[:40])
+    store = await open_store(config.store, environ)
+    waiting = set(units)
+
+    def ready(name: str) -> None:
+        waiting.discard(name)
+        log.info("unit=%s event=ready", name)
+        if not waiting and config.notify_fd >= 0:
+            os.write(config.notify_fd, b"ready\n")
+
+    ctx = Context(environ, bus, store, ready)
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGTERM, ctx.stop.set)
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # ignored: whoever started us says when it is our turn
+        loop.add_signal_handler(signal.SIGINT, ctx.stop.set)
+    helpers = [asyncio.create_task(follow(bus, ctx.directory), name="directory")]
+    try:
+        return await _serve(units, ctx, helpers)
+    finally:
+        for helper in helpers:
+            helper.cancel()
+        await asyncio.gather(*helpers, return_exceptions=True)
+        await bus.close()
+        await store.close()
+
+
+async def _serve(units: Mapping[str, Unit], ctx: Context, helpers: list[asyncio.Task[None]]) -> int:
+    await _await_bus(ctx)
+    tasks = {asyncio.create_task(unit(ctx), name=name): name for name, unit in units.items()}  # type: ignore[arg-type]  # units are coroutine functions
+    stopping = asyncio.create_task(ctx.stop.wait(), name="stop")
+    await asyncio.wait([*tasks, stopping, *helpers], return_when=asyncio.FIRST_COMPLETED)
+    ctx.stop.set()
+    stopping.cancel()
+    failed = False
+    for task, outcome in zip(tasks, await asyncio.gather(*tasks, return_exceptions=True), strict=True):
+        if isinstance(outcome, StartError | ConfigError):
+            raise outcome
+        if isinstance(outcome, BaseException):
+            failed = True
+            log.error("unit=%s event=failed", tasks[task], exc_info=outcome)
+    for helper in helpers:
+        if helper.done() and not helper.cancelled() and (error := helper.exception()) is not None:
+            failed = True
+            log.error("unit=%s event=failed", helper.get_name(), exc_info=error)
+    return 1 if failed else 0
+
+
+async def _await_bus(ctx: Context) -> None:
+    """Wait for the broker as long as it takes: on a cluster the order of starting is nobody's."""
+    while not ctx.stop.is_set():
+        try:
+            await ctx.bus.start()
+        except BusUnavailable as error:
+            log.warning("event=waiting-for-broker error=%s", error)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(ctx.stop.wait(), 1.0)
+        else:
+            break
