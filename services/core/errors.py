@@ -56,6 +56,10 @@ class ObjectConflict(Permanent):
     """Another object with other bytes lies under this key."""
 
 
+class BadKey(Permanent):
+    """Not a key that an object of ours can have."""
+
+
 class UnreadableEvent(Permanent):
     """A record of a topic that doesn't decode as the topic's struct."""
 
