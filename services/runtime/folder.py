@@ -171,9 +171,9 @@ class Folder:
     def _make_directories(self, target: str) -> None:
         """Make the directories between the root and the target. Never the root: it may be unmounted."""
         for directory in reversed(self._between(target)):
-            self._known.discard(directory)
             with contextlib.suppress(FileExistsError):
                 self._disk.mkdir(directory)
+                self._known.discard(directory)
 
     def _between(self, target: str) -> list[str]:
         """Return the directories below the root that lead to the target, the innermost first."""

@@ -49,7 +49,7 @@ def s3_location(url: str, environ: Mapping[str, str]) -> S3Location:
     if _BUCKET.fullmatch(parsed.netloc) is None:
         raise ConfigError(f"store: {parsed.netloc!r} can't be the name of a bucket")
     try:
-        prefix = checked_prefix(parsed.path.strip("/"))
+        prefix = checked_prefix(parsed.path.removeprefix("/"))
     except BadKey as error:
         raise ConfigError(f"store: {parsed.path!r} can't be the prefix of a store") from error
     access_key, secret_key = environ.get("AWS_ACCESS_KEY_ID", ""), environ.get("AWS_SECRET_ACCESS_KEY", "")
