@@ -1,0 +1,144 @@
+"""The rules of a customer's policy as an operator writes them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+from typing import Final
+
+import msgspec
+
+from schemas.events import Action, Match, Rule, Status
+from services.core.address import parse, parse_domain
+from services.core.errors import BadAddress
+from services.core.tree import Entries, Place, quoted
+
+RULES_MOST: Final = 200  # of one customer: each is looked at for each recipient
+TAG_LIMIT: Final = 60  # characters before a subject
+HEADER_LIMIT: Final = 500  # characters of a header's value
+SCORE_MOST: Final = 10_000.0
+
+_CODE: Final = re.compile(r"[A-Z][A-Z0-9_]{0,63}")
+_SCANNER: Final = re.compile(r"[a-z][a-z0-9-]{0,31}")
+_HEADER: Final = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,75}")
+# A message has one of these at most (RFC 5322 section 3.6), or they are signed, or they are ours to write.
+_TAKEN: Final = frozenset(
+    {"from", "sender", "reply-to", "to", "cc", "bcc", "date", "message-id", "in-reply-to", "references", "subject"}
+    | {"received", "return-path", "dkim-signature", "authentication-results", "mime-version"}
+)
+_TAKEN_PREFIXES: Final = ("content-", "resent-", "arc-", "x-gatepost")
+_STATUSES: Final = {status.value: status for status in Status if status is not Status.GONE}
+_ACTIONS: Final = {action.value: action for action in Action}
+
+
+def parse_rules(place: Place, domains: Collection[str]) -> tuple[Rule, ...]:
+    """Return the rules in the order written; raise ConfigError for the first that means nothing or never applies."""
+    places = place.items("a list of rules")
+    if len(places) > RULES_MOST:
+        raise place.wrong(f"{len(places)} rules, and {RULES_MOST} is the most")
+    rules: list[Rule] = []
+    for each in places:
+        rule = _rule(each, domains)
+        if any(rule.name == other.name for other in rules):
+            raise each.wrong(f"another rule is named {quoted(rule.name)}, and the trace would not tell them apart")
+        rules.append(rule)
+    return tuple(rules)
+
+
+def _rule(place: Place, domains: Collection[str]) -> Rule:
+    fields = place.fields("name", "when", "then", "tag_subject", "add_headers", "redirect_to", required=["name"])
+    rule = Rule(
+        name=fields["name"].text(100),
+        when=_match(fields["when"], domains) if "when" in fields else Match(),
+        action=fields["then"].choice(_ACTIONS) if "then" in fields else None,
+        tag_subject=fields["tag_subject"].text(TAG_LIMIT) if "tag_subject" in fields else "",
+        add_headers=_headers(fields["add_headers"]) if "add_headers" in fields else (),
+        redirect_to=_address(fields["redirect_to"]) if "redirect_to" in fields else "",
+    )
+    changes = rule.tag_subject or rule.add_headers or rule.redirect_to
+    if rule.action is None and not changes:
+        raise place.wrong("a rule that does nothing: then, tag_subject, add_headers and redirect_to are all missing")
+    if rule.action is Action.DELETE and changes:
+        raise place.wrong("a rule that deletes a message changes nothing in it")
+    return rule
+
+
+def _match(place: Place, domains: Collection[str]) -> Match:
+    known = Match.__struct_fields__
+    fields = place.fields(*known)
+    if not fields:
+        raise place.wrong("no condition; leave `when` out of a rule that always applies")
+    match = Match()
+    if "status" in fields:
+        match = _replace(match, status=tuple(each.choice(_STATUSES) for each in _some(fields["status"])))
+    if "scanner" in fields:
+        match = _replace(match, scanner=_shaped(fields["scanner"], _SCANNER, "a scanner's name, such as virus"))
+        if not fields.keys() & {"status", "min_score", "evidence"}:
+            raise fields["scanner"].wrong("says which scanner is meant, but not what it found")
+    if "min_score" in fields:
+        match = _replace(match, min_score=fields["min_score"].number(-SCORE_MOST, SCORE_MOST))
+    if "evidence" in fields:
+        codes = tuple(_shaped(each, _CODE, "a code, such as DMARC_REJECT") for each in _some(fields["evidence"]))
+        match = _replace(match, evidence=codes)
+    if "recipients" in fields:
+        match = _replace(match, recipients=tuple(_whom(each, domains) for each in _some(fields["recipients"])))
+    if "senders" in fields:
+        match = _replace(match, senders=tuple(_whom(each, None) for each in _some(fields["senders"])))
+    return match
+
+
+def _replace(match: Match, **changes: object) -> Match:
+    return msgspec.structs.replace(match, **changes)
+
+
+def _some(place: Place) -> list[Place]:
+    members = place.members()
+    if not members:
+        raise place.wrong("an empty list, which nothing matches")
+    return members
+
+
+def _shaped(place: Place, shape: re.Pattern[str], what: str) -> str:
+    text = place.text()
+    if not shape.fullmatch(text):
+        raise place.wrong(f"{quoted(text)} is not {what}")
+    return text
+
+
+def _whom(place: Place, domains: Collection[str] | None) -> str:
+    """Return an address or @domain; one that is in none of `domains` would never match."""
+    text = place.text()
+    try:
+        whom = f"@{parse_domain(text[1:])}" if text.startswith("@") else str(parse(text))
+    except BadAddress as error:
+        raise place.wrong(f"{quoted(text)} is neither an address nor @domain: {error}") from error
+    if domains is not None and whom.rpartition("@")[2] not in domains:
+        raise place.wrong(f"{quoted(text)} is in none of this customer's domains, so the rule never applies")
+    return whom
+
+
+def _address(place: Place) -> str:
+    text = place.text()
+    try:
+        return str(parse(text))
+    except BadAddress as error:
+        raise place.wrong(f"{quoted(text)} is not an address: {error}") from error
+
+
+def _headers(place: Place) -> tuple[tuple[str, str], ...]:
+    if not isinstance(place.node, Entries):
+        raise place.wrong("expected a mapping of header names to values")
+    found: dict[str, tuple[str, str]] = {}
+    for key, value in place.pairs():
+        name = key.text()
+        if not _HEADER.fullmatch(name):
+            raise key.wrong(f"{quoted(name)} is not the name of a header field")
+        folded = name.lower()
+        if folded in _TAKEN or folded.startswith(_TAKEN_PREFIXES):
+            raise key.wrong(f"{name} is not a header that a rule may add")
+        if folded in found:
+            raise key.wrong(f"{name} is given twice")
+        found[folded] = (name, value.text(HEADER_LIMIT))
+    if not found:
+        raise place.wrong("no header in it")
+    return tuple(found.values())

@@ -1,0 +1,188 @@
+"""The customers file: what an operator writes about customers, made into the events that the mail path follows.
+
+    customers:
+      - id: acme
+        domains:
+          - name: acme.example
+            relay: ["mx1.acme.example:25", {host: 10.0.0.9, port: 2525, preference: 20}]
+            recipients: any
+
+docs/gatepost.example.yaml shows every key. Sizes are octets, with KB, MB or GB of 1,024 each.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from typing import Final
+
+import msgspec
+
+from schemas.events import Action, Customer, Domain, Host
+from services.core.address import parse, parse_domain
+from services.core.customer_rules import parse_rules
+from services.core.errors import BadAddress
+from services.core.relay_hosts import parse_host
+from services.core.tree import Place, Scalar, quoted
+
+RECIPIENTS_ANY: Final = "any"
+SIZE_LEAST, SIZE_MOST = 65_536, 157_286_400  # octets; RFC 5321 section 4.5.3.1.7 asks for 64 KB at least
+QUEUE_DAYS_MOST: Final = 10.0
+QUARANTINE_DAYS_MOST: Final = 30.0
+
+_ID: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
+_SIZE: Final = re.compile(r"([0-9]{1,12}) ?([KMG]?)i?B?", re.IGNORECASE)
+_UNITS: Final = {"": 1, "K": 1_024, "M": 1_048_576, "G": 1_073_741_824}
+_UNSCANNED: Final = {  # what is written → (hold, what else)
+    "hold": (True, Action.QUARANTINE),
+    "deliver": (False, Action.DELIVER),
+    "quarantine": (False, Action.QUARANTINE),
+}
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class CustomerSpec:
+    """One customer as written: the event but for its salt, and the recipients that are listed by address."""
+
+    customer: Customer
+    recipients: tuple[str, ...] = ()  # canonical addresses, each once
+
+
+def parse_customers(root: Place) -> list[CustomerSpec]:
+    """Return the customers in the order written; raise ConfigError for the first mistake."""
+    places = root.fields("customers", required=["customers"])["customers"].items("a list of customers")
+    if not places:
+        raise root.wrong("customers is empty, and applying it would take every customer away")
+    ids: dict[str, Place] = {}
+    domains: dict[str, tuple[str, Place]] = {}
+    return [_customer(place, ids, domains) for place in places]
+
+
+def _customer(place: Place, ids: dict[str, Place], domains: dict[str, tuple[str, Place]]) -> CustomerSpec:
+    fields = place.fields("id", "name", "domains", "policy", "limits", required=["id", "domains"])
+    identity = _id(fields["id"], ids)
+    listed = fields["domains"].items("a list of domains")
+    if not listed:
+        raise fields["domains"].wrong("a customer has one domain at least")
+    own: list[Domain] = []
+    recipients: dict[str, None] = {}
+    for each in listed:
+        domain, addresses = _domain(each, identity, domains)
+        own.append(domain)
+        recipients |= dict.fromkeys(addresses)
+    customer = Customer(
+        id=identity,
+        name=fields["name"].text() if "name" in fields else "",
+        domains=tuple(own),
+    )
+    if "policy" in fields:
+        customer = _with_policy(customer, fields["policy"])
+    if "limits" in fields:
+        customer = _with_limits(customer, fields["limits"])
+    return CustomerSpec(customer, tuple(recipients))
+
+
+def _id(place: Place, ids: dict[str, Place]) -> str:
+    text = place.text()
+    if not _ID.fullmatch(text):
+        raise place.wrong(f"{quoted(text)} is not an id: 1 to 63 of a-z, 0-9 and -, no - at an end")
+    if text in ids:
+        raise place.wrong(f"{text} is the id of another customer, on line {ids[text].node.line}")
+    ids[text] = place
+    return text
+
+
+def _domain(place: Place, owner: str, domains: dict[str, tuple[str, Place]]) -> tuple[Domain, list[str]]:
+    fields = place.fields("name", "relay", "recipients", required=["name", "relay", "recipients"])
+    name = _domain_name(fields["name"])
+    if name in domains:
+        whose, first = domains[name]
+        of = "this customer" if whose == owner else f"customer {whose}"
+        raise fields["name"].wrong(f"{name} is a domain of {of} already, on line {first.node.line}")
+    domains[name] = (owner, fields["name"])
+    hosts = [parse_host(each) for each in fields["relay"].items("a list of hosts")]
+    if not hosts:
+        raise fields["relay"].wrong("a domain has one host to relay to at least")
+    for index, host in enumerate(hosts):
+        if any((host.host, host.port) == (other.host, other.port) for other in hosts[:index]):
+            raise fields["relay"].items()[index].wrong(f"{host.host} port {host.port} is listed twice")
+    addresses = _recipients(fields["recipients"], name)
+    return Domain(name=name, relay=tuple(hosts), any_recipient=addresses is None), addresses or []
+
+
+def _domain_name(place: Place) -> str:
+    text = place.text()
+    try:
+        name = parse_domain(text)
+    except BadAddress as error:
+        raise place.wrong(f"{quoted(text)}: {error}") from error
+    labels = name.split(".")
+    if len(labels) < 2 or labels[-1].isdigit():  # noqa: PLR2004  # a name and what it is under
+        raise place.wrong(f"{quoted(text)} is not a full domain name, such as acme.example")
+    return name
+
+
+def _recipients(place: Place, domain: str) -> list[str] | None:
+    """Return the canonical addresses, None for any."""
+    if isinstance(place.node, Scalar):
+        if place.node.null or place.text() != RECIPIENTS_ANY:
+            raise place.wrong("expected `any`, or a list of addresses")
+        return None
+    items = place.items()
+    if not items:
+        raise place.wrong("an empty list refuses all mail; write `any` or the addresses")
+    return [_recipient(each, domain) for each in items]
+
+
+def _recipient(place: Place, domain: str) -> str:
+    text = place.text()
+    try:
+        address = parse(text if "@" in text else f"{text}@{domain}")
+    except BadAddress as error:
+        raise place.wrong(f"{quoted(text)} is not an address: {error}") from error
+    if address.domain != domain:
+        raise place.wrong(f"{quoted(text)} is not in {domain}")
+    return address.canonical
+
+
+def _with_policy(customer: Customer, place: Place) -> Customer:
+    fields = place.fields("unscanned", "rules")
+    hold, unscanned = customer.hold_unscanned, customer.unscanned
+    if "unscanned" in fields:
+        hold, unscanned = fields["unscanned"].choice(_UNSCANNED)
+    rules = parse_rules(fields["rules"], [domain.name for domain in customer.domains]) if "rules" in fields else ()
+    return _replace(customer, hold_unscanned=hold, unscanned=unscanned, rules=rules)
+
+
+def _with_limits(customer: Customer, place: Place) -> Customer:
+    fields = place.fields("max_size", "queue_days", "quarantine_days")
+    changes: dict[str, object] = {}
+    if "max_size" in fields:
+        changes["max_size"] = _size(fields["max_size"])
+    if "queue_days" in fields:
+        changes["queue_days"] = fields["queue_days"].number(1, QUEUE_DAYS_MOST)
+    if "quarantine_days" in fields:
+        changes["quarantine_days"] = fields["quarantine_days"].number(1, QUARANTINE_DAYS_MOST)
+    return _replace(customer, **changes)
+
+
+def _size(place: Place) -> int:
+    text = place.text()
+    match = _SIZE.fullmatch(text)
+    if match is None:
+        raise place.wrong(f"{quoted(text)} is not a size, such as 50MB")
+    octets = int(match[1]) * _UNITS[match[2].upper()]
+    if not SIZE_LEAST <= octets <= SIZE_MOST:
+        raise place.wrong(f"{text} is not between {SIZE_LEAST // 1_024}KB and {SIZE_MOST // 1_048_576}MB")
+    return octets
+
+
+def _replace(customer: Customer, **changes: object) -> Customer:
+    return msgspec.structs.replace(customer, **changes)
+
+
+def example(port: int) -> CustomerSpec:
+    """Return the customer that is served when none is configured: all of example.test, to an MTA on this machine."""
+    relay = Host(host="127.0.0.1", port=port)
+    domain = Domain(name="example.test", relay=(relay,), any_recipient=True)
+    return CustomerSpec(Customer(id="example", name="Example", domains=(domain,)))

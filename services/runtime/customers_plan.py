@@ -1,0 +1,52 @@
+"""What must be published so that the topics hold exactly the customers that are written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+
+import msgspec
+
+from schemas.catalog import CUSTOMERS, RECIPIENTS, key_of
+from schemas.events import Customer, Event, Recipient
+from services.core.customers import CustomerSpec
+from services.core.directory import recipient_digest
+from services.runtime.bus import Tombstone
+
+SALT_OCTETS = 16
+
+
+def plan(
+    specs: Iterable[CustomerSpec],
+    existing: Mapping[str, Customer],
+    existing_recipients: Mapping[str, Recipient],
+    entropy: Callable[[int], bytes],
+) -> list[Event | Tombstone]:
+    """Return the events and tombstones that lead from what the topics hold, by key, to what is written.
+
+    In this order no recipient that stays valid is refused on the way: recipients come before the customer that needs
+    them and go after it, and a domain that moves has its new owner before its old one lets go (but for two customers
+    that swap domains).
+    A customer keeps its salt, or each of its recipients would have to be published again.
+    """
+    customers: list[Customer] = []
+    wanted: dict[str, Recipient] = {}
+    for spec in specs:
+        before = existing.get(spec.customer.id)
+        salt = before.salt if before is not None and before.salt else entropy(SALT_OCTETS).hex()
+        customer = msgspec.structs.replace(spec.customer, salt=salt)
+        customers.append(customer)
+        for address in spec.recipients:
+            recipient = Recipient(customer=customer.id, digest=recipient_digest(salt, address))
+            wanted[key_of(recipient)] = recipient
+    changed = [customer for customer in customers if existing.get(customer.id) != customer]
+    return [
+        *(recipient for key, recipient in wanted.items() if key not in existing_recipients),
+        *sorted(changed, key=lambda customer: _gives_away(existing.get(customer.id), customer)),
+        *(Tombstone(CUSTOMERS, key) for key in sorted(existing.keys() - {customer.id for customer in customers})),
+        *(Tombstone(RECIPIENTS, key) for key in existing_recipients if key not in wanted),
+    ]
+
+
+def _gives_away(before: Customer | None, after: Customer) -> bool:
+    names = {domain.name for domain in after.domains}
+    return before is not None and any(domain.name not in names for domain in before.domains)
