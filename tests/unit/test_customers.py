@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from schemas.events import Action, Customer, Domain, Host, Match, Rule, Status
+from services.cli.customers_file import read_customers
 from services.core.customers import CustomerSpec, example, parse_customers
 from services.core.errors import ConfigError
-from services.runtime.customers_file import read_customers
 from services.runtime.yaml_tree import parse_tree
 
 EXAMPLE = Path(__file__).parents[2] / "docs" / "gatepost.example.yaml"

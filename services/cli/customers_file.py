@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from services.core.customers import CustomerSpec, parse_customers
+from services.core.customers import CustomerSpec, example, parse_customers
+from services.runtime.customers_plan import plan
 from services.runtime.yaml_tree import read_tree
+
+__all__ = ["CustomerSpec", "example", "plan", "read_customers"]
 
 
 def read_customers(path: Path) -> list[CustomerSpec]:
