@@ -8,6 +8,7 @@ import collections
 import contextlib
 import logging
 import os
+import re
 import signal
 import sys
 import uuid
@@ -58,6 +59,9 @@ _TELLING: Final = (
     "Permission denied",
     "Read-only file system",
 )
+_THROWN: Final = re.compile(
+    r"Caused by: .|([\w$]+\.)+[\w$]*(Exception|Error): "
+)  # the head of a stack trace, with its reason
 _log = logging.getLogger("gatepost.broker")
 
 
@@ -85,9 +89,10 @@ def telling_line(lines: Sequence[str]) -> str:
         for line in lines:
             if sign in line:
                 return _plain(line)
-    errors = [line for line in lines if line.startswith(("ERROR", "Caused by:", "Exception in", "Error"))]
-    spoken = [line for line in lines if line.strip() and not line.startswith("\tat ")]
-    return _plain((errors or spoken or ["its log is empty"])[-1])
+    spoken = [line for line in lines if line.strip() and not line.lstrip().startswith(("at ", "... "))]
+    thrown = [line for line in spoken if _THROWN.match(line)]
+    errors = [line for line in spoken if line.startswith(("ERROR", "Error"))]
+    return _plain((thrown or errors or spoken or ["its log is empty"])[-1])
 
 
 def _plain(line: str) -> str:

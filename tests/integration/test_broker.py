@@ -191,6 +191,14 @@ async def test_a_broker_that_dies_at_start_says_why_and_leaves_nothing(tmp_path:
         pass
 
 
+async def test_a_log_that_is_damaged_says_where(tmp_path: Path) -> None:
+    async with running(tmp_path):
+        pass
+    (tmp_path / "kafka" / "meta.properties").write_text("garbage")
+    with pytest.raises(StartError, match=r"died at start \(exit 1\): .*node ID not found in .*kafka$"):
+        await Broker(tmp_path).start()
+
+
 @pytest.mark.parametrize(
     ("name", "said"),
     [("file/data", "not a directory"), ("a,b", "a comma in its name")],

@@ -161,6 +161,14 @@ def test_a_folder_of_any_name_reaches_java_unchanged() -> None:
         (["WARN x", "ERROR first", "\tat somewhere", "Caused by: the reason", "\t... 18 more"], "the reason"),
         (["Error occurred during initialization of VM", "Could not reserve enough space for 524288KB object heap"],
          "Could not reserve enough space for 524288KB object heap"),
+        (
+            [
+                "ERROR kafka.Kafka$ - Exiting Kafka due to fatal exception",
+                "java.lang.RuntimeException: No readable meta.properties files found.",
+                "\tat org.apache.kafka.metadata.properties.MetaPropertiesEnsemble.verify(Meta.java:493)",
+            ],
+            "java.lang.RuntimeException: No readable meta.properties files found.",
+        ),
         (["only words", "\tat somewhere"], "only words"),
         ([], "its log is empty"),
     ],
