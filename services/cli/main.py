@@ -92,8 +92,7 @@ async def up(  # the command line's own options
     from services.cli.up import up as run_all
 
     logs.set_up(log_level)
-    environ = {"GATEPOST_LOG_LEVEL": log_level}
-    await run_all(Options(data, config, kafka, store, host, port, mailbox_port, environ))
+    await run_all(Options(data, config, kafka, store, host, port, mailbox_port, log_level))
 
 
 @gatepost.command()

@@ -11,7 +11,9 @@ import contextlib
 import dataclasses
 import logging
 import os
+import re
 import signal
+import socket
 import time
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
@@ -53,7 +55,7 @@ class Options:
     host: str
     port: int
     mailbox_port: int
-    environ: Mapping[str, str]
+    log_level: str
 
 
 async def up(options: Options) -> None:
@@ -98,14 +100,14 @@ async def _run(
         stack.push_async_callback(store.close)
         bus = KafkaBus(environ["GATEPOST_KAFKA"], "gatepost-up")
         stack.push_async_callback(bus.close)
-        await _prepare(bus, options, specs)
-        site.save(options.data, _site(options, environ, has_mailbox=specs is None))
-        children = await stack.enter_async_context(_children(environ, with_mailbox=specs is None))
+        alone = await _prepare(bus, options, specs, environ)
+        site.save(options.data, _site(options, environ, has_mailbox=alone))
+        children = await stack.enter_async_context(_children(environ, with_mailbox=alone))
         async with _kept(children):
             if recover_before is not None:
                 await _recover(store, bus, environ["GATEPOST_DATABASE"], recover_before)
             announced.set()
-            print(banner(options, specs), flush=True)
+            print(banner(options, specs, alone=alone), flush=True)
             await stop.wait()
             log.info("event=stopping")
 
@@ -114,7 +116,7 @@ async def _run(
 async def _children(environ: Mapping[str, str], *, with_mailbox: bool) -> AsyncIterator[list[Child]]:
     """Every group of services, started; stopped in the order of the flow, so that each empties into the next."""
     groups = {**({"mailbox": ("mailbox",)} if with_mailbox else {}), **GROUPS}
-    children = [Child(name, units, {**os.environ, **environ}) for name, units in groups.items()]
+    children = [Child(name, units, environ) for name, units in groups.items()]
     try:
         async with asyncio.TaskGroup() as tasks:
             for child in children:
@@ -153,18 +155,30 @@ async def _recover(store: Store, bus: KafkaBus, database: str, before: float) ->
 
 
 def _environ(options: Options) -> dict[str, str]:
+    """What the services are told; what the operator has set in the environment wins, but for the command line."""
     data = options.data.resolve()
+    name = os.environ.get("GATEPOST_HOSTNAME") or _own_name()
     return {
         "GATEPOST_STORE": str(data / "objects"),
         "GATEPOST_DATABASE": f"sqlite+aiosqlite:///{data / 'gatepost.db'}",
-        "GATEPOST_SMTP_HOST": options.host,
-        "GATEPOST_SMTP_PORT": str(options.port),
-        "GATEPOST_TLS_FOLDER": str(data / "tls"),
+        "GATEPOST_HOSTNAME": name,
+        "GATEPOST_INGRESS_HOSTNAME": name,
+        "GATEPOST_INGRESS_CERT_FOLDER": str(data / "tls"),
+        **os.environ,
+        "GATEPOST_LOG_LEVEL": options.log_level,
+        "GATEPOST_INGRESS_HOST": options.host,
+        "GATEPOST_INGRESS_PORT": str(options.port),
+        "GATEPOST_MAILBOX_HOST": "127.0.0.1",
         "GATEPOST_MAILBOX_PORT": str(options.mailbox_port),
         "GATEPOST_MAILBOX_FOLDER": str(data / "mailbox"),
-        **options.environ,
         **({"GATEPOST_STORE": options.store} if options.store else {}),
     }
+
+
+def _own_name() -> str:
+    """This machine's name when it can stand in a greeting (RFC 5321 section 4.1.2), else a name that is nobody's."""
+    name = socket.getfqdn()
+    return name if re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?", name) else "gatepost.invalid"
 
 
 @contextlib.asynccontextmanager
@@ -212,12 +226,18 @@ async def _store(environ: Mapping[str, str]) -> Store:
     return store
 
 
-async def _prepare(bus: KafkaBus, options: Options, specs: list[CustomerSpec] | None) -> None:
+async def _prepare(
+    bus: KafkaBus, options: Options, specs: list[CustomerSpec] | None, environ: Mapping[str, str]
+) -> bool:
+    """Topics, plan and customers; return whether the built-in example is all that is served."""
     try:
         await make_topics(bus.bootstrap)
         await bus.start()
-        await apply.scanners(bus)
-        await apply.customers(bus, specs, mailbox_port=options.mailbox_port)
+        await apply.scanners(bus, environ)
+        if specs is None:
+            return await apply.example_if_alone(bus, options.mailbox_port)
+        await apply.customers(bus, specs)
+        return False
     except BusUnavailable as error:
         raise StartError(f"Kafka at {bus.bootstrap} can't be reached: {error}") from error
 
@@ -232,17 +252,18 @@ def _site(options: Options, environ: Mapping[str, str], *, has_mailbox: bool) ->
     )
 
 
-def banner(options: Options, specs: list[CustomerSpec] | None) -> str:
+def banner(options: Options, specs: list[CustomerSpec] | None, *, alone: bool) -> str:
     """Return what a person should read once everything serves."""
     data = "" if options.data == Path(site.DEFAULT_DATA) else f" --data {options.data}"
-    if specs is None:
+    if alone:
         taken = "example.test, any recipient; name your own domains with --config FILE"
-        arrives = f"gatepost mailbox{data}"
+    elif specs is None:
+        taken = "the domains that were applied before"
     else:
         domains = sorted(domain.name for spec in specs for domain in spec.domains)
         more = len(domains) - SHOWN
         taken = ", ".join(domains[:SHOWN]) + (f" and {more} more" if more > 0 else "")
-        arrives = "the MTAs that the configuration names"
+    arrives = f"gatepost mailbox{data}" if alone else "the MTAs that the configuration names"
     return f"""
 Gatepost is up. Ctrl-C stops it; the next start goes on where this one stopped.
 

@@ -75,8 +75,7 @@ class Consumer:
                 await self._round()
         finally:
             committer.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await committer
+            await asyncio.gather(committer, return_exceptions=True)
             await self._drain()
             await self._service.revoked(self._partitions())
             await self._source.stop()

@@ -10,7 +10,6 @@ from typing import Generic, TypeVar, cast
 
 from schemas.catalog import Topic, key_of, partition_of
 from schemas.events import Event
-from services.core.errors import Temporary
 from services.runtime.bus import Bus, Tombstone
 
 E = TypeVar("E", bound=Event)
@@ -78,7 +77,7 @@ class Table(Generic[E]):
                     keys.discard(key)
 
     async def flush(self) -> None:
-        """Write what changed and return when it is acknowledged; on BusUnavailable the changes stay due."""
+        """Write what changed and return when it is acknowledged; when that fails or is cancelled, it stays due."""
         dirty, self._dirty = self._dirty, set()
         items: list[Event | Tombstone] = []
         for key in dirty:
@@ -88,11 +87,13 @@ class Table(Generic[E]):
                 items.append(Tombstone(self._topic, key))
         if not items:
             return
+        acknowledged = False
         try:
             await self._bus.publish(items)
-        except Temporary:
-            self._dirty |= dirty
-            raise
+            acknowledged = True
+        finally:
+            if not acknowledged:  # a commit after this one must not pass what isn't written
+                self._dirty |= dirty
         for item in items:
             if isinstance(item, Tombstone):
                 self._written.discard(item.key)

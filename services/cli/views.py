@@ -1,0 +1,127 @@
+"""What commands print. Text of mail is shown with control characters made visible: it must not drive the terminal."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import orjson
+
+from services.cli.site import Site
+from services.core.errors import ConfigError
+from services.mailbox.app import listing
+from services.quarantine.index import Held, Index
+from services.scanners.file import scan_file
+
+_CONTROL = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160), 0x2028, 0x2029, 0x202E, 0x2066)}
+
+
+def plain(text: str) -> str:
+    """Return the text safe for a terminal: one line, nothing that moves the cursor or turns the writing round."""
+    return text.translate(_CONTROL)
+
+
+def stamp(when: float) -> str:
+    """Return a time as people read it, UTC."""
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(when))
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Return rows in columns as wide as their widest cell."""
+    lines = [tuple(head), *(tuple(plain(cell) for cell in row) for row in rows)]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines
+    )
+
+
+def mailbox(folder: Path, show: int | None) -> None:
+    """Print what arrived at the built-in mailbox, newest last; or one message as it arrived."""
+    items = listing(folder)
+    if show is None:
+        if not items:
+            print("The mailbox is empty.")
+            return
+        rows = [
+            (str(number), stamp(item.received_at), item.reverse_path or "<>", ", ".join(item.recipients), item.subject)
+            for number, item in enumerate(items, 1)
+        ]
+        print(table(("#", "arrived (UTC)", "from", "to", "subject"), rows))
+        return
+    if not 1 <= show <= len(items):
+        raise ConfigError(f"there is no message {show}; the mailbox has {len(items)}")
+    sys.stdout.buffer.write(items[show - 1].path.read_bytes())
+
+
+async def held_list(site: Site, customer: str | None, state: str | None, limit: int) -> None:
+    """Print held messages, newest first."""
+    index = await Index.open(site.database)
+    try:
+        rows = await index.list(customer=customer, state=state, limit=limit)
+    finally:
+        await index.close()
+    if not rows:
+        print("Nothing is held.")
+        return
+    cells = [
+        (row.id, stamp(row.held_at), row.state, row.recipient, row.reverse_path or "<>", row.subject, row.reason)
+        for row in rows
+    ]
+    print(table(("id", "held (UTC)", "state", "to", "from", "subject", "reason"), cells))
+
+
+async def held_show(site: Site, message: str) -> None:
+    """Print everything that is known of a held message."""
+    index = await Index.open(site.database)
+    try:
+        rows = await index.get(message)
+    finally:
+        await index.close()
+    if not rows:
+        raise ConfigError(f"{message} was never held; `gatepost quarantine list --all` shows what was")
+    print("\n\n".join(_described(row) for row in rows))
+
+
+def _described(row: Held) -> str:
+    lines = [
+        ("message", row.id),
+        ("state", row.state),
+        ("customer", f"{row.customer} ({row.domain})"),
+        ("from", row.reverse_path or "<>"),
+        ("to", row.recipient),
+        ("subject", row.subject),
+        ("size", f"{row.size} octets"),
+        ("received", f"{stamp(row.received_at)} UTC"),
+        ("held", f"{stamp(row.held_at)} UTC, until {stamp(row.expires_at)} UTC"),
+        ("verdict", f"{row.status}, score {row.score:.1f}"),
+        ("rule", row.rule),
+        ("reason", row.reason),
+        *((f"  {e.code}", f"{e.score:+.1f} {e.text}") for e in row.evidence),
+    ]
+    return "\n".join(f"{name + ':':14} {plain(text)}" for name, text in lines)
+
+
+async def scanned(files: Sequence[Path], *, as_json: bool) -> None:
+    """Run every scanner on each file and print what they say."""
+    for path in files:
+        findings = await scan_file(path)
+        if as_json:
+            print(
+                orjson.dumps(
+                    {"file": str(path), "findings": {spec.name: finding for spec, finding in findings}},
+                    default=_struct,
+                ).decode()
+            )
+            continue
+        print(plain(str(path)))
+        for spec, finding in findings:
+            head = f"  {spec.name:10} {finding.status.value:11} {finding.score:7.1f}  {finding.elapsed_ms:6.1f} ms"
+            print(f"{head}  {plain(finding.engine)}")
+            for evidence in finding.evidence:
+                print(f"    {evidence.score:+6.1f}  {plain(evidence.code)}: {plain(evidence.text)}")
+
+
+def _struct(value: object) -> object:
+    return {name: getattr(value, name) for name in value.__struct_fields__}  # type: ignore[attr-defined]  # msgspec

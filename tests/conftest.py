@@ -1,0 +1,30 @@
+"""What tests share: a real broker, started once for the whole run."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from services.runtime.broker import Broker
+from services.runtime.provision import make_topics
+
+
+@pytest.fixture(scope="session")
+def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The bootstrap address of a real Kafka with all topics: GATEPOST_TEST_KAFKA, or the embedded broker."""
+    given = os.environ.get("GATEPOST_TEST_KAFKA")
+    if given:
+        asyncio.run(make_topics(given))
+        yield given
+        return
+    folder: Path = tmp_path_factory.mktemp("broker")
+    with asyncio.Runner() as runner:
+        broker = Broker(folder)
+        address = runner.run(broker.start())
+        runner.run(make_topics(address))
+        yield address
+        runner.run(broker.stop())

@@ -1,0 +1,240 @@
+"""What every bus does: the broker in memory and Apache Kafka pass the same tests."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+import pytest
+
+from schemas.catalog import CUSTOMERS, DEADLETTERS, OUTCOMES, PENDING, RECEIVED, Topic
+from schemas.events import Customer, DeadLetter, Event, Outcome, Pending, Received, State
+from services.core.clock import SystemClock
+from services.core.errors import EngineUnavailable, ObjectCorrupt
+from services.runtime.bus import Record, Stateless, Tombstone
+from services.runtime.consume import Consumer
+from services.runtime.fakes import MemoryBus
+from services.runtime.kafka import KafkaBus
+from services.runtime.table import Table
+from tests.eventually import eventually
+from tests.samples import received
+
+Bus = MemoryBus | KafkaBus
+
+
+@pytest.fixture(params=["memory", "kafka"])
+def bootstrap(request: pytest.FixtureRequest) -> str:
+    """Every broker there is: none for the one in memory."""
+    return "" if request.param == "memory" else str(request.getfixturevalue("kafka"))
+
+
+@pytest.fixture
+async def bus(bootstrap: str) -> AsyncIterator[Bus]:
+    """A bus, empty or with other tests' records: tests look only for their own ids."""
+    if not bootstrap:
+        yield MemoryBus()
+        return
+    kafka = KafkaBus(bootstrap, "contract")
+    await kafka.start()
+    yield kafka
+    await kafka.close()
+
+
+class Echo(Stateless):
+    """Answers each message with an outcome, after the troubles that the test sets."""
+
+    def __init__(self) -> None:
+        self.seen: list[str] = []
+        self.finished_ids: list[str] = []
+        self.fail: dict[str, list[Exception]] = {}
+        self.gate = asyncio.Event()
+        self.gate.set()
+
+    async def handle(self, record: Record) -> Sequence[Event | Tombstone]:
+        event = record.event
+        assert isinstance(event, Received)
+        self.seen.append(event.id)
+        await self.gate.wait()
+        if self.fail.get(event.id):
+            raise self.fail[event.id].pop(0)
+        return (outcome(event),)
+
+    async def finished(self, record: Record) -> None:
+        self.finished_ids.append(record.key)
+
+
+def outcome(of: Received) -> Outcome:
+    recipients = of.envelope.recipients
+    return Outcome(
+        id=of.id,
+        customer=of.customer,
+        key=of.key,
+        recipients=recipients,
+        total=len(recipients),
+        state=State.DELIVERED,
+        at=1.0,
+        received_at=1.0,
+    )
+
+
+class Running:
+    """A consumer in a task."""
+
+    def __init__(self, bus: Bus, group: str, service: Any, **settings: Any) -> None:
+        self.stop = asyncio.Event()
+        self.consumer = Consumer(group, bus.source(group, (RECEIVED,)), service, bus, SystemClock(), **settings)
+
+    async def __aenter__(self) -> Running:
+        self.task = asyncio.create_task(self.consumer.run(self.stop))
+        await asyncio.wait_for(self.consumer.assigned_once.wait(), 30)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self.stop.set()
+        await asyncio.wait_for(self.task, 30)
+
+
+async def of_ids(bus: Bus, topic: Topic, ids: set[str]) -> list[Record]:
+    return [record async for record in bus.read(topic) if record.key in ids]
+
+
+def group(request: pytest.FixtureRequest) -> str:
+    return f"contract-{request.node.name}-{received().id}"
+
+
+async def test_what_is_published_is_read_back_in_the_order_of_its_key(bus: Bus) -> None:
+    one = Customer(id=received().id, name="first")
+    await bus.publish([one, Customer(id=one.id, name="second")])
+    await bus.publish([Tombstone(CUSTOMERS, one.id)])
+    records = await of_ids(bus, CUSTOMERS, {one.id})
+    assert [r.event and r.event.name for r in records if r.event is None or isinstance(r.event, Customer)] == [
+        "first",
+        "second",
+        None,
+    ]
+    assert [r.offset for r in records] == sorted(r.offset for r in records)
+
+
+async def test_the_tail_of_a_partition_is_its_last_records(bus: Bus) -> None:
+    same = [Pending(id="tail", attempt=n) for n in range(30)]
+    await bus.publish(same)
+    partition = Table(bus, PENDING, Pending).partition_of("tail")
+    records = [record async for record in bus.read(PENDING, [partition], tail=5)]
+    assert len(records) == 5
+    assert isinstance(records[-1].event, Pending)
+    assert records[-1].event.attempt == 29
+
+
+async def test_a_follower_catches_up_and_goes_on(bus: Bus) -> None:
+    first, second = (Customer(id=received().id) for _ in range(2))
+    await bus.publish([first])
+    caught_up, seen = asyncio.Event(), set()
+
+    async def follow() -> None:
+        async for record in bus.follow(CUSTOMERS, caught_up):
+            seen.add(record.key)
+
+    task = asyncio.create_task(follow())
+    await asyncio.wait_for(caught_up.wait(), 20)
+    assert first.id in seen
+    await bus.publish([second])
+    await eventually(lambda: second.id in seen)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_the_loop_publishes_what_follows_and_commits(bus: Bus, request: pytest.FixtureRequest) -> None:
+    name, messages, service = group(request), [received() for _ in range(50)], Echo()
+    ids = {message.id for message in messages}
+    await bus.publish(messages)
+    async with Running(bus, name, service):
+        await eventually(lambda: ids <= set(service.finished_ids), 30)
+    assert len(await of_ids(bus, OUTCOMES, ids)) == 50
+    again = Echo()
+    more = received()
+    await bus.publish([more])
+    async with Running(bus, name, again):
+        await eventually(lambda: more.id in again.finished_ids, 30)
+    assert not ids & set(again.seen)  # committed work is not done again
+
+
+async def test_a_temporary_failure_is_tried_again_until_it_passes(bus: Bus, request: pytest.FixtureRequest) -> None:
+    message, service = received(), Echo()
+    service.fail[message.id] = [EngineUnavailable("one"), EngineUnavailable("two")]
+    await bus.publish([message])
+    async with Running(bus, group(request), service):
+        await eventually(lambda: message.id in service.finished_ids, 30)
+    assert service.seen.count(message.id) == 3
+    assert len(await of_ids(bus, OUTCOMES, {message.id})) == 1
+
+
+@pytest.mark.parametrize(
+    "errors", [[ObjectCorrupt("no header")], [ZeroDivisionError()] * 3], ids=["permanent", "defect"]
+)
+async def test_what_cannot_be_handled_is_buried_and_the_rest_goes_on(
+    bus: Bus, request: pytest.FixtureRequest, errors: list[Exception]
+) -> None:
+    bad, good, service = received(), received(), Echo()
+    service.fail[bad.id] = list(errors)
+    await bus.publish([bad, good])
+    async with Running(bus, group(request), service):
+        await eventually(lambda: good.id in service.finished_ids, 30)
+
+        async def buried() -> bool:
+            letters = [r.event async for r in bus.read(DEADLETTERS) if isinstance(r.event, DeadLetter)]
+            return any(bad.id.encode() in base64.b64decode(letter.value) for letter in letters)
+
+        await eventually(buried, 30)
+    assert await of_ids(bus, OUTCOMES, {bad.id}) == []
+
+
+async def test_a_full_service_takes_no_more_and_goes_on_when_there_is_room(
+    bus: Bus, request: pytest.FixtureRequest
+) -> None:
+    name, service = group(request), Echo()
+    service.gate.clear()
+    messages = [received() for _ in range(120)]
+    ids = {message.id for message in messages}
+    await bus.publish(messages)
+    async with Running(bus, name, service, max_in_flight=10):
+        await eventually(lambda: len(service.seen) == 10, 30)
+        await asyncio.sleep(1.2)  # long enough for more to come, if the limit did not hold
+        assert len(service.seen) == 10
+        service.gate.set()
+        await eventually(lambda: ids <= set(service.finished_ids), 30)
+
+
+async def test_a_second_member_takes_its_share_and_nothing_is_skipped(bus: Bus, request: pytest.FixtureRequest) -> None:
+    name, one, two = group(request), Echo(), Echo()
+    async with Running(bus, name, one):
+        first = [received() for _ in range(60)]
+        await bus.publish(first)
+        async with Running(bus, name, two):
+            second = [received() for _ in range(60)]
+            await bus.publish(second)
+            wanted = {message.id for message in first + second}
+            await eventually(lambda: wanted <= {*one.finished_ids, *two.finished_ids}, 60)
+        third = [received() for _ in range(20)]
+        await bus.publish(third)
+        await eventually(lambda: {message.id for message in third} <= set(one.finished_ids), 60)
+    assert two.finished_ids
+
+
+async def test_a_table_comes_back_as_it_was_flushed(bus: Bus) -> None:
+    table = Table(bus, PENDING, Pending)
+    keep, drop, never = (Pending(id=received().id) for _ in range(3))
+    for entry in (keep, drop, never):
+        table.put(entry)
+    table.delete(never.id)
+    await table.flush()
+    table.delete(drop.id)
+    await table.flush()
+    fresh = Table(bus, PENDING, Pending)
+    await fresh.load(range(PENDING.partitions))
+    assert fresh.get(keep.id) == keep
+    assert fresh.get(drop.id) is None
+    assert await of_ids(bus, PENDING, {never.id}) == []  # came and went between two commits: it cost nothing
+    fresh.drop([fresh.partition_of(keep.id)])
+    assert keep.id not in fresh

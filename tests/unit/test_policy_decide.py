@@ -1,0 +1,139 @@
+"""Policy's decisions, as values."""
+
+from __future__ import annotations
+
+import pytest
+
+from schemas.events import (
+    Action,
+    Customer,
+    Disposition,
+    Envelope,
+    Match,
+    Outcome,
+    Pending,
+    Rule,
+    State,
+    Status,
+    Verdict,
+)
+from services.policy.decide import DAY, RESCAN_MOST, Hold, branches, decide, deleted, merge, rescan_delay
+from tests.samples import NOW, received, verdict
+
+CUSTOMER = Customer(id="example")
+
+
+def pending(*verdicts: Verdict, **changes: object) -> Pending:
+    message = received(**changes)
+    heard = tuple(verdict(message, v.scanner, v.status, score=v.score, evidence=v.evidence) for v in verdicts)
+    return Pending(id=message.id, received=message, origin=0, verdicts=heard)
+
+
+def of(scanner: str, status: Status = Status.CLEAN, score: float = 0.0) -> Verdict:
+    return verdict(received(), scanner, status, score=score)
+
+
+def test_no_verdict_no_delivery() -> None:
+    assert decide(pending(), CUSTOMER, NOW) == Hold()
+    assert decide(pending(of("auth")), CUSTOMER, NOW) == Hold()
+    assert decide(Pending(id="x", verdicts=(of("auth"), of("virus"))), CUSTOMER, NOW) == Hold()
+
+
+def test_clean_is_delivered_by_the_last_rule() -> None:
+    answer = decide(pending(of("auth"), of("virus")), CUSTOMER, NOW)
+    assert isinstance(answer, Disposition)
+    (branch,) = answer.branches
+    assert (branch.action, branch.rule, branch.recipients) == (Action.DELIVER, "default", ("bob@example.test",))
+    assert answer.scanners == ("auth/1=clean", "virus/1=clean")
+
+
+@pytest.mark.parametrize("status", [Status.VIRUS, Status.SPAM, Status.PHISHING])
+def test_what_is_bad_is_held_and_says_why(status: Status) -> None:
+    answer = decide(pending(of("auth"), of("virus", status)), CUSTOMER, NOW)
+    assert isinstance(answer, Disposition)
+    (branch,) = answer.branches
+    assert branch.action is Action.QUARANTINE
+    assert branch.reason == f"virus says {status.value} (virus found it)"
+    assert answer.status is status
+
+
+def test_unavailable_is_never_clean() -> None:
+    answer = decide(pending(of("auth"), of("virus", Status.UNAVAILABLE)), CUSTOMER, NOW)
+    assert answer == Hold(ask=("virus",))
+
+
+def test_unscanned_mail_passes_only_when_the_customer_says_so_and_is_marked() -> None:
+    lenient = Customer(id="example", hold_unscanned=False, unscanned=Action.DELIVER)
+    answer = decide(pending(of("auth"), of("virus", Status.UNAVAILABLE)), lenient, NOW)
+    assert isinstance(answer, Disposition)
+    (branch,) = answer.branches
+    assert (branch.action, branch.add_headers) == (Action.DELIVER, (("X-Gatepost-Unscanned", "virus"),))
+
+
+def test_what_other_scanners_found_counts_although_one_is_unavailable() -> None:
+    lenient = Customer(id="example", hold_unscanned=False, unscanned=Action.DELIVER)
+    answer = decide(pending(of("auth", Status.SPAM), of("virus", Status.UNAVAILABLE)), lenient, NOW)
+    assert isinstance(answer, Disposition)
+    assert [branch.action for branch in answer.branches] == [Action.QUARANTINE]
+
+
+def test_a_scanner_that_stays_away_ends_in_quarantine_and_not_in_the_inbox() -> None:
+    waiting = pending(of("auth"), of("virus", Status.UNAVAILABLE))
+    assert isinstance(decide(waiting, CUSTOMER, NOW + 10 * DAY - 1), Hold)
+    answer = decide(waiting, CUSTOMER, NOW + 10 * DAY)
+    assert isinstance(answer, Disposition)
+    assert [branch.action for branch in answer.branches] == [Action.QUARANTINE]
+
+
+def test_an_object_that_is_gone_means_the_sender_was_told_to_come_again() -> None:
+    answer = decide(pending(of("auth", Status.GONE)), CUSTOMER, NOW)
+    assert isinstance(answer, Outcome)
+    assert (answer.state, answer.recipients) == (State.WITHDRAWN, ("bob@example.test",))
+    assert decide(pending(of("auth", Status.GONE), recovered=True), CUSTOMER, NOW) is None
+
+
+def test_the_first_answer_counts_but_unavailable_gives_way() -> None:
+    message = pending(of("auth", Status.SPAM))
+    later = verdict(received(id=message.id), "auth", Status.CLEAN)
+    assert merge(message, later) == message
+    away = pending(of("auth", Status.UNAVAILABLE))
+    assert merge(away, later).verdicts == (later,)
+
+
+def test_rules_are_walked_per_recipient_and_grouped() -> None:
+    rules = (
+        Rule(name="tag", when=Match(min_score=5.0), tag_subject="[SPAM] "),
+        Rule(name="abuse", when=Match(recipients=("abuse@example.test",)), action=Action.DELIVER),
+        Rule(name="drop", when=Match(status=(Status.SPAM,)), action=Action.DELETE),
+        Rule(name="copy", when=Match(recipients=("@example.test",)), redirect_to="all@example.test"),
+    )
+    to = ("a@example.test", "ABUSE@example.test", "b@example.test", "a@example.test")
+    message = received(envelope=Envelope(reverse_path="x@y.test", recipients=to, client_ip="192.0.2.1"))
+    spam = {"content": verdict(message, "content", Status.SPAM, score=9.0)}
+    chosen = branches(message, spam, Customer(id="example", rules=rules))
+    assert [(b.recipients, b.action, b.rule, b.tag_subject) for b in chosen] == [
+        (("a@example.test", "b@example.test"), Action.DELETE, "drop", "[SPAM] "),
+        (("ABUSE@example.test",), Action.DELIVER, "abuse", "[SPAM] "),
+    ]
+    clean = branches(message, {"content": verdict(message, "content")}, Customer(id="example", rules=rules))
+    assert {b.redirect_to for b in clean if "a@example.test" in b.recipients} == {"all@example.test"}
+
+
+def test_a_condition_can_be_narrowed_to_one_scanner() -> None:
+    rules = (Rule(name="urls", when=Match(scanner="urls", min_score=3.0), action=Action.QUARANTINE),)
+    message = received()
+    heard = {"content": verdict(message, "content", score=9.0), "urls": verdict(message, "urls", score=1.0)}
+    assert branches(message, heard, Customer(id="example", rules=rules))[0].rule == "default"
+
+
+def test_deleting_is_an_outcome_of_its_own() -> None:
+    rules = (Rule(name="drop", action=Action.DELETE),)
+    answer = decide(pending(of("auth"), of("virus")), Customer(id="example", rules=rules), NOW)
+    assert isinstance(answer, Disposition)
+    ended = deleted(answer, NOW)
+    assert ended is not None
+    assert (ended.state, ended.recipients, ended.total) == (State.DELETED, ("bob@example.test",), 1)
+
+
+def test_questions_to_an_absent_scanner_grow_apart() -> None:
+    assert rescan_delay(0, 0.5) < rescan_delay(3, 0.5) < rescan_delay(40, 0.5) == RESCAN_MOST
