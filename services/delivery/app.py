@@ -1,0 +1,191 @@
+"""Delivery: relays what policy lets through to the customer's MTA, and keeps what can't be relayed yet.
+
+Consumes mail.dispositions.v1, keeps mail.deferred.v1, publishes mail.outcomes.v1: one outcome for each recipient.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import logging
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import msgspec
+
+from schemas.catalog import DEFERRED, OUTCOMES, key_of
+from schemas.events import Customer, Deferred, Disposition, Event, Outcome
+from services.core.clock import Clock
+from services.core.errors import Temporary
+from services.delivery.attempt import Attempts
+from services.delivery.config import DeliveryConfig
+from services.delivery.decide import fresh, to_deliver
+from services.delivery.dial import Dial, SmtpDial
+from services.delivery.pool import Pool
+from services.delivery.queue import Queue
+from services.runtime.bus import Bus, Record, Tombstone
+from services.runtime.store import Store
+from services.runtime.table import Table
+
+log = logging.getLogger("gatepost.delivery")
+
+TAIL: Final = 5_000  # outcomes of each partition that are read back: more than can be uncommitted at a crash
+
+
+@dataclasses.dataclass(slots=True)
+class Work:
+    """What a record of mail.dispositions.v1 asks for, and what came of it."""
+
+    message: str
+    entries: list[Deferred] = dataclasses.field(default_factory=list)
+    pairs: set[tuple[str, str]] = dataclasses.field(default_factory=set)
+    outcomes: list[Outcome] = dataclasses.field(default_factory=list)
+
+
+class Delivery:
+    """The service behind the consume loop. `start` before the first record, `close` after the last."""
+
+    def __init__(
+        self,
+        config: DeliveryConfig,
+        *,
+        store: Store,
+        bus: Bus,
+        customer: Callable[[str], Customer | None],
+        clock: Clock,
+        chance: Callable[[], float],
+        dial: Dial | None = None,
+    ) -> None:
+        """`customer` looks a customer up by id; `chance` returns numbers in [0, 1), such as `random.random`."""
+        self._bus = bus
+        self._table: Table[Deferred] = Table(bus, DEFERRED, Deferred)
+        self._pool = Pool(config, dial or SmtpDial(config, clock), clock, chance)
+        self._attempts = Attempts(config, store, self._pool, clock, chance)
+        self.queue = Queue(
+            config,
+            bus=bus,
+            table=self._table,
+            attempts=self._attempts,
+            pool=self._pool,
+            customer=customer,
+            clock=clock,
+            chance=chance,
+        )
+        self._flying: set[tuple[str, str]] = set()  # message and recipient of records that aren't finished
+        self._work: dict[tuple[int, int], Work] = {}  # by partition and offset
+        self._runner: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Begin to try what waits."""
+        self._runner = asyncio.create_task(self.queue.run(), name="delivery-queue")
+
+    async def close(self) -> None:
+        """End attempts under way, say farewell to every MTA, stop. What waits is in the table."""
+        if self._runner is not None:
+            self._runner.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._runner
+        await self.queue.close()
+        await self._pool.close()
+
+    async def handle(self, record: Record) -> Sequence[Event | Tombstone]:
+        """Relay the disposition's branches that are to be delivered; returns an Outcome for who ended at once."""
+        if self._runner is not None and self._runner.done():
+            self._runner.result()  # a queue that died is a defect of ours: the record stays uncommitted
+        event = record.event
+        if not isinstance(event, Disposition):
+            raise TypeError(f"delivery does not read {type(event).__name__}")
+        work = Work(event.received.id)
+        self._work[record.partition, record.offset] = work
+        handled = False
+        try:
+            for index in to_deliver(event):
+                self._plan(event, index, work)
+            await self._relay(work)
+            handled = True
+        finally:
+            if not handled:
+                self._let_go((record.partition, record.offset))
+        return work.outcomes
+
+    async def _relay(self, work: Work) -> None:
+        if len(work.entries) == 1:
+            work.outcomes += await self.queue.first(work.entries[0])
+            return
+        failure: BaseException | None = None
+        for result in await asyncio.gather(*map(self.queue.first, work.entries), return_exceptions=True):
+            if isinstance(result, BaseException):
+                failure = result
+            else:
+                work.outcomes += result
+        if failure is not None:
+            # The whole record is handled again: what has ended must be known by then, or it is sent twice.
+            await self._bus.publish(work.outcomes)
+            self._remember(work.outcomes)
+            raise failure
+
+    def _plan(self, disposition: Disposition, index: int, work: Work) -> None:
+        """Put into `work` what is still to be done for a branch: nothing when it was dealt with before."""
+        entry = fresh(disposition, index, tuple(dict.fromkeys(disposition.branches[index].recipients)))
+        key = key_of(entry)
+        waiting = self._table.get(key)
+        known = frozenset(waiting.recipients) if waiting else frozenset()
+        left = tuple(
+            recipient
+            for recipient in entry.recipients
+            if recipient not in known
+            and (work.message, recipient) not in self.queue.seen
+            and (work.message, recipient) not in self._flying
+        )
+        if len(left) < len(entry.recipients):
+            log.info("id=%s event=seen-before recipients=%d", work.message, len(entry.recipients) - len(left))
+        if not left:
+            return
+        if waiting is not None:
+            self.queue.extend(key, left)
+            return
+        pairs = {(work.message, recipient) for recipient in left}
+        work.pairs |= pairs
+        self._flying |= pairs
+        work.entries.append(msgspec.structs.replace(entry, recipients=left))
+
+    async def finished(self, record: Record) -> None:
+        """Remember the record's outcomes: they are published now, and the record may come again."""
+        work = self._let_go((record.partition, record.offset))
+        if work is not None:
+            self._remember(work.outcomes)
+
+    def _let_go(self, at: tuple[int, int]) -> Work | None:
+        work = self._work.pop(at, None)
+        if work is not None:
+            self._flying -= work.pairs
+        return work
+
+    def _remember(self, outcomes: Sequence[Outcome]) -> None:
+        for outcome in outcomes:
+            self.queue.seen.add(outcome.id, outcome.recipients)
+
+    async def assigned(self, partitions: frozenset[int]) -> None:
+        """Load what waits, and what ended lately: a record that comes again must not be delivered again."""
+        await self._table.load(partitions)
+        async for record in self._bus.read(OUTCOMES, sorted(partitions), tail=TAIL):
+            if isinstance(record.event, Outcome):
+                self._remember((record.event,))
+        self.queue.adopt((key, e) for key, e in self._table.items() if self._table.partition_of(key) in partitions)
+
+    async def revoked(self, partitions: frozenset[int]) -> None:
+        """End attempts under way, write down what they changed, and forget."""
+        for at in [at for at in self._work if at[0] in partitions]:
+            self._let_go(at)  # handled, but its outcomes never published: whoever reads it next does it again
+        await self.queue.abandon(partitions)
+        try:
+            await self._table.flush()
+        except Temporary as error:
+            # The next owner tries some entries too often; their outcomes, which are published, stop it.
+            log.warning("event=table-not-written error=%s", error)
+        self._table.drop(partitions)
+
+    async def before_commit(self) -> None:
+        """Write what waits, so that the dispositions behind it may be committed."""
+        await self._table.flush()

@@ -1,0 +1,114 @@
+"""One attempt at one branch of a message: object, header fields, relay, and what follows from the replies."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import logging
+from collections import Counter
+from collections.abc import Callable
+from typing import Final
+
+from schemas.events import Customer, Deferred, Host
+from services.core.clock import Clock
+from services.core.compose import compose
+from services.core.errors import ObjectNotFound
+from services.core.headers import header_end
+from services.core.stored import unpack
+from services.delivery.budget import Budget
+from services.delivery.config import DeliveryConfig
+from services.delivery.decide import Concluded, Pace, Reply, Result, Stage, conclude, expires_at
+from services.delivery.pool import Pool
+from services.delivery.relay import Relayed, relay
+from services.delivery.session import Letter
+from services.runtime.store import Store
+
+log = logging.getLogger("gatepost.delivery")
+
+IN_LOOP: Final = 262_144  # octets of a message that is made ready in the event loop; a larger one in a thread
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Attempted:
+    """What follows, and what was learnt of the destination (None: nothing, the message was already gone)."""
+
+    concluded: Concluded
+    relayed: Relayed | None
+
+
+class Attempts:
+    """Makes attempts. Knows nothing of queues."""
+
+    def __init__(
+        self, config: DeliveryConfig, store: Store, pool: Pool, clock: Clock, chance: Callable[[], float]
+    ) -> None:
+        self.counts: Counter[str] = Counter()
+        self._config = config
+        self._store = store
+        self._pool = pool
+        self._clock = clock
+        self._chance = chance
+        self._pace = Pace(config.retry_first_seconds, config.retry_most_seconds)
+        self._budget = Budget(config.relay_memory_bytes)
+
+    async def make(self, entry: Deferred, customer: Customer | None, hosts: tuple[Host, ...]) -> Attempted:
+        """Try the entry's recipients once. Raises StoreUnavailable and ObjectCorrupt; SMTP failures are results."""
+        received = entry.disposition.received
+        if hosts:
+            try:
+                async with self._budget.hold(received.size):
+                    relayed = await self._relay(entry, hosts)
+            except ObjectNotFound:
+                # Its last recipient got an outcome, or it was never accepted: nobody waits for this message.
+                self.counts["object-gone"] += 1
+                log.warning("id=%s customer=%s event=object-gone", received.id, received.customer)
+                return Attempted(Concluded((), None), None)
+        else:
+            nowhere = Reply(0, f"no host is configured for {received.domain}", Stage.CONNECT)
+            relayed = Relayed(dict.fromkeys(entry.recipients, Result(nowhere)), reached=False)
+        concluded = conclude(
+            entry,
+            relayed.results,
+            now=self._clock.now(),
+            chance=self._chance(),
+            expires=expires_at(entry, customer),
+            pace=self._pace,
+        )
+        return Attempted(concluded, relayed)
+
+    async def _relay(self, entry: Deferred, hosts: tuple[Host, ...]) -> Relayed:
+        received = entry.disposition.received
+        letter = await self._letter(entry, await self._store.get(received.key))
+        relayed = await relay(letter, received.customer, hosts, self._pool)
+        redirect = entry.disposition.branches[entry.branch].redirect_to
+        if not redirect:
+            return relayed
+        return dataclasses.replace(relayed, results=dict.fromkeys(entry.recipients, relayed.results[redirect]))
+
+    async def _letter(self, entry: Deferred, stored: bytes) -> Letter:
+        if len(stored) > IN_LOOP:
+            return await asyncio.to_thread(letter_of, entry, stored, self._config.hostname)
+        return letter_of(entry, stored, self._config.hostname)
+
+
+def letter_of(entry: Deferred, stored: bytes, hostname: str) -> Letter:
+    """Return what goes to the entry's recipients; raise ObjectCorrupt when the stored octets are not ours."""
+    disposition = entry.disposition
+    branch = disposition.branches[entry.branch]
+    _, message = unpack(stored)
+    parts = compose(disposition, branch, message, hostname=hostname)
+    envelope = disposition.received.envelope
+    head = bytes(message[: header_end(message)]) if envelope.smtputf8 else b""
+    return Letter(
+        reverse_path=envelope.reverse_path,
+        recipients=(branch.redirect_to,) if branch.redirect_to else entry.recipients,
+        parts=parts,
+        size=sum(map(len, parts)),
+        eight_bit=any(not _ascii(part) for part in parts),
+        utf8_header=not head.isascii(),
+    )
+
+
+def _ascii(part: bytes | memoryview) -> bool:
+    view = memoryview(part)
+    return all(bytes(view[start : start + IN_LOOP]).isascii() for start in range(0, len(view), IN_LOOP))

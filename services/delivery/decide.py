@@ -1,0 +1,230 @@
+"""What replies mean, and what follows from them. Pure: no clock, no network, no table."""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import re
+from collections import defaultdict
+from collections.abc import Mapping
+from typing import Final
+
+import msgspec
+
+from schemas.events import Action, Customer, Deferred, Disposition, Host, Outcome, Received, State
+from services.core import backoff
+
+QUEUE_DAYS: Final = 10.0  # for a customer that is no longer known
+DAY: Final = 86_400.0  # seconds
+REPLY_MOST: Final = 400  # characters of a reply that an event carries
+SOON: Final = 2.0  # seconds until a message is tried that waits for a connection, not for the destination
+
+_ENHANCED = re.compile(r"([245])\.\d{1,3}\.\d{1,3}(?=\s|$)")
+_UNPRINTABLE = re.compile(r"[^ -~\u00a0-\ud7ff\ue000-\U0010ffff]+")
+
+
+class Kind(enum.Enum):
+    """What a reply means for a recipient."""
+
+    DELIVERED = "delivered"
+    TEMPORARY = "temporary"
+    PERMANENT = "permanent"
+
+
+class Stage(enum.Enum):
+    """When a reply came."""
+
+    CONNECT = "connect"
+    MAIL = "mail"
+    RCPT = "rcpt"
+    DATA = "data"
+    FINAL = "final"  # after the final dot
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Reply:
+    """One answer of an MTA. Code 0: there was none, and `text` says what happened instead."""
+
+    code: int
+    text: str
+    stage: Stage
+    ambiguous: bool = False  # the message went out whole, and whether it was taken is not known
+
+    @property
+    def line(self) -> str:
+        """The reply on one line, bounded and printable."""
+        text = _UNPRINTABLE.sub(" ", f"{self.code} {self.text}" if self.code else self.text)
+        return " ".join(text.split())[:REPLY_MOST]
+
+    @property
+    def kind(self) -> Kind:
+        """What it means for the recipients that it was given for."""
+        match = _ENHANCED.match(self.text)
+        return classify(self.code, match[0] if match else "", self.stage)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Result:
+    """How an attempt ended for one recipient."""
+
+    reply: Reply
+    host: str = ""
+    tls: str = ""
+
+
+def classify(code: int, enhanced: str, stage: Stage) -> Kind:
+    """Return what a reply means (RFC 5321 section 4.2.1, RFC 3463).
+
+    Mail is only bounced when nothing contradicts it: a 5xx with a 4.x.x is temporary, and so is 552 to RCPT without a
+    reason or with 5.5.3, which means too many recipients (RFC 5321 section 4.5.3.1.10).
+    """
+    group = code // 100
+    if group == 2:  # noqa: PLR2004 - the 2yz replies
+        return Kind.DELIVERED if stage is Stage.FINAL else Kind.TEMPORARY
+    if group != 5 or enhanced.startswith("4."):  # noqa: PLR2004 - the 5yz replies
+        return Kind.TEMPORARY
+    if code == 552 and stage is Stage.RCPT and enhanced in {"", "5.5.3"}:  # noqa: PLR2004 - see above
+        return Kind.TEMPORARY
+    return Kind.PERMANENT
+
+
+# --- what there is to do
+
+
+def fresh(disposition: Disposition, branch: int, recipients: tuple[str, ...]) -> Deferred:
+    """Return the state of a branch that was never tried. Its time in the queue counts from the decision."""
+    at = disposition.decided_at
+    return Deferred(
+        disposition=disposition, branch=branch, recipients=recipients, attempts=0, since=at, next_at=at, reply=""
+    )
+
+
+def to_deliver(disposition: Disposition) -> list[int]:
+    """Return which branches of the disposition are delivery's."""
+    return [index for index, branch in enumerate(disposition.branches) if branch.action is Action.DELIVER]
+
+
+def hosts_of(customer: Customer | None, domain: str, redirect_to: str = "") -> tuple[Host, ...]:
+    """Return the MTAs for the domain, best first; for a redirect into another of the customer's domains, that one's.
+
+    Empty when the customer has no such domain any more.
+    """
+    if customer is None:
+        return ()
+    relays = {entry.name: entry.relay for entry in customer.domains}
+    redirected = redirect_to.rpartition("@")[2].lower()
+    relay = relays.get(redirected) or relays.get(domain) or ()
+    return tuple(sorted(relay, key=lambda host: host.preference))
+
+
+def expires_at(entry: Deferred, customer: Customer | None) -> float:
+    """Return when the message has waited for as long as promised, seconds since the epoch."""
+    return entry.since + (customer.queue_days if customer else QUEUE_DAYS) * DAY
+
+
+# --- what follows
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Concluded:
+    """What follows from an attempt: events to publish, and what still waits (None: nothing)."""
+
+    outcomes: tuple[Outcome, ...]
+    waiting: Deferred | None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Pace:
+    """How often one message is tried; seconds."""
+
+    first: float
+    most: float
+
+
+def conclude(
+    entry: Deferred, results: Mapping[str, Result], *, now: float, chance: float, expires: float, pace: Pace
+) -> Concluded:
+    """Return what follows from one attempt for all of the entry's recipients.
+
+    Terminal results become outcomes, equal ones together. The rest waits, or expires when its time is over.
+    """
+    received = entry.disposition.received
+    attempts = entry.attempts + 1
+    duplicate = entry.possible_duplicate
+    ended: dict[tuple[State, Result], list[str]] = defaultdict(list)
+    waiting: dict[str, Result] = {}
+    for recipient in entry.recipients:
+        result = results[recipient]
+        match result.reply.kind:
+            case Kind.DELIVERED:
+                ended[State.DELIVERED, result].append(recipient)
+            case Kind.PERMANENT:
+                ended[State.BOUNCED, result].append(recipient)
+            case Kind.TEMPORARY if now >= expires:
+                ended[State.EXPIRED, result].append(recipient)
+            case Kind.TEMPORARY:
+                waiting[recipient] = result
+    outcomes = tuple(
+        _outcome(received, recipients, state, result, now=now, attempts=attempts, duplicate=duplicate)
+        for (state, result), recipients in ended.items()
+    )
+    if not waiting:
+        return Concluded(outcomes, None)
+    last = next(reversed(waiting.values()))
+    after = backoff.delay(attempts, chance, first=pace.first, most=pace.most)
+    rest = msgspec.structs.replace(
+        entry,
+        recipients=tuple(waiting),
+        attempts=attempts,
+        next_at=min(now + after, expires),
+        reply=last.reply.line,
+        possible_duplicate=duplicate or any(result.reply.ambiguous for result in waiting.values()),
+    )
+    return Concluded(outcomes, rest)
+
+
+def put_off(entry: Deferred, reply: str, until: float) -> Concluded:
+    """Return what follows when no attempt was made: the same message, later."""
+    return Concluded((), msgspec.structs.replace(entry, next_at=until, reply=reply))
+
+
+def expired(entry: Deferred, now: float) -> Concluded:
+    """Return what follows when the message has waited for as long as promised, and there is no use in one more try."""
+    reply = Result(Reply(0, entry.reply or "never tried", Stage.CONNECT))
+    outcome = _outcome(
+        entry.disposition.received,
+        list(entry.recipients),
+        State.EXPIRED,
+        reply,
+        now=now,
+        attempts=entry.attempts,
+        duplicate=entry.possible_duplicate,
+    )
+    return Concluded((outcome,), None)
+
+
+def _outcome(
+    received: Received,
+    recipients: list[str],
+    state: State,
+    result: Result,
+    *,
+    now: float,
+    attempts: int,
+    duplicate: bool,
+) -> Outcome:
+    return Outcome(
+        id=received.id,
+        customer=received.customer,
+        key=received.key,
+        recipients=tuple(recipients),
+        total=len(set(received.envelope.recipients)),
+        state=state,
+        at=now,
+        received_at=received.received_at,
+        host=result.host,
+        reply=result.reply.line,
+        tls=result.tls,
+        attempts=attempts,
+        possible_duplicate=duplicate or result.reply.ambiguous,
+    )

@@ -1,0 +1,194 @@
+"""One destination, which is a customer's set of hosts: is it up, how many may talk to it, who waits for it.
+
+`Health` is the pure state machine; `Gate` is the bounded number of connections; `Destination` holds both and the queue.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import itertools
+from collections import deque
+from typing import Final
+
+from services.core.backoff import delay
+
+SICK: Final = 3  # messages in a row that a destination put off: its next success lets the others come at once
+RAISE: Final = 0.1  # of a connection, by which each success moves a lowered limit up again
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Probing:
+    """How often a destination that is down is tried; seconds."""
+
+    first: float
+    most: float
+
+
+class Health:
+    """Up or down. While it is down, one message at a time goes out to see, at growing intervals."""
+
+    def __init__(self, probing: Probing) -> None:
+        self._pace = probing
+        self._probes = 0
+        self._put_off = 0
+        self._probe: object | None = None
+        self.down = False
+        self.probe_at = 0.0  # seconds since the epoch; only while down
+
+    def admits(self, now: float) -> bool:
+        """Return whether an attempt may begin now."""
+        return not self.down or (self._probe is None and now >= self.probe_at)
+
+    def next_probe(self) -> float | None:
+        """Return when the next look is due; None while it is up, or while somebody looks."""
+        return self.probe_at if self.down and self._probe is None else None
+
+    def suspect(self, now: float) -> None:
+        """Let one attempt find out first whether it is up: mail waits for it from before this process began."""
+        if not self.down:
+            self.down, self.probe_at = True, now
+
+    def begin(self, attempt: object) -> None:
+        """Note that the attempt goes out."""
+        if self.down and self._probe is None:
+            self._probe = attempt
+
+    def abandon(self, attempt: object) -> None:
+        """Note that the attempt ended without telling anything."""
+        if self._probe is attempt:
+            self._probe = None
+
+    def unreachable(self, attempt: object, now: float, chance: float) -> None:
+        """Note that no host took up the message. Attempts that were already on their way count as one failure."""
+        if self.down and self._probe is not attempt:
+            return
+        self._probe = None
+        self._probes = self._probes + 1 if self.down else 1
+        self.down = True
+        self.probe_at = now + delay(self._probes, chance, first=self._pace.first, most=self._pace.most)
+
+    def answered(self, *, delivered: bool, put_off: bool) -> bool:
+        """Note that a host dealt with a message. True: what waits may come at once."""
+        was_down, was_sick = self.down, self._put_off >= SICK
+        self.down, self._probe, self._probes = False, None, 0
+        if delivered:
+            self._put_off = 0
+        elif put_off:
+            self._put_off += 1
+        return was_down or (delivered and was_sick)
+
+
+class Gate:
+    """So many at a time, first come, first served. The limit sinks when the destination has enough of us."""
+
+    def __init__(self, limit: int) -> None:
+        self._most = limit
+        self._limit = float(limit)
+        self._inside = 0
+        self._waiting: deque[asyncio.Future[None]] = deque()
+
+    @property
+    def limit(self) -> int:
+        """How many may be inside."""
+        return int(self._limit)
+
+    @property
+    def inside(self) -> int:
+        """How many are inside."""
+        return self._inside
+
+    @property
+    def waiting(self) -> int:
+        """How many stand outside."""
+        return len(self._waiting)
+
+    async def enter(self) -> None:
+        """Return when there is a place; `leave` gives it back."""
+        if self._inside < self.limit and not self._waiting:
+            self._inside += 1
+            return
+        place = asyncio.get_running_loop().create_future()
+        self._waiting.append(place)
+        try:
+            await place
+        except asyncio.CancelledError:
+            if place.done() and not place.cancelled():
+                self.leave()
+            else:
+                with contextlib.suppress(ValueError):  # `leave` may have passed over it already
+                    self._waiting.remove(place)
+            raise
+
+    def leave(self) -> None:
+        """Give the place to the next one."""
+        self._inside -= 1
+        self._let_in()
+
+    def lower(self, to: int) -> None:
+        """Let no more in than the destination was seen to bear."""
+        self._limit = float(max(1, min(to, self.limit)))
+
+    def succeed(self) -> None:
+        """Raise a lowered limit a little."""
+        self._limit = min(float(self._most), self._limit + RAISE)
+        self._let_in()
+
+    def _let_in(self) -> None:
+        while self._waiting and self._inside < self.limit:
+            place = self._waiting.popleft()
+            if not place.done():
+                self._inside += 1
+                place.set_result(None)
+
+
+class Destination:
+    """What delivery knows of a set of hosts."""
+
+    def __init__(self, name: str, limit: int, probing: Probing) -> None:
+        self.name = name
+        self.health = Health(probing)
+        self.gate = Gate(limit)
+        self.waiting: dict[str, None] = {}  # every key that waits for it, in the order of arrival
+        self.running = 0  # of those that wait, how many are being tried
+        self._ready: deque[str] = deque()
+        self._ready_keys: set[str] = set()
+        self._probes = 0
+
+    def let(self, key: str) -> None:
+        """Let the key be tried as soon as there is a place."""
+        if key not in self._ready_keys:
+            self._ready_keys.add(key)
+            self._ready.append(key)
+
+    def flush(self) -> None:
+        """Let everything that waits be tried now, oldest first."""
+        self._ready = deque(self.waiting)
+        self._ready_keys = set(self.waiting)
+
+    def hold(self) -> None:
+        """Take back `let` and `flush`: the keys go on waiting."""
+        self._ready.clear()
+        self._ready_keys.clear()
+
+    def next_ready(self) -> str | None:
+        """Take out and return the next key to try."""
+        while self._ready:
+            key = self._ready.popleft()
+            self._ready_keys.discard(key)
+            if key in self.waiting:
+                return key
+        return None
+
+    def next_probe(self) -> str | None:
+        """Return a waiting key to see with whether it is up: each in its turn, as one message may be what breaks it."""
+        if not self.waiting:
+            return None
+        self._probes += 1
+        return next(itertools.islice(self.waiting, (self._probes - 1) % len(self.waiting), None))
+
+    @property
+    def unused(self) -> bool:
+        """Whether it may be forgotten: nothing waits, and nothing is known that a first attempt wouldn't show."""
+        return not (self.waiting or self.running or self.gate.waiting or self.gate.inside or self.health.down)
