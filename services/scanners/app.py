@@ -1,0 +1,89 @@
+"""One service for each scanner: a record in, a verdict out. The work is done by the pool's processes."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import logging
+from collections.abc import Sequence
+
+from schemas import wire
+from schemas.events import DeadLetter, Event, Received, Rescan, Verdict
+from services.core.clock import Clock
+from services.core.errors import ObjectNotFound, UnreadableEvent
+from services.runtime.bus import Record, Stateless, Tombstone
+from services.scanners import decide
+from services.scanners.config import ScannersConfig
+from services.scanners.contract import Finding, Spec
+from services.scanners.pool import Pool
+
+log = logging.getLogger("gatepost.scanners")
+
+
+class ScannerService(Stateless):
+    """The Service of one scanner, for its consumer group over mail.received.v1 and mail.rescans.v1."""
+
+    def __init__(self, spec: Spec, pool: Pool, clock: Clock) -> None:
+        self.spec = spec
+        self.joined = asyncio.Event()  # set once partitions were assigned, even none
+        self._pool = pool
+        self._clock = clock
+
+    @property
+    def group(self) -> str:
+        """Return the consumer group: scanner-<name>."""
+        return f"scanner-{self.spec.name}"
+
+    async def handle(self, record: Record) -> Sequence[Event | Tombstone]:
+        """Return the verdict, and a dead letter beside it when the message kills workers or can't be read.
+
+        Raises StoreUnavailable, and EngineUnavailable when no worker could take the message: the loop tries again.
+        """
+        event = record.event
+        if not isinstance(event, Received | Rescan):
+            raise UnreadableEvent(f"neither a received message nor a rescan: {type(event).__name__}")
+        received = decide.wanted(event, self.spec.name)
+        if received is None:
+            return ()
+        origin = event.origin if isinstance(event, Rescan) else record.offset
+        try:
+            finding = await self._pool.scan(self.spec.name, received)
+        except ObjectNotFound:
+            finding = decide.gone()
+        verdict = decide.verdict(self.spec, received, finding, origin=origin, now=self._clock.now())
+        _log(verdict)
+        if decide.needs_a_person(finding):
+            return (verdict, self._dead_letter(record, event, finding))
+        return (verdict,)
+
+    async def assigned(self, partitions: frozenset[int]) -> None:  # noqa: ARG002  # a scanner keeps nothing
+        self.joined.set()
+
+    def _dead_letter(self, record: Record, event: Event, finding: Finding) -> DeadLetter:
+        return DeadLetter(
+            topic=record.topic.name,
+            partition=record.partition,
+            offset=record.offset,
+            group=self.group,
+            reason=f"scanner {self.spec.name}: {finding.reason}",
+            value=base64.b64encode(wire.encode(event)).decode("ascii"),
+            at=self._clock.now(),
+        )
+
+
+def services(config: ScannersConfig, names: tuple[str, ...], pool: Pool, clock: Clock) -> dict[str, ScannerService]:
+    """Return the services of the named scanners by name; of the configured ones, or all of the pool's, by default."""
+    chosen = names or config.scanners or tuple(pool.specs)
+    return {name: ScannerService(pool.specs[name], pool, clock) for name in chosen}
+
+
+def _log(verdict: Verdict) -> None:
+    log.info(
+        "id=%s scanner=%s status=%s score=%.1f elapsed_ms=%.1f reason=%s",
+        verdict.id,
+        verdict.scanner,
+        verdict.status.value,
+        verdict.score,
+        verdict.elapsed_ms,
+        verdict.reason or "-",
+    )

@@ -1,0 +1,98 @@
+"""From findings to verdicts: pure, and the last gate before an event."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+
+from schemas.events import Evidence, Received, Rescan, Status, Verdict
+from services.scanners.contract import Finding, Reason, Spec, unavailable
+from services.scanners.text import LIMIT, clean
+
+MAX_EVIDENCE: Final = 50
+MAX_RESULTS: Final = 20
+SPAM_FROM: Final = 15.0
+SUSPICIOUS_FROM: Final = 6.0
+_SCORE_LIMIT: Final = 10_000.0
+_SEVERITY: Final = (Status.CLEAN, Status.SUSPICIOUS, Status.SPAM, Status.PHISHING, Status.VIRUS)
+# Waiting or trying again by itself won't help these: somebody should look at the message.
+_TO_DEAD_LETTERS: Final = frozenset({Reason.CRASH.value, Reason.TIME.value, Reason.STORE.value})
+
+
+def wanted(event: Received | Rescan, scanner: str) -> Received | None:
+    """Return the message that this scanner is asked to scan, None when it isn't asked."""
+    if isinstance(event, Rescan):
+        return event.received if scanner in event.scanners else None
+    return event
+
+
+def verdict(spec: Spec, received: Received, finding: Finding, *, origin: int, now: float) -> Verdict:
+    """Return the event for a finding. `origin` is the offset of the Received event in its partition."""
+    tidied = tidy(finding)
+    return Verdict(
+        id=received.id,
+        customer=received.customer,
+        scanner=spec.name,
+        version=spec.version,
+        status=tidied.status,
+        score=tidied.score,
+        evidence=tidied.evidence,
+        engine=tidied.engine,
+        elapsed_ms=tidied.elapsed_ms,
+        scanned_at=now,
+        origin=origin,
+        results=tidied.results,
+        reason=tidied.reason,
+    )
+
+
+def tidy(finding: Finding) -> Finding:
+    """Return the finding fit for the wire: valid Unicode, bounded lengths, finite numbers, a reason if unavailable."""
+    reason = finding.reason if finding.status is Status.UNAVAILABLE else ""
+    return msgspec.structs.replace(
+        finding,
+        score=_bounded(finding.score),
+        evidence=tuple(
+            Evidence(code=clean(item.code, 40), text=clean(item.text), score=_bounded(item.score))
+            for item in finding.evidence[:MAX_EVIDENCE]
+        ),
+        engine=clean(finding.engine),
+        results=tuple((clean(method, 20), clean(text, 3 * LIMIT)) for method, text in finding.results[:MAX_RESULTS]),
+        reason=reason or (Reason.ENGINE.value if finding.status is Status.UNAVAILABLE else ""),
+    )
+
+
+def gone() -> Finding:
+    """Return the finding for a message whose object isn't there any more."""
+    return Finding(status=Status.GONE)
+
+
+def too_big(spec: Spec, size: int) -> Finding | None:
+    """Return the finding for a message that the scanner doesn't accept, None when it does."""
+    if size <= spec.max_size:
+        return None
+    return unavailable(Reason.TOO_BIG, f"{size} octets, {spec.max_size} are the most")
+
+
+def needs_a_person(finding: Finding) -> bool:
+    """Return whether the message belongs among the dead letters as well: it kills workers, or can't be read."""
+    return finding.status is Status.UNAVAILABLE and finding.reason in _TO_DEAD_LETTERS
+
+
+def by_score(score: float) -> Status:
+    """Return what a content score means."""
+    if score >= SPAM_FROM:
+        return Status.SPAM
+    return Status.SUSPICIOUS if score >= SUSPICIOUS_FROM else Status.CLEAN
+
+
+def worst(statuses: Sequence[Status]) -> Status:
+    """Return the most severe of the statuses that say something of the message; CLEAN when there is none."""
+    return max(statuses, key=_SEVERITY.index, default=Status.CLEAN)
+
+
+def _bounded(score: float) -> float:
+    return max(-_SCORE_LIMIT, min(_SCORE_LIMIT, score)) if math.isfinite(score) else 0.0

@@ -1,0 +1,263 @@
+"""MIME as octets: the header fields and parts of a message, in one pass, with limits (RFC 5322, 2045, 2046).
+
+Nothing raises and nothing recurses: what is malformed or too much becomes a defect, and the octets stay scannable.
+Fields keep their octets as they came, because a DKIM signature covers those.
+"""
+
+from __future__ import annotations
+
+import binascii
+import dataclasses
+import email.message
+import re
+from functools import cached_property
+from typing import Final, NamedTuple
+
+MAX_PARTS: Final = 1000
+MAX_DEPTH: Final = 50
+MAX_FIELDS: Final = 2000
+MAX_HEADER: Final = 1_048_576  # octets of one header block
+_PARAMETERS_LIMIT: Final = 4096  # octets of a field that is looked into for parameters
+
+_BLANK = re.compile(rb"\r?\n\r?\n")
+_FIELD = re.compile(rb"([\x21-\x39\x3b-\x7e]+)[ \t]*:")
+_NOT_BASE64 = bytes(set(range(256)) - set(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/="))
+_UU_BEGIN = re.compile(rb"^begin [0-7]{3,4} [^\r\n]{1,200}\r?\n", re.MULTILINE)
+
+
+class Field(NamedTuple):
+    """A header field."""
+
+    name: str  # lower case
+    value: bytes  # after the colon, folded as it came, without the final line end
+    raw: bytes  # all of it, without the final line end
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Defect:
+    """What is wrong with the form of a message. `limit`: we stopped looking there."""
+
+    code: str
+    text: str
+    limit: bool = False
+
+
+@dataclasses.dataclass
+class Part:
+    """A leaf of the MIME tree, or the text beside the parts of a multipart (`gap`)."""
+
+    path: str  # 1.2.1, as IMAP counts
+    content_type: str
+    encoding: str
+    body: memoryview  # as it came
+    charset: str = ""
+    filename: str = ""
+    gap: bool = False
+
+    @cached_property
+    def data(self) -> bytes:
+        """Return the decoded octets; what doesn't decode is as it came."""
+        return decode(bytes(self.body), self.encoding)
+
+
+@dataclasses.dataclass
+class Tree:
+    """All of a message."""
+
+    fields: tuple[Field, ...]
+    body: memoryview
+    parts: list[Part]
+    defects: list[Defect]
+    multipart: bool
+
+
+@dataclasses.dataclass(slots=True)
+class _Todo:
+    view: memoryview
+    path: str
+    depth: int
+    default: str = "text/plain"
+
+
+def walk(raw: bytes | memoryview) -> Tree:
+    """Return the fields, leaves and defects of the message, nested messages included."""
+    top = memoryview(raw)
+    defects: list[Defect] = []
+    fields, body = split(top, defects)
+    tree = Tree(fields, body, [], defects, False)
+    todo = _entity(tree, fields, body, _Todo(top, "1", 0))
+    while todo:
+        item = todo.pop()
+        if len(tree.parts) >= MAX_PARTS:
+            defects.append(Defect("TOO_MANY_PARTS", f"more than {MAX_PARTS} parts", limit=True))
+            break
+        if item.depth > MAX_DEPTH:
+            defects.append(Defect("TOO_DEEP", f"parts nested more than {MAX_DEPTH} deep", limit=True))
+            continue
+        own, inner = split(item.view, defects)
+        todo.extend(_entity(tree, own, inner, item))
+    return tree
+
+
+def split(view: memoryview, defects: list[Defect]) -> tuple[tuple[Field, ...], memoryview]:
+    """Return the header fields and the body of an entity. A line that is no field is skipped and noted."""
+    first = bytes(view[:2])
+    if first.startswith((b"\n", b"\r\n")):
+        return (), view[first.index(b"\n") + 1 :]
+    found = _BLANK.search(view, 0, MAX_HEADER)
+    if found is None:
+        if len(view) > MAX_HEADER:
+            defects.append(Defect("HEADER_TOO_LONG", f"header of more than {MAX_HEADER} octets", limit=True))
+        block, body = bytes(view[:MAX_HEADER]), view[min(len(view), MAX_HEADER) :]
+    else:
+        block, body = bytes(view[: found.start()]), view[found.end() :]
+    return _fields(block, defects), body
+
+
+def _fields(block: bytes, defects: list[Defect]) -> tuple[Field, ...]:
+    collected: list[list[bytes]] = []
+    for number, line in enumerate(block.split(b"\n")):
+        if line[:1] in (b" ", b"\t"):
+            if collected:
+                collected[-1].append(line)
+        elif _FIELD.match(line):
+            collected.append([line])
+        elif not (number == 0 and line.startswith(b"From ")) and line.strip():
+            defects.append(Defect("HEADER_MALFORMED", "a line of the header is no field"))
+            collected.append([])  # what follows belongs to no field before it
+        if len(collected) > MAX_FIELDS:
+            defects.append(Defect("TOO_MANY_FIELDS", f"more than {MAX_FIELDS} header fields", limit=True))
+            break
+    fields = []
+    for lines in collected:
+        raw = b"\n".join(lines).removesuffix(b"\r")
+        found = _FIELD.match(raw)
+        if found:
+            fields.append(Field(found.group(1).decode("ascii").lower(), raw[found.end() :], raw))
+    return tuple(fields)
+
+
+def _entity(tree: Tree, fields: tuple[Field, ...], body: memoryview, item: _Todo) -> list[_Todo]:
+    """Add the entity as a leaf, or return what lies in it, last first."""
+    header = _content_fields(fields)
+    kind = header.get_content_type() if "content-type" in header else item.default
+    encoding = str(header.get("content-transfer-encoding", "")).strip().lower()
+    if kind.startswith("multipart/"):
+        tree.multipart = True
+        inside = _multipart(tree, header, body, item, kind)
+        if inside is not None:
+            return inside
+    if kind == "message/rfc822":
+        nested = memoryview(decode(bytes(body), encoding)) if encoding in _DECODERS else body
+        return [_Todo(nested, f"{item.path}.1", item.depth + 1)]
+    name = header.get_filename() or ""
+    tree.parts.append(
+        Part(item.path, kind, encoding, body, str(header.get_content_charset("") or ""), str(name)[:1000])
+    )
+    return []
+
+
+def _multipart(
+    tree: Tree, header: email.message.Message, body: memoryview, item: _Todo, kind: str
+) -> list[_Todo] | None:
+    boundary = header.get_boundary("")
+    if not boundary:
+        tree.defects.append(Defect("MIME_NO_BOUNDARY", "a multipart without a boundary"))
+        return None
+    pieces, gaps, closed = _cut(body, boundary.encode("utf-8", "surrogateescape"))
+    if not pieces:
+        tree.defects.append(Defect("MIME_NO_PARTS", "a multipart whose boundary never comes"))
+        return None
+    if not closed:
+        tree.defects.append(Defect("MIME_NOT_CLOSED", "a multipart without its end"))
+    tree.parts.extend(Part(f"{item.path}.0", "text/plain", "", gap, gap=True) for gap in gaps if len(gap) > 2)  # noqa: PLR2004  # more than a line end
+    default = "message/rfc822" if kind == "multipart/digest" else "text/plain"
+    room = MAX_PARTS + 1 - len(tree.parts)  # one more than may be, so that the limit is noticed
+    todo = [
+        _Todo(piece, f"{item.path}.{number}", item.depth + 1, default)
+        for number, piece in enumerate(pieces[: max(0, room)], 1)
+    ]
+    todo.reverse()
+    return todo
+
+
+def _cut(body: memoryview, boundary: bytes) -> tuple[list[memoryview], list[memoryview], bool]:
+    """Return the pieces between the delimiter lines, the preamble and epilogue, and whether the end was marked."""
+    line = re.compile(rb"(?:^|\r?\n)--" + re.escape(boundary) + rb"(--)?[ \t]*(?=\r?\n|\Z)")
+    pieces: list[memoryview] = []
+    gaps: list[memoryview] = []
+    start: int | None = None
+    for found in line.finditer(body):
+        if start is None:
+            gaps.append(body[: found.start()])
+        else:
+            pieces.append(body[start : max(start, found.start())])
+        start = _after_line(body, found.end())
+        if found.group(1):
+            return pieces, [*gaps, body[start:]], True
+    if start is not None:
+        pieces.append(body[start:])
+    return pieces, gaps, False
+
+
+def _after_line(view: memoryview, at: int) -> int:
+    if bytes(view[at : at + 2]) == b"\r\n":
+        return at + 2
+    return min(at + 1, len(view))
+
+
+def _content_fields(fields: tuple[Field, ...]) -> email.message.Message:
+    """Return the fields that say how to read the body as the standard library reads them: parameters, RFC 2231."""
+    header = email.message.Message()
+    for field in fields:
+        if field.name.startswith("content-"):
+            text = field.value[:_PARAMETERS_LIMIT].decode("utf-8", "replace")
+            header[field.name] = text.replace("\r", "").replace("\n", "").strip()
+    return header
+
+
+def decode(data: bytes, encoding: str) -> bytes:
+    """Return the octets that a content-transfer-encoding stands for; those of an unknown one are as they came."""
+    decoder = _DECODERS.get(encoding)
+    return decoder(data) if decoder else data
+
+
+def base64_lenient(data: bytes) -> bytes:
+    """Decode as the most forgiving reader would: other characters are skipped, and text after padding counts."""
+    decoded = []
+    for run in data.translate(None, _NOT_BASE64).split(b"="):
+        usable = run[: len(run) - 1] if len(run) % 4 == 1 else run  # a single character left over holds no octet
+        decoded.append(binascii.a2b_base64(usable + b"=" * (-len(usable) % 4)))
+    return b"".join(decoded)
+
+
+def _quoted_printable(data: bytes) -> bytes:
+    return binascii.a2b_qp(data)
+
+
+def uuencoded(data: bytes) -> bytes:
+    """Return the octets of all uuencoded blocks in the data, joined; lines that are none end a block."""
+    decoded = []
+    for found in _UU_BEGIN.finditer(data):
+        at = found.end()
+        while at < len(data):
+            stop = data.find(b"\n", at)
+            line = data[at : stop if stop >= 0 else len(data)].rstrip(b"\r")
+            try:
+                octets = binascii.a2b_uu(line)
+            except binascii.Error:
+                break
+            if not octets:
+                break
+            decoded.append(octets)
+            at = stop + 1 if stop >= 0 else len(data)
+    return b"".join(decoded)
+
+
+_DECODERS: Final = {
+    "base64": base64_lenient,
+    "quoted-printable": _quoted_printable,
+    "x-uuencode": uuencoded,
+    "uuencode": uuencoded,
+    "x-uue": uuencoded,
+}

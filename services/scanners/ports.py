@@ -1,0 +1,44 @@
+"""The real ports of the scanners, made from the configuration: in a worker process, or for one file."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+
+from services.core.clock import Clock
+from services.runtime.dns import Resolver
+from services.scanners.config import ScannersConfig
+from services.scanners.contract import Context, Match, Port, Signatures, Spec
+from services.scanners.engines.clamd import Clamd, addresses
+from services.scanners.engines.rspamd import Rspamd
+from services.scanners.engines.signatures import Rules
+
+
+class NoRules:
+    """The Signatures port for workers none of whose scanners asks for it."""
+
+    version = "no rules"
+
+    def match(self, data: bytes, deadline: float) -> list[Match]:  # noqa: ARG002  # the port's signature
+        return []
+
+
+@asynccontextmanager
+async def open_ports(
+    config: ScannersConfig, specs: Iterable[Spec], clock: Clock, *, strict: bool = True
+) -> AsyncIterator[Context]:
+    """Yield the context that these scanners need; raise ConfigError for what the operator wrote and can't be used.
+
+    `strict`: see `engines.signatures.Rules`.
+    """
+    needed = {port for spec in specs for port in spec.ports}
+    resolver = Resolver(config.dns, clock)
+    rules: Signatures = Rules(config.yara_dir, clock, strict=strict) if Port.SIGNATURES in needed else NoRules()
+    clamd = Clamd(addresses(config.clamd)) if config.clamd and Port.CLAMD in needed else None
+    rspamd = Rspamd(config.rspamd) if config.rspamd and Port.RSPAMD in needed else None
+    try:
+        yield Context(clock, resolver, rules, clamd, rspamd)
+    finally:
+        await resolver.close()
+        if rspamd is not None:
+            await rspamd.close()
