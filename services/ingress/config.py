@@ -36,6 +36,7 @@ class IngressConfig(msgspec.Struct, frozen=True, kw_only=True):
     max_recipients: Annotated[int, msgspec.Meta(ge=100)] = 1_000  # a message; RFC 5321 section 4.5.3.1.8 asks for 100
     max_errors: Count = 20  # a session
     max_refused_recipients: Count = 100  # a session
+    max_idle_commands: Count = 100  # NOOP, RSET, VRFY, EHLO since the last MAIL; each further one is an error
     max_command: Annotated[int, msgspec.Meta(ge=1024)] = 2_048  # octets of a command line
     max_line: Annotated[int, msgspec.Meta(ge=1000)] = LINE_LIMIT  # octets of a line of a message
     max_received: Count = 50  # Received lines; more is a loop

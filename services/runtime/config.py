@@ -13,7 +13,7 @@ S = TypeVar("S", bound=msgspec.Struct)
 
 
 def load(struct: type[S], environ: Mapping[str, str], prefix: str = "GATEPOST_") -> S:
-    """Return the struct, each field read from `<prefix><FIELD>`; raise ConfigError, which names the variable, if it can't.
+    """Return the struct, each field read from `<prefix><FIELD>`; raise ConfigError, which names the variable.
 
     A field that isn't there, or is empty, has its default. A tuple is written with commas. The value is not in the
     error: it may be a secret.

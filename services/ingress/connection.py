@@ -1,0 +1,265 @@
+"""The commands of one SMTP connection (RFC 5321 section 4.1): what each does with the transaction, and its answer."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from services.core import replies
+from services.core.address import Address
+from services.core.canonical import DataDecoder
+from services.core.replies import Reply
+from services.ingress import decide
+from services.ingress.commands import BadCommand, parse_command, parse_helo
+from services.ingress.conversation import Conversation
+from services.ingress.front import Front, Room
+
+
+class Connection(Conversation):
+    """Speaks RFC 5321 with one client."""
+
+    def __init__(self, front: Front) -> None:
+        super().__init__(front)
+        self._sender: decide.Sender | None = None
+        self._accepted: dict[Address, decide.Accepted] = {}
+        self._errors = 0
+        self._idle_commands = 0
+        self._refused_recipients = 0
+        self._verbs: dict[str, Callable[[str], Awaitable[None]]] = {
+            "EHLO": self._ehlo,
+            "HELO": self._helo,
+            "MAIL": self._mail,
+            "RCPT": self._rcpt,
+            "DATA": self._data,
+            "RSET": self._rset,
+            "NOOP": self._noop,
+            "QUIT": self._quit,
+            "STARTTLS": self._starttls,
+            "VRFY": self._vrfy,
+            "EXPN": self._not_implemented,
+            "HELP": self._help,
+            "AUTH": self._not_implemented,
+            "BDAT": self._not_implemented,
+            "ETRN": self._not_implemented,
+            "TURN": self._not_implemented,
+        }
+
+    async def _execute(self, line: bytes) -> None:
+        if not line.endswith(b"\r\n"):
+            # What follows may be what another server smuggled in: nothing of it is read.
+            self._finish(replies.BARE_LINE_END)
+            self._front.refused(decide.Refusal(replies.BARE_LINE_END, "bare-line-end"), self._client)
+            return
+        try:
+            verb, argument = parse_command(line[:-2])
+        except BadCommand:
+            self._mistake(replies.BAD_SYNTAX)
+            return
+        action = self._verbs.get(verb)
+        if action is None:
+            self._mistake(replies.UNKNOWN_COMMAND)
+            return
+        await action(argument)
+
+    def _mistake(self, reply: Reply) -> None:
+        """Say no, and count it: a client that makes nothing but mistakes is no mail server."""
+        self._errors += 1
+        if self._errors >= self._config.max_errors:
+            refusal = decide.Refusal(replies.TOO_MANY_ERRORS, "too-many-errors")
+            self._front.refused(refusal, self._client)
+            self._finish(refusal.reply)
+        else:
+            self._say(reply)
+
+    def _idle(self, reply: Reply) -> None:
+        """Answer a command that moves no mail; after many of them each counts as a mistake."""
+        self._idle_commands += 1
+        if self._idle_commands > self._config.max_idle_commands:
+            self._mistake(reply)
+        else:
+            self._say(reply)
+
+    async def _ehlo(self, argument: str) -> None:
+        if not self._greet(argument, esmtp=True):
+            return
+        lines = [
+            self._config.hostname,
+            f"SIZE {self._config.max_size}",
+            "8BITMIME",
+            "SMTPUTF8",
+            "PIPELINING",
+            *(["STARTTLS"] if self._front.tls is not None and self._client.tls is None else []),
+        ]
+        self._say_raw("\r\n".join([*(f"250-{line}" for line in lines), "250 ENHANCEDSTATUSCODES"]))
+
+    async def _helo(self, argument: str) -> None:
+        if self._greet(argument, esmtp=False):
+            self._say_raw(f"250 {self._config.hostname}")
+
+    def _greet(self, argument: str, *, esmtp: bool) -> bool:
+        try:
+            name = parse_helo(argument)
+        except BadCommand:
+            self._mistake(replies.BAD_ARGUMENT)
+            return False
+        self._idle_commands += 1
+        if self._idle_commands > self._config.max_idle_commands:
+            self._mistake(replies.BAD_SYNTAX)
+            return False
+        self._client = decide.Client(self._client.ip, self._client.port, name, esmtp, self._client.tls)
+        self._reset()
+        return True
+
+    async def _starttls(self, argument: str) -> None:
+        if argument:
+            self._mistake(replies.NO_ARGUMENT)
+        elif self._client.tls is not None:
+            self._mistake(replies.TLS_ALREADY)
+        elif self._front.tls is None:
+            self._mistake(replies.NO_TLS)
+        else:
+            self._say(replies.READY_FOR_TLS)
+            await self._upgrade(self._front.tls)
+
+    async def _mail(self, argument: str) -> None:
+        if not self._client.helo:
+            self._mistake(replies.HELO_FIRST)
+            return
+        if self._sender is not None:
+            self._mistake(replies.NESTED_MAIL)
+            return
+        sender = decide.sender(argument, self._front.directory, self._config)
+        if isinstance(sender, decide.Refusal):
+            self._refuse(sender, reverse_path=_said(argument))
+            return
+        self._sender = sender
+        self._say(replies.SENDER_OK)
+
+    async def _rcpt(self, argument: str) -> None:
+        if self._sender is None:
+            self._mistake(replies.MAIL_FIRST)
+            return
+        answer = decide.recipient(argument, self._sender, len(self._accepted), self._front.directory, self._config)
+        if isinstance(answer, decide.Refusal):
+            self._refuse(answer, reverse_path=self._sender.reverse_path, recipient=_said(argument))
+            return
+        self._accepted.setdefault(answer.address, answer)
+        self._say(replies.RECIPIENT_OK)
+
+    def _refuse(self, refusal: decide.Refusal, *, reverse_path: str = "", recipient: str = "") -> None:
+        self._front.refused(refusal, self._client, reverse_path=reverse_path, recipient=recipient)
+        if not refusal.reason and refusal.reply is not replies.UNAVAILABLE:
+            self._mistake(refusal.reply)
+            return
+        if (
+            recipient and refusal.reply is not replies.TOO_MANY_RECIPIENTS
+        ):  # who sends on has the others delivered first
+            self._refused_recipients += 1
+        if self._refused_recipients >= self._config.max_refused_recipients:
+            self._finish(replies.TOO_MANY_ERRORS)
+        else:
+            self._say(refusal.reply)
+
+    async def _data(self, argument: str) -> None:
+        if argument:
+            self._mistake(replies.NO_ARGUMENT)
+        elif self._sender is None:
+            self._mistake(replies.MAIL_FIRST)
+        elif not self._accepted:
+            self._mistake(replies.NO_VALID_RECIPIENTS if self._refused_recipients else replies.RCPT_FIRST)
+        elif self._front.full():
+            self._say(replies.NO_ROOM)
+        else:
+            self._say(replies.GO_AHEAD)
+            await self._message(self._sender, list(self._accepted.values()))
+            self._reset()
+
+    async def _message(self, sender: decide.Sender, accepted: list[decide.Accepted]) -> None:
+        """Read a message, and answer for it; whatever the answer, the transaction is over."""
+        decoder = DataDecoder(line_limit=self._config.max_line)
+        limit = decide.size_limit(accepted, self._config)
+        with self._front.room() as room:
+            try:
+                async with asyncio.timeout(self._config.data_timeout):
+                    await self._flush()
+                    await self._read_message(decoder, limit, room)
+            except TimeoutError:
+                self._finish(replies.TOO_SLOW)
+                return
+            refusal = decide.content(decoder, limit, self._config)
+            if not room.enough:
+                self._say(replies.NO_ROOM)
+            elif refusal is not None:
+                for each in accepted:
+                    to = str(each.address)
+                    self._front.refused(refusal, self._client, reverse_path=sender.reverse_path, recipient=to)
+                self._say(refusal.reply)
+            else:
+                self._idle_commands = 0
+                self._say(await self._accept(decoder, sender, accepted))
+
+    async def _read_message(self, decoder: DataDecoder, limit: int, room: Room) -> None:
+        """Read up to the end of data; cut off a client that goes on far beyond the limit.
+
+        What is known to be refused is read as well, since the client listens only after its final dot, but not kept.
+        """
+        rest: bytes | None = None
+        while rest is None:
+            chunk = await self._inlet.chunk()
+            if not chunk:
+                raise ConnectionResetError("end of input within a message")
+            room.take(len(chunk))
+            rest = decoder.feed(chunk)
+            if decoder.size > limit or decoder.defect is not None or not room.enough:
+                decoder.drop()
+                room.release()
+            if decoder.size > limit + self._config.max_size:
+                self._finish(replies.TOO_MANY_ERRORS)
+                return
+        self._inlet.unread(rest)
+
+    async def _accept(self, decoder: DataDecoder, sender: decide.Sender, accepted: list[decide.Accepted]) -> Reply:
+        plan = self._front.directory.plan()
+        if not plan:
+            return replies.UNAVAILABLE
+        return await self._front.acceptor.accept(
+            accepted, decoder.parts(), client=self._client, sender=sender, size=decoder.size, plan=plan
+        )
+
+    async def _rset(self, argument: str) -> None:
+        if argument:
+            self._mistake(replies.NO_ARGUMENT)
+            return
+        self._reset()
+        self._idle(replies.OK)
+
+    def _reset(self) -> None:
+        self._sender = None
+        self._accepted = {}
+
+    async def _noop(self, argument: str) -> None:  # noqa: ARG002  # RFC 5321 section 4.1.1.9: a text, and ignored
+        self._idle(replies.OK)
+
+    async def _quit(self, argument: str) -> None:
+        if argument:
+            self._mistake(replies.NO_ARGUMENT)
+        else:
+            self._finish(replies.BYE)
+
+    async def _vrfy(self, argument: str) -> None:
+        """Say the same whether or not the address exists."""
+        if argument:
+            self._idle(replies.CANNOT_VERIFY)
+        else:
+            self._mistake(replies.BAD_ARGUMENT)
+
+    async def _help(self, argument: str) -> None:  # noqa: ARG002  # one answer for all topics
+        self._idle(replies.HELP)
+
+    async def _not_implemented(self, argument: str) -> None:  # noqa: ARG002  # not for any argument
+        self._mistake(replies.NOT_IMPLEMENTED)
+
+
+def _said(argument: str) -> str:
+    """Return what MAIL or RCPT named, as the client wrote it."""
+    return argument.partition(":")[2].strip()

@@ -1,0 +1,225 @@
+"""The course of one SMTP connection: aiosmtpd's protocol, with a guard wherever it would lose mail or be abused.
+
+What is aiosmtpd's: the protocol class with its life on a transport, its session and its one timer, which is here the
+deadline of the whole session. What is ours: the conversation. aiosmtpd's own ends a command at a bare LF, reads a
+message line by line, answers an exception with its text, and starts its timer anew at each NOOP.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import logging
+import ssl
+from collections import defaultdict
+from typing import Final, cast
+
+from aiosmtpd.smtp import SMTP
+
+from services.core import replies
+from services.core.replies import Reply
+from services.ingress import decide
+from services.ingress.front import Front
+from services.ingress.inlet import Inlet, Interrupted, LineTooLong
+
+log = logging.getLogger("gatepost.ingress")
+
+_OUT_LIMIT: Final = 8_192  # octets of replies that wait for one write
+_PATIENCE: Final = 32  # commands in a row before others get their turn
+_LINGER: Final = 5.0  # seconds to take our last words
+
+
+class Conversation(SMTP):
+    """Reads lines and says replies until either side has enough; what a line means is `Connection`'s part."""
+
+    def __init__(self, front: Front) -> None:
+        config = front.config
+        self.command_size_limits = defaultdict(lambda: config.max_command)  # aiosmtpd shares one among all connections
+        super().__init__(
+            None,
+            data_size_limit=config.max_size,
+            enable_SMTPUTF8=True,
+            hostname=config.hostname,
+            timeout=config.session_timeout,
+            loop=asyncio.get_running_loop(),
+        )
+        self._front = front
+        self._config = config
+        self._client = decide.Client("")
+        self._out = bytearray()
+        self._ending: Reply | None = None
+        self._inlet = Inlet(self._pause_reading, self._resume_reading)
+
+    # --- the transport's side
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Let the client in, or send it away with one line."""
+        ip, port = _peer(transport)
+        self._client = decide.Client(ip, port)
+        refusal = self._front.enter(self, self._client)
+        if refusal is not None:
+            stream = cast("asyncio.Transport", transport)
+            stream.write(f"{refusal.reply}\r\n".encode())
+            stream.close()
+            return
+        super().connection_made(transport)
+
+    def data_received(self, data: bytes) -> None:
+        """Keep what came until the conversation asks for it."""
+        self._inlet.feed(data)
+
+    def eof_received(self) -> bool | None:
+        """Let a client that has said all it wants still hear the answers; TLS can't be closed by half."""
+        self._inlet.feed_eof()
+        return self.session is not None and self._client.tls is None
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """End the conversation. A message that is being stored and published goes its way without it."""
+        if self.session is None:
+            return  # never let in
+        self._front.leave(self)
+        self._inlet.feed_eof()
+        super().connection_lost(error)
+
+    def _timeout_cb(self) -> None:
+        self.end(replies.SESSION_OVER)
+
+    def _pause_reading(self) -> None:
+        if self.transport is not None:
+            cast("asyncio.Transport", self.transport).pause_reading()
+
+    def _resume_reading(self) -> None:
+        if self.transport is not None and not self.transport.is_closing():
+            cast("asyncio.Transport", self.transport).resume_reading()
+
+    # --- the front's side
+
+    def end(self, reply: Reply) -> None:
+        """See `front.Guest`."""
+        self._ending = self._ending or reply
+        self._inlet.interrupt()
+
+    def abort(self) -> None:
+        """See `front.Guest`."""
+        if self.transport is not None:
+            cast("asyncio.Transport", self.transport).abort()
+
+    # --- the conversation
+
+    async def _handle_client(self) -> None:
+        try:
+            self._say(replies.greeting(self._config.hostname))
+            await self._converse()
+        except ConnectionError:
+            log.info("connection lost client=%s", self._client.ip)
+        except Exception as error:  # noqa: BLE001  # the boundary: whatever broke, the client hears one generic line
+            self._say_raw(await self.handle_exception(error))
+        finally:
+            await self._hang_up()
+
+    async def handle_exception(self, error: Exception) -> str:
+        """Return the line for a failure of ours, which is temporary for the client; the log has the rest."""
+        log.error("connection failed client=%s", self._client.ip, exc_info=error)
+        return str(replies.TRY_LATER)
+
+    async def _converse(self) -> None:
+        since_turn = 0
+        while self._ending is None:
+            try:
+                line = self._inlet.ready_line(self._config.max_command)
+                if line is None or since_turn >= _PATIENCE or len(self._out) > _OUT_LIMIT:
+                    since_turn = 0
+                    line = await self._wait_for_line(line)
+                since_turn += 1
+            except LineTooLong:
+                self._mistake(replies.LINE_TOO_LONG)
+                continue
+            except Interrupted:
+                break
+            except TimeoutError:
+                self._say(replies.TOO_SLOW)
+                return
+            if line is None:
+                return
+            await self._execute(line)
+        if self._ending is not None:
+            self._say(self._ending)
+
+    async def _wait_for_line(self, line: bytes | None) -> bytes | None:
+        """Return the line after the others had their turn, or the next one when there is none yet."""
+        async with asyncio.timeout(self._config.command_timeout):
+            await self._flush()
+            if line is None:
+                return await self._inlet.line(self._config.max_command)
+            await asyncio.sleep(0)
+            return line
+
+    async def _execute(self, line: bytes) -> None:
+        """Do what the line says, and answer; the line has its LF, and may lack the CR before it."""
+        raise NotImplementedError
+
+    def _mistake(self, reply: Reply) -> None:
+        """Say no to what is no command, and count it."""
+        raise NotImplementedError
+
+    def _reset(self) -> None:
+        """Forget the transaction."""
+        raise NotImplementedError
+
+    def _say(self, reply: Reply) -> None:
+        self._say_raw(str(reply))
+
+    def _say_raw(self, text: str) -> None:
+        self._out += text.encode() + b"\r\n"
+
+    def _finish(self, reply: Reply) -> None:
+        """Make the reply the last line of the connection."""
+        self._ending = reply
+
+    async def _flush(self) -> None:
+        if self._out:
+            self._writer.write(bytes(self._out))
+            self._out.clear()
+            await self._writer.drain()
+
+    async def _hang_up(self) -> None:
+        """Close, and leave the client a moment to take what was said last."""
+        if self._timeout_handle is not None:
+            self._timeout_handle.cancel()
+        try:
+            async with asyncio.timeout(_LINGER):
+                await self._flush()
+                self._writer.close()
+                await self._writer.wait_closed()
+        except OSError:  # also a client that takes nothing: TimeoutError
+            self.abort()
+        finally:
+            self._front.leave(self)
+
+    async def _upgrade(self, context: ssl.SSLContext) -> None:
+        """Begin TLS and forget what was said before it (RFC 3207 section 4.2), also what was sent but not yet read."""
+        try:
+            async with asyncio.timeout(self._config.command_timeout):
+                await self._flush()
+            if dropped := self._inlet.discard():
+                log.warning("plaintext after STARTTLS dropped client=%s octets=%d", self._client.ip, dropped)
+            await self._writer.start_tls(context, ssl_handshake_timeout=self._config.handshake_timeout)
+        except OSError as error:  # also ssl.SSLError and TimeoutError
+            log.info("no tls client=%s error=%s", self._client.ip, type(error).__name__)
+            raise ConnectionAbortedError("TLS handshake") from error
+        self.transport = self._writer.transport
+        engine: ssl.SSLObject = self._writer.get_extra_info("ssl_object")
+        cipher = engine.cipher()
+        tls = f"{engine.version()} {cipher[0] if cipher else ''}"
+        self._client = decide.Client(self._client.ip, self._client.port, tls=tls)
+        self._reset()
+
+
+def _peer(transport: asyncio.BaseTransport) -> tuple[str, int]:
+    """Return the client's address, an IPv4 one in its own form also on an IPv6 socket, and its port."""
+    peername = transport.get_extra_info("peername")
+    if not peername:  # it was gone before it was here
+        return "unknown", 0
+    address = ipaddress.ip_address(peername[0].partition("%")[0])
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return str(mapped or address), peername[1]

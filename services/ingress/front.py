@@ -1,0 +1,143 @@
+"""What the connections of one process share: the parts they use, the room they have, and who is there."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections import Counter
+from typing import Protocol
+
+from schemas.events import Rejection
+from services.core.clock import Clock
+from services.core.directory import DirectoryView
+from services.core.replies import Reply
+from services.ingress import decide
+from services.ingress.accept import Acceptor
+from services.ingress.config import IngressConfig
+
+
+class Guest(Protocol):
+    """A connection as the front sees it."""
+
+    def end(self, reply: Reply) -> None:
+        """Say the reply and close, as soon as no message is being received."""
+        ...
+
+    def abort(self) -> None:
+        """Close now."""
+        ...
+
+
+class Rejected(Protocol):
+    """Where refusals are told."""
+
+    def note(self, event: Rejection) -> None:
+        """Take the event; never waits."""
+        ...
+
+
+class Room:
+    """How many octets of the process's memory one message has taken. Left as a context, it gives all of them back."""
+
+    def __init__(self, front: Front) -> None:
+        self.enough = True  # False once there was too little, and for good
+        self._front = front
+        self._taken = 0
+
+    def take(self, octets: int) -> None:
+        """Take octets, also where there is too little room: they are here already, and the caller lets go of them."""
+        self._taken += octets
+        self._front.in_flight += octets
+        self.enough = self.enough and self._front.in_flight <= self._front.config.max_bytes_in_flight
+
+    def release(self) -> None:
+        """Give back what was taken so far."""
+        self._front.in_flight -= self._taken
+        self._taken = 0
+
+    def __enter__(self) -> Room:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
+
+
+class Front:
+    """Counts connections and octets; a connection asks it before it takes more."""
+
+    def __init__(
+        self,
+        config: IngressConfig,
+        *,
+        directory: DirectoryView,
+        acceptor: Acceptor,
+        rejections: Rejected,
+        clock: Clock,
+        tls: ssl.SSLContext | None,
+    ) -> None:
+        self.config = config
+        self.directory = directory
+        self.acceptor = acceptor
+        self.tls = tls
+        self._rejections = rejections
+        self._clock = clock
+        self._guests: dict[Guest, str] = {}
+        self._by_address: Counter[str] = Counter()
+        self.in_flight = 0
+        self._empty = asyncio.Event()
+        self._empty.set()
+        self._ending: Reply | None = None
+
+    def enter(self, guest: Guest, client: decide.Client) -> decide.Refusal | None:
+        """Let a connection in, and remember it until `leave`; or return why not."""
+        refusal = decide.connection(len(self._guests), self._by_address[client.ip], self.config)
+        if refusal is not None:
+            self.refused(refusal, client)
+            return refusal
+        self._guests[guest] = client.ip
+        self._by_address[client.ip] += 1
+        self._empty.clear()
+        if self._ending is not None:
+            guest.end(self._ending)
+        return None
+
+    def leave(self, guest: Guest) -> None:
+        """Forget a connection; one that never entered is fine."""
+        address = self._guests.pop(guest, None)
+        if address is None:
+            return
+        self._by_address[address] -= 1
+        if not self._by_address[address]:
+            del self._by_address[address]
+        if not self._guests:
+            self._empty.set()
+
+    def full(self) -> bool:
+        """Return whether the messages under way leave no room for one more."""
+        return self.in_flight >= self.config.max_bytes_in_flight
+
+    def room(self) -> Room:
+        """Return the room of one message, empty yet."""
+        return Room(self)
+
+    def refused(
+        self, refusal: decide.Refusal, client: decide.Client, *, reverse_path: str = "", recipient: str = ""
+    ) -> None:
+        """Tell of a refusal that has a reason."""
+        if refusal.reason:
+            now = self._clock.now()
+            self._rejections.note(
+                decide.rejection(refusal, client, now, reverse_path=reverse_path, recipient=recipient)
+            )
+
+    async def close(self, reply: Reply, within: float) -> None:
+        """Send everybody away: at once who commands, after the final dot who sends; all after `within` seconds."""
+        self._ending = reply
+        for guest in tuple(self._guests):
+            guest.end(reply)
+        try:
+            async with asyncio.timeout(within):
+                await self._empty.wait()
+        except TimeoutError:
+            for guest in tuple(self._guests):
+                guest.abort()

@@ -1,0 +1,101 @@
+"""The certificate that STARTTLS shows: the operator's, or our own, made at the first start."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import os
+import ssl
+import tempfile
+from pathlib import Path
+from typing import Final
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from services.core.errors import ConfigError, StartError
+from services.ingress.config import IngressConfig
+
+_FILE: Final = "gatepost-mx.pem"  # certificate and key in one file: no crash leaves one without the other
+_LIFETIME: Final = datetime.timedelta(days=3650)
+_RENEW: Final = datetime.timedelta(days=30)
+
+
+def server_context(config: IngressConfig, now: float) -> ssl.SSLContext | None:
+    """Return what STARTTLS needs, None when neither a certificate nor a folder for ours is configured. Blocks on files.
+
+    TLS 1.2 or later (RFC 8996). Raises ConfigError for a certificate that can't be used, StartError for a folder.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    if config.cert:
+        try:
+            context.load_cert_chain(config.cert, config.key)
+        except (OSError, ssl.SSLError) as error:
+            reason = getattr(error, "strerror", None) or "not a PEM certificate with its key"
+            raise ConfigError(f"GATEPOST_INGRESS_CERT, GATEPOST_INGRESS_KEY: {reason}") from error
+        return context
+    if config.cert_folder:
+        context.load_cert_chain(own_certificate(Path(config.cert_folder), config.hostname, now))
+        return context
+    return None
+
+
+def own_certificate(folder: Path, hostname: str, now: float) -> Path:
+    """Return the file with our self-signed certificate and its key; make it when it is missing, old or another's."""
+    path = folder / _FILE
+    moment = datetime.datetime.fromtimestamp(now, datetime.UTC)
+    try:
+        if not _usable(path, hostname, moment):
+            _write(path, _make(hostname, moment))
+    except OSError as error:
+        raise StartError(f"can't keep a certificate in {folder}: {error.strerror}") from error
+    return path
+
+
+def _usable(path: Path, hostname: str, now: datetime.datetime) -> bool:
+    try:
+        certificate = x509.load_pem_x509_certificate(path.read_bytes())
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except (FileNotFoundError, ValueError, x509.ExtensionNotFound):
+        return False
+    return hostname in names.get_values_for_type(x509.DNSName) and certificate.not_valid_after_utc > now + _RENEW
+
+
+def _make(hostname: str, now: datetime.datetime) -> bytes:
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, hostname[:64])])
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + _LIFETIME)
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(hostname)]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    private = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    return certificate.public_bytes(serialization.Encoding.PEM) + private
+
+
+def _write(path: Path, pem: bytes) -> None:
+    """Put the file in place whole, readable by its owner alone."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".gatepost-")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(pem)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).replace(path)
+    except OSError:
+        with contextlib.suppress(OSError):
+            Path(temporary).unlink()
+        raise

@@ -1,0 +1,80 @@
+"""An ingress on loopback with a store and a bus in memory: what the dialogs and the tests of the front door talk to."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import AsyncIterator
+from typing import Any, NamedTuple, cast
+
+import msgspec
+
+from schemas import catalog
+from schemas.events import Customer, Domain, Host, Received, Recipient, Rejection, Scanner
+from services.core.clock import SystemClock
+from services.core.directory import Directory, DirectoryView, recipient_digest
+from services.ingress.config import IngressConfig
+from services.ingress.server import Ingress
+from services.runtime.fakes import MemoryBus
+from services.runtime.fakes_store import MemoryStore
+
+SALT = "0f" * 16
+CONFIG = IngressConfig(port=0, hostname="mx.gatepost.test")
+
+
+class Door(NamedTuple):
+    """The parts, for faults and for what is to be found in them afterwards."""
+
+    port: int
+    store: MemoryStore
+    bus: MemoryBus
+    directory: Directory
+    ingress: Ingress
+
+    def received(self) -> list[Received]:
+        """Return what was published as received."""
+        return cast("list[Received]", self.bus.events(catalog.RECEIVED))
+
+    def rejections(self) -> list[Rejection]:
+        """Return what was published as refused."""
+        return cast("list[Rejection]", self.bus.events(catalog.REJECTIONS))
+
+
+def directory() -> Directory:
+    """Return one with acme (acme.test: anna, bert, jürgen; any.test: all; 20 kB) and zeta (zeta.test: zoe; 1 MB)."""
+    known = Directory()
+    relay = (Host(host="mx.acme.test"),)
+    domains = tuple(Domain(name=n, relay=relay, any_recipient=n == "any.test") for n in ("acme.test", "any.test"))
+    known.apply(Customer(id="acme", salt=SALT, domains=domains, max_size=20_000))
+    known.apply(Customer(id="zeta", salt=SALT, domains=(Domain(name="zeta.test", relay=relay),), max_size=1_000_000))
+    for customer, address in (
+        ("acme", "anna@acme.test"),
+        ("acme", "bert@acme.test"),
+        ("acme", "jürgen@acme.test"),
+        ("zeta", "zoe@zeta.test"),
+    ):
+        known.apply(Recipient(customer=customer, digest=recipient_digest(SALT, address)))
+    known.apply(Scanner(name="virus", version="1"))
+    known.caught_up()
+    return known
+
+
+@contextlib.asynccontextmanager
+async def opened(
+    *, bus: MemoryBus | None = None, view: DirectoryView | None = None, **changes: Any
+) -> AsyncIterator[Door]:
+    """Serve with the settings changed, and close at the end."""
+    store, bus, known = MemoryStore(), bus or MemoryBus(), directory()
+    ingress = Ingress(
+        msgspec.structs.replace(CONFIG, **changes),
+        store=store,
+        bus=bus,
+        directory=view or known,
+        clock=SystemClock(),
+        entropy=os.urandom,
+    )
+    port = await ingress.start()
+    try:
+        yield Door(port, store, bus, known, ingress)
+    finally:
+        await ingress.close()

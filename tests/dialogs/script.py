@@ -1,0 +1,161 @@
+"""Reads and plays a dialogue. Its lines:
+
+# a comment, blank lines too
+@setting value     a field of IngressConfig; also `@store down`, `@bus down`, `@scanners none`, `@cert yes`
+C: text            the client sends the text and CRLF
+C| text            the client sends the octets, written with Python's escapes, and nothing else
+C* 300 text        the client sends the line 300 times, each with CRLF; `{n}` in it is its number
+S: text            the next line of the server begins with the text
+S~ regex           the next line of the server matches the regex as a whole
+S* 300 text        each of the next 300 lines begins with the text
+TLS                the client begins TLS
+SHUT               the client sends no more, and still listens
+CLOSED             the server closes the connection, saying nothing before
+STORED 1           so many objects are in the store in the end
+PUBLISHED 1        so many messages were published in the end
+REJECTED a b       Rejection events with these reasons were published in the end, in any order
+BODY text          the last message is stored with these octets (Python's escapes)
+FROM, TO text      the last message's reverse-path; recipients, with spaces between them
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import ssl
+from pathlib import Path
+from typing import Any
+
+from schemas.events import Scanner
+from services.core.stored import unpack
+from services.ingress.config import IngressConfig
+from tests.dialogs.door import Door, opened
+from tests.eventually import eventually
+
+WITHIN = 10.0  # seconds that any one line of the server may take
+
+
+class Script:
+    """One dialogue, from a file."""
+
+    def __init__(self, path: Path) -> None:
+        lines = path.read_text(encoding="utf-8").splitlines()
+        steps = [(number, line.rstrip("\n")) for number, line in enumerate(lines, 1)]
+        steps = [(number, line) for number, line in steps if line.strip() and not line.startswith("#")]
+        self.settings = dict(line[1:].split(" ", 1) for _, line in steps if line.startswith("@"))
+        self.steps = [(number, line) for number, line in steps if not line.startswith("@")]
+
+    async def play(self, folder: Path) -> None:
+        """Play it against an ingress of its own; `folder` is for the certificate."""
+        changes: dict[str, Any] = {
+            name: type(getattr(IngressConfig(), name))(value)
+            for name, value in self.settings.items()
+            if hasattr(IngressConfig(), name) and name != "cert"
+        }
+        if "cert" in self.settings:
+            changes["cert_folder"] = str(folder)
+        async with opened(**changes) as door:
+            door.store.down = self.settings.get("store") == "down"
+            door.bus.down = self.settings.get("bus") == "down"
+            if self.settings.get("scanners") == "none":
+                door.directory.remove(Scanner, "virus")
+            player = Player(door)
+            await player.connect()
+            try:
+                for number, line in self.steps:
+                    try:
+                        await player.step(line)
+                    except AssertionError as error:
+                        raise AssertionError(f"line {number}: {line}: {error}") from error
+            finally:
+                await player.close()
+
+
+class Player:
+    """The client's side of one connection, and the look behind the server."""
+
+    def __init__(self, door: Door) -> None:
+        self._door = door
+        self._reader: asyncio.StreamReader
+        self._writer: asyncio.StreamWriter
+
+    async def connect(self) -> None:
+        self._reader, self._writer = await asyncio.open_connection("127.0.0.1", self._door.port)
+
+    async def close(self) -> None:
+        self._writer.transport.abort()
+
+    async def step(self, line: str) -> None:  # noqa: C901  # one case for each kind of line
+        word, _, rest = line.partition(" ")
+        match word:
+            case "C:":
+                self._writer.write(rest.encode() + b"\r\n")
+            case "C|":
+                self._writer.write(octets(rest))
+            case "C*":
+                times, _, text = rest.partition(" ")
+                text += "\r\n"
+                self._writer.write("".join(text.replace("{n}", str(n)) for n in range(int(times))).encode())
+            case "S:":
+                got = await self._line()
+                assert got.startswith(rest), f"the server said {got!r}"
+            case "S~":
+                got = await self._line()
+                assert re.fullmatch(rest, got), f"the server said {got!r}"
+            case "S*":
+                times, _, text = rest.partition(" ")
+                for _ in range(int(times)):
+                    await self.step(f"S: {text}")
+            case "TLS":
+                await self._start_tls()
+            case "SHUT":
+                self._writer.write_eof()
+            case "CLOSED":
+                got = await self._line()
+                assert got == "", f"the server said {got!r}"
+            case _:
+                await self._look(word, rest)
+
+    async def _line(self) -> str:
+        async with asyncio.timeout(WITHIN):
+            try:
+                line = await self._reader.readline()
+            except ConnectionResetError:
+                return ""
+        assert not line or line.endswith(b"\r\n"), f"the server said {line!r}"
+        return line.decode().removesuffix("\r\n")
+
+    async def _start_tls(self) -> None:
+        context = ssl.create_default_context()
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+        async with asyncio.timeout(WITHIN):
+            await self._writer.start_tls(context)
+
+    async def _look(self, word: str, rest: str) -> None:
+        door = self._door
+        match word:
+            case "STORED":
+                await eventually(lambda: len(door.store.objects) == int(rest))
+            case "PUBLISHED":
+                await eventually(lambda: len(door.received()) == int(rest))
+            case "REJECTED":
+                await eventually(lambda: sorted(e.reason for e in door.rejections()) == sorted(rest.split()))
+            case "BODY":
+                last = max(door.received(), key=lambda event: event.id)
+                received, message = unpack(door.store.objects[last.key])
+                assert received == last
+                assert bytes(message) == octets(rest), bytes(message)
+            case "FROM":
+                last = max(door.received(), key=lambda event: event.id)
+                assert last.envelope.reverse_path == rest, last.envelope.reverse_path
+            case "TO":
+                last = max(door.received(), key=lambda event: event.id)
+                assert last.envelope.recipients == tuple(rest.split()), last.envelope.recipients
+            case _:
+                raise ValueError(f"no such step: {word}")
+
+
+def octets(text: str) -> bytes:
+    """Return what the text means with Python's escapes."""
+    return text.encode("latin-1", "backslashreplace").decode("unicode_escape").encode("latin-1")
