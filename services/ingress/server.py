@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 from collections.abc import Callable
 from typing import Final
 
@@ -67,7 +68,7 @@ class Ingress:
                 lambda: Connection(front), config.host, config.port, backlog=_BACKLOG, reuse_address=True
             )
         except OSError as error:
-            reason = error.strerror or type(error).__name__
+            reason = os.strerror(error.errno) if error.errno else str(error)
             raise StartError(f"ingress can't listen on {config.host}:{config.port}: {reason}") from error
         self._front, self._server = front, server
         self._acceptor.sweeper.start()

@@ -33,8 +33,9 @@ def server_context(config: IngressConfig, now: float) -> ssl.SSLContext | None:
     if config.cert:
         try:
             context.load_cert_chain(config.cert, config.key)
-        except (OSError, ssl.SSLError) as error:
-            reason = getattr(error, "strerror", None) or "not a PEM certificate with its key"
+        except OSError as error:
+            bad = isinstance(error, ssl.SSLError)
+            reason = "not a PEM certificate with its key" if bad else error.strerror
             raise ConfigError(f"GATEPOST_INGRESS_CERT, GATEPOST_INGRESS_KEY: {reason}") from error
         return context
     if config.cert_folder:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from typing import Any, NamedTuple, cast
 
 import msgspec
@@ -19,6 +20,7 @@ from services.runtime.fakes import MemoryBus
 from services.runtime.fakes_store import MemoryStore
 
 SALT = "0f" * 16
+TO_DATA = "EHLO c.test\r\nMAIL FROM:<alice@sender.test>\r\nRCPT TO:<anna@acme.test>\r\nDATA\r\n"
 CONFIG = IngressConfig(port=0, hostname="mx.gatepost.test")
 
 
@@ -61,12 +63,12 @@ def directory() -> Directory:
 
 @contextlib.asynccontextmanager
 async def opened(
-    *, bus: MemoryBus | None = None, view: DirectoryView | None = None, **changes: Any
+    *, bus: MemoryBus | None = None, view: DirectoryView | None = None, changes: Mapping[str, Any] | None = None
 ) -> AsyncIterator[Door]:
     """Serve with the settings changed, and close at the end."""
     store, bus, known = MemoryStore(), bus or MemoryBus(), directory()
     ingress = Ingress(
-        msgspec.structs.replace(CONFIG, **changes),
+        msgspec.structs.replace(CONFIG, **changes or {}),
         store=store,
         bus=bus,
         directory=view or known,
@@ -78,3 +80,41 @@ async def opened(
         yield Door(port, store, bus, known, ingress)
     finally:
         await ingress.close()
+
+
+class Client:
+    """One plain connection."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader = reader
+        self.writer = writer
+
+    async def line(self) -> str:
+        async with asyncio.timeout(10):
+            return (await self.reader.readline()).decode().rstrip("\r\n")
+
+    async def until(self, code: str) -> str:
+        """Return the next line that begins with the code."""
+        while True:
+            line = await self.line()
+            assert line, f"closed before {code}"
+            if line.startswith(code):
+                return line
+
+    async def send(self, octets: bytes | str) -> None:
+        self.writer.write(octets.encode() if isinstance(octets, str) else octets)
+        await self.writer.drain()
+
+    async def to_data(self) -> None:
+        await self.until("220")
+        await self.send(TO_DATA)
+        await self.until("354")
+
+
+@contextlib.asynccontextmanager
+async def connected(door: Door) -> AsyncIterator[Client]:
+    reader, writer = await asyncio.open_connection("127.0.0.1", door.port)
+    try:
+        yield Client(reader, writer)
+    finally:
+        writer.transport.abort()

@@ -54,7 +54,7 @@ class Script:
         }
         if "cert" in self.settings:
             changes["cert_folder"] = str(folder)
-        async with opened(**changes) as door:
+        async with opened(changes=changes) as door:
             door.store.down = self.settings.get("store") == "down"
             door.bus.down = self.settings.get("bus") == "down"
             if self.settings.get("scanners") == "none":
