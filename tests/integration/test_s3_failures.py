@@ -27,10 +27,18 @@ def failure(status: str, code: str) -> bytes:
     return answer(status, f"<?xml version='1.0'?><Error><Code>{code}</Code><Message>m</Message></Error>")
 
 
-class ScriptedS3:
-    """Answers each request with the next line of the script, the last one again and again; an empty one is silence."""
+def head_of(size: int) -> bytes:
+    modified = "Last-Modified: Mon, 23 Nov 2026 00:00:00 GMT"
+    return f'HTTP/1.1 200 OK\r\nContent-Length: {size}\r\nETag: "x"\r\n{modified}\r\n\r\n'.encode()
 
-    def __init__(self, *script: bytes) -> None:
+
+class ScriptedS3:
+    """Answers each request with the next line of the script, the last one again and again; an empty one is silence.
+
+    A tuple is sent piece by piece, with pauses of half of what the store waits for an answer.
+    """
+
+    def __init__(self, *script: bytes | tuple[bytes, ...]) -> None:
         self.script = list(script)
         self.requests: list[str] = []
         self.sessions: set[asyncio.Task[None]] = set()
@@ -50,8 +58,12 @@ class ScriptedS3:
             for line in head.splitlines():
                 if line.lower().startswith("content-length:"):
                     await reader.readexactly(int(line.split(":")[1]))
-            writer.write(self.script.pop(0) if len(self.script) > 1 else self.script[0])
-            await writer.drain()
+            reply = self.script.pop(0) if len(self.script) > 1 else self.script[0]
+            for piece in reply if isinstance(reply, tuple) else (reply,):
+                writer.write(piece)
+                await writer.drain()
+                if isinstance(reply, tuple):
+                    await asyncio.sleep(LIMITS.answer / 2)
 
     async def stop(self) -> None:
         for session in self.sessions:
@@ -61,7 +73,7 @@ class ScriptedS3:
 
 
 @contextlib.asynccontextmanager
-async def scripted(*script: bytes) -> AsyncIterator[tuple[S3Store, ScriptedS3, S3Location]]:
+async def scripted(*script: bytes | tuple[bytes, ...]) -> AsyncIterator[tuple[S3Store, ScriptedS3, S3Location]]:
     server = ScriptedS3(*script)
     listener = await asyncio.start_server(server.serve, "127.0.0.1", 0)
     port = listener.sockets[0].getsockname()[1]
@@ -96,11 +108,16 @@ async def test_a_server_that_hangs_is_given_up() -> None:
 
 
 async def test_an_answer_that_stops_in_the_middle_is_given_up() -> None:
-    modified = b"Last-Modified: Mon, 23 Nov 2026 00:00:00 GMT"
-    half = b'HTTP/1.1 200 OK\r\nContent-Length: 2000000\r\nETag: "x"\r\n' + modified + b"\r\n\r\nhalf"
-    async with scripted(half, b"") as (store, _, _), asyncio.timeout(5):
+    async with scripted(head_of(2_000_000) + b"half", b"") as (store, _, _), asyncio.timeout(5):
         with pytest.raises(StoreUnavailable):
             await store.get(KEY)
+
+
+async def test_a_slow_line_is_no_hung_server() -> None:
+    async with scripted((head_of(20), *[b"12345"] * 4)) as (store, _, _):
+        assert await store.get(KEY) == b"12345" * 4
+    async with scripted((b"", b"", b"", OK)) as (store, _, _):
+        await store.put(KEY, [b"x" * 1_100_000])
 
 
 async def test_nobody_there() -> None:
