@@ -47,6 +47,11 @@ class CustomerSpec:
     customer: Customer
     recipients: tuple[str, ...] = ()  # canonical addresses, each once
 
+    @property
+    def domains(self) -> tuple[Domain, ...]:
+        """The customer's domains."""
+        return self.customer.domains
+
 
 def parse_customers(root: Place) -> list[CustomerSpec]:
     """Return the customers in the order written; raise ConfigError for the first mistake."""

@@ -33,6 +33,10 @@ class BusUnavailable(Temporary):
     """The broker didn't acknowledge within the limit. The event may still land: ids make that harmless."""
 
 
+class DatabaseUnavailable(Temporary):
+    """The database didn't answer, or answered that it can't now."""
+
+
 class EngineUnavailable(Temporary):
     """A scanning engine is down, too slow, or answered something that can't be read. Never means clean."""
 

@@ -1,0 +1,189 @@
+"""What the quarantine holds, and which events follow when a hold ends. Pure: values in, values out."""
+
+from __future__ import annotations
+
+import binascii
+import dataclasses
+import re
+from collections.abc import Mapping, Sequence
+from email.errors import HeaderParseError
+from email.header import decode_header
+from typing import Final
+
+import msgspec
+
+from schemas import wire
+from schemas.events import SUBJECT_LIMIT, Action, Branch, Command, Disposition, Event, Outcome
+from schemas.events import State as Ending
+from services.core.headers import fields, header_end, unfolded
+from services.quarantine.tables import State
+
+DAY: Final = 86_400.0  # seconds
+DAYS_MOST: Final = 30.0
+HEAD_MOST: Final = 65_536  # octets of a message that are searched for its subject
+RAW_MOST: Final = 2_000  # octets of a Subject field that are decoded
+TEXT_MOST: Final = 500  # characters of any other text in the index
+
+ENDED_BY: Final = {Command.RELEASE: State.RELEASED, Command.DELETE: State.DELETED}
+_OUTCOMES: Final = {
+    State.DELETED: Ending.QUARANTINE_DELETED,
+    State.EXPIRING: Ending.QUARANTINE_EXPIRED,
+    State.EXPIRED: Ending.QUARANTINE_EXPIRED,
+}
+_BLANKS: Final = re.compile(r"\s+")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Held:
+    """One recipient of a held message, with what a person needs to judge it."""
+
+    id: str
+    customer: str
+    domain: str
+    recipient: str
+    reverse_path: str
+    subject: str
+    status: str
+    score: float
+    rule: str
+    reason: str
+    size: int  # octets
+    received_at: float
+    held_at: float
+    expires_at: float
+    state: State
+    ended_at: float  # 0 while it is held
+    ended_by: str
+    command: str  # the id of what ended it
+    branch: str  # the Branch that holds it as JSON, without recipients
+    key: str
+    total: int  # recipients of the message in all
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Ended:
+    """Holds that have ended, and the dispositions of those that were released, by message id."""
+
+    rows: Sequence[Held]
+    dispositions: Mapping[str, Disposition]
+
+
+def holds(disposition: Disposition, subject: str, now: float, days: float) -> list[Held]:
+    """Return one Held for each recipient of the disposition's quarantine branches; none when it holds nobody."""
+    received = disposition.received
+    return [
+        Held(
+            id=received.id,
+            customer=received.customer,
+            domain=received.domain,
+            recipient=recipient,
+            reverse_path=printable(received.envelope.reverse_path, TEXT_MOST),
+            subject=subject,
+            status=disposition.status.value,
+            score=disposition.score,
+            rule=printable(branch.rule, TEXT_MOST),
+            reason=printable(branch.reason, TEXT_MOST),
+            size=received.size,
+            received_at=received.received_at,
+            held_at=now,
+            expires_at=now + min(days, DAYS_MOST) * DAY,
+            state=State.HELD,
+            ended_at=0.0,
+            ended_by="",
+            command="",
+            branch=text,
+            key=received.key,
+            total=len(set(received.envelope.recipients)),
+        )
+        for branch in disposition.branches
+        if branch.action is Action.QUARANTINE
+        for text in [wire.encode(msgspec.structs.replace(branch, recipients=())).decode()]
+        for recipient in dict.fromkeys(branch.recipients)
+    ]
+
+
+def events(ended: Ended) -> list[Event]:
+    """Return what follows from holds that have ended: the same rows make the same events, however often.
+
+    Those that one command released become one Disposition with a DELIVER branch for each branch they were held by;
+    the others become one Outcome a message and ending.
+    """
+    groups: dict[tuple[str, str, State], list[Held]] = {}
+    for row in sorted(ended.rows, key=lambda row: (row.id, row.branch, row.recipient)):
+        groups.setdefault((row.id, row.command, row.state), []).append(row)
+    return [
+        _release(rows, ended.dispositions[message]) if state is State.RELEASED else _outcome(rows, _OUTCOMES[state])
+        for (message, _, state), rows in groups.items()
+    ]
+
+
+def _release(rows: Sequence[Held], disposition: Disposition) -> Disposition:
+    first = rows[0]
+    recipients: dict[str, list[str]] = {}
+    for row in rows:
+        recipients.setdefault(row.branch, []).append(row.recipient)
+    branches = tuple(
+        msgspec.structs.replace(
+            wire.decode(text.encode(), Branch),
+            recipients=tuple(names),
+            action=Action.DELIVER,
+            reason=f"released by {first.ended_by}",
+        )
+        for text, names in recipients.items()
+    )
+    return msgspec.structs.replace(
+        disposition,
+        branches=branches,
+        decided_at=first.ended_at,
+        released_by=first.ended_by,
+        release=first.command,
+    )
+
+
+def _outcome(rows: Sequence[Held], state: Ending) -> Outcome:
+    first = rows[0]
+    return Outcome(
+        id=first.id,
+        customer=first.customer,
+        key=first.key,
+        recipients=tuple(row.recipient for row in rows),
+        total=first.total,
+        state=state,
+        at=first.ended_at,
+        received_at=first.received_at,
+    )
+
+
+def subject_of(message: bytes | memoryview) -> str:
+    """Return the first Subject as one printable line of at most SUBJECT_LIMIT characters; empty when there is none."""
+    head = memoryview(message)[:HEAD_MOST]
+    header = bytes(head[: header_end(head)])
+    for field in fields(header):
+        if field.name == b"subject":
+            return printable(_decoded(unfolded(header[field.value : field.end])[:RAW_MOST]), SUBJECT_LIMIT)
+    return ""
+
+
+def _decoded(raw: bytes) -> str:
+    """Return the field with its RFC 2047 words read; what can't be read stays as it was written."""
+    text = _text(raw, "utf-8")
+    if "=?" not in text:
+        return text
+    try:
+        parts = decode_header(text)
+    except (HeaderParseError, binascii.Error, ValueError):
+        return text
+    return "".join(part if isinstance(part, str) else _text(part, charset or "utf-8") for part, charset in parts)
+
+
+def _text(raw: bytes, charset: str) -> str:
+    try:
+        return raw.decode(charset)
+    except (UnicodeError, LookupError, ValueError):
+        return raw.decode("utf-8", "replace")
+
+
+def printable(text: str, limit: int) -> str:
+    """Return the text on one line, without what a terminal or a page would act on: controls, bidirectional marks."""
+    line = _BLANKS.sub(" ", text).strip()
+    return "".join(letter for letter in line if letter.isprintable())[:limit]
