@@ -151,6 +151,7 @@ class Destination:
         self.health = Health(probing)
         self.gate = Gate(limit)
         self.waiting: dict[str, None] = {}  # every key that waits for it, in the order of arrival
+        self.fresh = 0  # first attempts that the consume loop waits for
         self.running = 0  # of those that wait, how many are being tried
         self._ready: deque[str] = deque()
         self._ready_keys: set[str] = set()
@@ -191,4 +192,4 @@ class Destination:
     @property
     def unused(self) -> bool:
         """Whether it may be forgotten: nothing waits, and nothing is known that a first attempt wouldn't show."""
-        return not (self.waiting or self.running or self.gate.waiting or self.gate.inside or self.health.down)
+        return not (self.waiting or self.running or self.fresh or self.gate.inside or self.health.down)

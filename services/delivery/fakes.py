@@ -27,6 +27,7 @@ class Manners:
     data: Answer = (354, "go ahead")
     final: Answer = (250, "2.0.0 taken")
     hang_up: Stage | None = None  # the connection is cut where this reply would come
+    cuts_kept: bool = False  # a connection that was used before is cut at MAIL
     takes: bool = True  # False: with `hang_up` at the final reply, the message is not kept
 
 
@@ -73,10 +74,12 @@ class MemorySession:
     def __init__(self, mta: MemoryMta) -> None:
         self._mta = mta
         self._alive = True
+        self._kept = False
 
     async def reset(self) -> bool:
         """As Session."""
         await asyncio.sleep(0)
+        self._kept = True
         return self._alive and self._mta.manners.up
 
     async def quit(self) -> None:
@@ -93,9 +96,11 @@ class MemorySession:
         """As Session."""
         await asyncio.sleep(0)
         manners = self._mta.manners
-        if not manners.up or manners.hang_up is Stage.MAIL or manners.mail[0] == SERVICE_CLOSING:
+        cut = not manners.up or manners.hang_up is Stage.MAIL or (manners.cuts_kept and self._kept)
+        if cut or manners.mail[0] == SERVICE_CLOSING:
             self.close()
-            return Transaction({}, broken=_reply(manners, Stage.MAIL, manners.mail), reusable=False)
+            code, text = (0, "connection lost, by order of the test") if cut else manners.mail
+            return Transaction({}, broken=Reply(code, text, Stage.MAIL), reusable=False)
         mail = Reply(*manners.mail, Stage.MAIL)
         if mail.code // 100 != 2:  # noqa: PLR2004 - the 2yz replies
             return Transaction(dict.fromkeys(letter.recipients, mail))

@@ -97,14 +97,17 @@ class Queue:
         destination = self._destination(entry)
         if not destination.health.admits(now):
             return self._put_off(key, put_off(entry, "the destination is down", self._next_try(entry, now)))
-        if destination.gate.waiting >= self._config.relay_crowd:
+        if destination.fresh >= destination.gate.limit + self._config.relay_crowd:
             return self._put_off(key, put_off(entry, "waits for a connection", now + self._soon()))
         job = self._launch(key, entry, destination, attached=True)
+        destination.fresh += 1
         try:
             await asyncio.wait({job.task}, timeout=self._config.relay_patience_seconds)
         except asyncio.CancelledError:
             await _end(job.task)
             raise
+        finally:
+            destination.fresh -= 1
         if not job.task.done():
             job.attached = False
             destination.running += 1
