@@ -14,7 +14,6 @@ from services.runtime.host import Context
 async def serve(ctx: Context) -> None:
     """Relay until `ctx.stop`."""
     config = load(DeliveryConfig, ctx.environ)
-    await ctx.directory_ready()
     delivery = Delivery(
         config,
         store=ctx.store,
@@ -23,6 +22,7 @@ async def serve(ctx: Context) -> None:
         clock=ctx.clock,
         chance=random.random,
     )
+    await ctx.directory_ready()
     await delivery.start()
     try:
         await ctx.consume("delivery", "delivery", (DISPOSITIONS,), delivery)
