@@ -71,35 +71,41 @@ class Ended:
 def holds(disposition: Disposition, subject: str, now: float, days: float) -> list[Held]:
     """Return one Held for each recipient of the disposition's quarantine branches; none when it holds nobody."""
     received = disposition.received
-    return [
-        Held(
-            id=received.id,
-            customer=received.customer,
-            domain=received.domain,
-            recipient=recipient,
-            reverse_path=printable(received.envelope.reverse_path, TEXT_MOST),
-            subject=subject,
-            status=disposition.status.value,
-            score=disposition.score,
-            rule=printable(branch.rule, TEXT_MOST),
-            reason=printable(branch.reason, TEXT_MOST),
-            size=received.size,
-            received_at=received.received_at,
-            held_at=now,
-            expires_at=now + min(days, DAYS_MOST) * DAY,
-            state=State.HELD,
-            ended_at=0.0,
-            ended_by="",
-            command="",
-            branch=text,
-            key=received.key,
-            total=len(set(received.envelope.recipients)),
-        )
-        for branch in disposition.branches
-        if branch.action is Action.QUARANTINE
-        for text in [wire.encode(msgspec.structs.replace(branch, recipients=())).decode()]
-        for recipient in dict.fromkeys(branch.recipients)
-    ]
+    reverse_path = printable(received.envelope.reverse_path, TEXT_MOST)
+    total = len(set(received.envelope.recipients))
+    found: list[Held] = []
+    for branch in disposition.branches:
+        if branch.action is not Action.QUARANTINE:
+            continue
+        rule, reason = printable(branch.rule, TEXT_MOST), printable(branch.reason, TEXT_MOST)
+        kept = wire.encode(msgspec.structs.replace(branch, recipients=())).decode()
+        found += [
+            Held(
+                id=received.id,
+                customer=received.customer,
+                domain=received.domain,
+                recipient=recipient,
+                reverse_path=reverse_path,
+                subject=subject,
+                status=disposition.status.value,
+                score=disposition.score,
+                rule=rule,
+                reason=reason,
+                size=received.size,
+                received_at=received.received_at,
+                held_at=now,
+                expires_at=now + min(days, DAYS_MOST) * DAY,
+                state=State.HELD,
+                ended_at=0.0,
+                ended_by="",
+                command="",
+                branch=kept,
+                key=received.key,
+                total=total,
+            )
+            for recipient in dict.fromkeys(branch.recipients)
+        ]
+    return found
 
 
 def events(ended: Ended) -> list[Event]:

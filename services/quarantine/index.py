@@ -6,6 +6,7 @@ returns the same rows.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -21,6 +22,7 @@ from services.runtime.database import Database, database_url
 
 RESUME: Final = 60.0  # seconds after which another sweep takes over what one left expiring; a publish takes at most 10
 KEEP: Final = 40 * DAY  # seconds that ended rows stay: as long as a command may be replayed from its topic
+CHUNK: Final = 100  # rows that are written or read at once: more would hold up everything else in the process
 
 _ROW: Final = (
     *(column for column in MESSAGES.columns if column.name != "disposition"),
@@ -113,8 +115,8 @@ class Index:
                 .where(tuple_(HELD.c.id, HELD.c.recipient).in_(some), due)
                 .values(state=State.EXPIRING, ended_at=now, command=sweep)
             )
-            rows = await connection.execute(_rows().where(HELD.c.command == sweep, HELD.c.state == State.EXPIRING))
-            return Ended([_to_held(row) for row in rows], {})
+            rows = _rows().where(HELD.c.command == sweep, HELD.c.state == State.EXPIRING)
+            return Ended(await _fetch(connection, rows), {})
 
     async def expired(self, sweep: str) -> None:
         """Close what the sweep claimed: its outcomes are published."""
@@ -150,7 +152,7 @@ class Index:
         newest = select(HELD.c.id).where(*wanted).distinct().order_by(HELD.c.id.desc()).limit(limit)
         rows = _rows().where(HELD.c.id.in_(newest), *wanted).order_by(HELD.c.id.desc(), HELD.c.recipient)
         async with self._database.reading() as connection:
-            return [_to_held(row) for row in await connection.execute(rows)]
+            return await _fetch(connection, rows)
 
     async def get(self, message: str, customer: str | None = None) -> Rows:
         """Return the message's rows, whatever their state; none when it was never held, or is another customer's."""
@@ -158,8 +160,7 @@ class Index:
         if customer is not None:
             wanted.append(HELD.c.customer == customer)
         async with self._database.reading() as connection:
-            rows = await connection.execute(_rows().where(*wanted).order_by(HELD.c.recipient))
-            return [_to_held(row) for row in rows]
+            return await _fetch(connection, _rows().where(*wanted).order_by(HELD.c.recipient))
 
     async def disposition(self, message: str) -> Disposition | None:
         """Return the disposition that first held the message, None when none is known."""
@@ -182,11 +183,20 @@ def _rows() -> Select[Any]:
 
 
 async def _ended(connection: AsyncConnection, rows: Select[Any], message: str) -> Ended:
-    found = [_to_held(row) for row in await connection.execute(rows)]
+    found = await _fetch(connection, rows)
     if not any(row.state is State.RELEASED for row in found):
         return Ended(found, {})
     text = await connection.scalar(select(MESSAGES.c.disposition).where(MESSAGES.c.id == message))
     return Ended(found, {message: wire.decode(text.encode(), Disposition)} if text else {})
+
+
+async def _fetch(connection: AsyncConnection, rows: Select[Any]) -> Rows:
+    result = await connection.execute(rows)
+    found: Rows = []
+    while some := result.fetchmany(CHUNK):
+        found += [_to_held(row) for row in some]
+        await asyncio.sleep(0)
+    return found
 
 
 def _to_held(row: Row[Any]) -> Held:
