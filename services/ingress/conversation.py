@@ -8,6 +8,7 @@ message line by line, answers an exception with its text, and starts its timer a
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ipaddress
 import logging
 import ssl
@@ -27,6 +28,7 @@ log = logging.getLogger("gatepost.ingress")
 _OUT_LIMIT: Final = 8_192  # octets of replies that wait for one write
 _PATIENCE: Final = 32  # commands in a row before others get their turn
 _LINGER: Final = 5.0  # seconds to take our last words
+_OUTLAST: Final = 2.0  # seconds to stop talking once we have said them
 
 
 class Conversation(SMTP):
@@ -189,12 +191,23 @@ class Conversation(SMTP):
         try:
             async with asyncio.timeout(_LINGER):
                 await self._flush()
+                if self._ending is not replies.BYE:
+                    await self._outlast()
                 self._writer.close()
                 await self._writer.wait_closed()
         except OSError:  # also a client that takes nothing: TimeoutError
             self.abort()
         finally:
             self._front.leave(self)
+
+    async def _outlast(self) -> None:
+        """Let the client end what it is saying: a close before that is a reset, which takes our last line with it."""
+        if self._writer.can_write_eof():
+            self._writer.write_eof()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_OUTLAST):
+                while await self._inlet.chunk():
+                    pass
 
     async def _upgrade(self, context: ssl.SSLContext) -> None:
         """Begin TLS and forget what was said before it (RFC 3207 section 4.2), also what was sent but not yet read."""

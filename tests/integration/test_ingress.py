@@ -267,6 +267,23 @@ async def test_a_client_that_never_reads_is_dropped() -> None:
         assert reader is not None
 
 
+async def test_who_is_cut_off_in_the_middle_of_a_flood_still_hears_why() -> None:
+    async with opened(changes={"max_size": 10_000}) as door, connected(door) as client:
+        await client.to_data()
+
+        async def flood() -> None:
+            for _ in range(200):
+                client.writer.write(b"x" * 65_534 + b"\r\n")
+                await client.writer.drain()
+            client.writer.write_eof()
+
+        pouring = asyncio.create_task(flood())
+        assert (await client.line()).startswith("552 5.3.4")
+        assert (await client.line()).startswith("421 4.7.0")
+        assert await client.line() == ""
+        await asyncio.wait_for(pouring, 10)
+
+
 async def run_until(
     config: IngressConfig, ready: asyncio.Event, stop: asyncio.Event, store: MemoryStore, bus: MemoryBus
 ) -> None:
