@@ -1,4 +1,4 @@
-"""What commands do to a running Gatepost: each is an event with who and when, never a change behind the services' backs."""
+"""What commands do to a running Gatepost: each is an event that says who and when."""
 
 from __future__ import annotations
 

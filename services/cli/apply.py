@@ -35,7 +35,7 @@ async def provision(kafka: str, environ: Mapping[str, str]) -> None:
 
 
 async def scanners(bus: Bus, environ: Mapping[str, str]) -> None:
-    """Publish the plan: the scanners named in GATEPOST_SCANNERS, or all that there are. Ones that went are taken out."""
+    """Publish the plan: the scanners of GATEPOST_SCANNERS, or all that there are. Ones that went are taken out."""
     names = tuple(name for name in environ.get("GATEPOST_SCANNERS", "").split(",") if name)
     wanted = {name: Scanner(name=name, version=found.SPEC.version) for name, found in choose(names).items()}
     there = await latest(bus, SCANNERS, Scanner)

@@ -176,9 +176,10 @@ def _environ(options: Options) -> dict[str, str]:
 
 
 def _own_name() -> str:
-    """This machine's name when it can stand in a greeting (RFC 5321 section 4.1.2), else a name that is nobody's."""
+    """This machine's full name when it has one (RFC 5321 section 2.3.5), else a name that no other machine claims."""
     name = socket.getfqdn()
-    return name if re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?", name) else "gatepost.invalid"
+    full = re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9.-]{0,251}[A-Za-z0-9]", name) and "." in name and "localhost" not in name
+    return name if full else "gatepost.internal"
 
 
 @contextlib.asynccontextmanager

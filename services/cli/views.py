@@ -9,10 +9,12 @@ from pathlib import Path
 
 import orjson
 
+from schemas.events import Evidence
 from services.cli.site import Site
 from services.core.errors import ConfigError
 from services.mailbox.app import listing
-from services.quarantine.index import Held, Index
+from services.quarantine.decide import Held
+from services.quarantine.index import Index
 from services.scanners.file import scan_file
 
 _CONTROL = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160), 0x2028, 0x2029, 0x202E, 0x2066)}
@@ -77,14 +79,16 @@ async def held_show(site: Site, message: str) -> None:
     index = await Index.open(site.database)
     try:
         rows = await index.get(message)
+        disposition = await index.disposition(message)
     finally:
         await index.close()
     if not rows:
         raise ConfigError(f"{message} was never held; `gatepost quarantine list --all` shows what was")
-    print("\n\n".join(_described(row) for row in rows))
+    evidence = disposition.evidence if disposition else ()
+    print("\n\n".join(_described(row, evidence) for row in rows))
 
 
-def _described(row: Held) -> str:
+def _described(row: Held, evidence: Iterable[Evidence]) -> str:
     lines = [
         ("message", row.id),
         ("state", row.state),
@@ -98,7 +102,7 @@ def _described(row: Held) -> str:
         ("verdict", f"{row.status}, score {row.score:.1f}"),
         ("rule", row.rule),
         ("reason", row.reason),
-        *((f"  {e.code}", f"{e.score:+.1f} {e.text}") for e in row.evidence),
+        *((f"  {e.code}", f"{e.score:+.1f} {e.text}") for e in evidence),
     ]
     return "\n".join(f"{name + ':':14} {plain(text)}" for name, text in lines)
 

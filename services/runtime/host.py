@@ -105,10 +105,13 @@ async def _main(units: Mapping[str, Unit], config: RuntimeConfig, environ: Mappi
     waiting = set(units)
 
     def ready(name: str) -> None:
-        waiting.discard(name)
         log.info("unit=%s event=ready", name)
+        if name not in waiting:
+            return  # a part of a unit, or a unit that was ready before: whoever waited has been told
+        waiting.discard(name)
         if not waiting and config.notify_fd >= 0:
             os.write(config.notify_fd, b"ready\n")
+            os.close(config.notify_fd)
 
     ctx = Context(environ, bus, store, ready)
     loop = asyncio.get_running_loop()

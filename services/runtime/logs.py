@@ -7,6 +7,10 @@ import sys
 import time
 
 
+SELDOM = 10.0  # seconds between two lines of the same kind from a library
+KINDS = 1_000  # kinds that are remembered
+
+
 class _Line(logging.Formatter):
     converter = time.gmtime
 
@@ -23,12 +27,32 @@ class _Line(logging.Formatter):
 _ONE_LINE = {code: f"\\x{code:02x}" for code in (*range(32), 127, 0x85, 0x2028, 0x2029)}
 
 
+class _Seldom(logging.Filter):
+    """Lets a library's complaint through once in a while: aiokafka repeats itself by the hundred."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._said: dict[object, float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if not record.name.startswith("aiokafka"):
+            return True
+        if record.created - self._said.get(record.msg, 0.0) < SELDOM:
+            return False
+        if len(self._said) > KINDS:
+            self._said.clear()
+        self._said[record.msg] = record.created
+        return True
+
+
 def set_up(level: str) -> None:
     """Send every logger's lines to standard error, ours from `level` on, the libraries' from WARNING on."""
     handler = logging.StreamHandler(sys.stderr)
+    handler.addFilter(_Seldom())
     handler.setFormatter(_Line("%(asctime)s %(levelname)-7s %(name)s %(message)s"))
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
     logging.getLogger("gatepost").setLevel(level)
-    logging.getLogger("mail.log").setLevel(max(logging.INFO, logging.WARNING))  # at DEBUG aiosmtpd writes bodies
-    for noisy in ("aiokafka.consumer.group_coordinator", "aiokafka.conn", "aiokafka"):
-        logging.getLogger(noisy).setLevel(logging.ERROR)  # the consume loop says what an operator needs, once
+    logging.getLogger("mail.log").setLevel(logging.WARNING)  # at DEBUG aiosmtpd writes bodies
+    logging.getLogger("aiokafka").setLevel(logging.ERROR)
+    # Says at each start that a new group's coordinator is not there yet; the consume loop says when it is.
+    logging.getLogger("aiokafka.consumer.group_coordinator").setLevel(logging.CRITICAL)

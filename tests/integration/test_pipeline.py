@@ -269,7 +269,7 @@ async def test_every_message_that_got_its_250_arrives_after_sigkill(house: House
     await until(lambda: accepted <= subjects(sink).keys(), 90)
     await asyncio.sleep(1)
     twice = sum(count > 1 for count in subjects(sink).values())
-    assert twice <= 64  # what was on the wire when the processes died
+    assert twice <= 250  # at most what delivery had in flight when the broker died under it
 
 
 async def test_a_second_start_goes_on_where_the_first_stopped(house: House, sink: Sink) -> None:
