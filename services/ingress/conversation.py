@@ -52,6 +52,11 @@ class Conversation(SMTP):
         self._ending: Reply | None = None
         self._inlet = Inlet(self._pause_reading, self._resume_reading)
 
+    def __dir__(self) -> list[str]:
+        """Return no names: for each connection aiosmtpd would look through all of them for commands that are not used
+        here, and that costs a fifth of a message's CPU time."""
+        return []
+
     # --- the transport's side
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
