@@ -6,6 +6,7 @@ import asyncio
 import base64
 import logging
 from collections.abc import Sequence
+from typing import Protocol
 
 from schemas import wire
 from schemas.events import DeadLetter, Event, Received, Rescan, Verdict
@@ -20,10 +21,18 @@ from services.scanners.pool import Pool
 log = logging.getLogger("gatepost.scanners")
 
 
+class Scans(Protocol):
+    """What a service needs of the pool."""
+
+    async def scan(self, scanner: str, received: Received) -> Finding:
+        """See `pool.Pool.scan`."""
+        ...
+
+
 class ScannerService(Stateless):
     """The Service of one scanner, for its consumer group over mail.received.v1 and mail.rescans.v1."""
 
-    def __init__(self, spec: Spec, pool: Pool, clock: Clock) -> None:
+    def __init__(self, spec: Spec, pool: Scans, clock: Clock) -> None:
         self.spec = spec
         self.joined = asyncio.Event()  # set once partitions were assigned, even none
         self._pool = pool

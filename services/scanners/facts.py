@@ -58,8 +58,8 @@ def gather(mail: Mail) -> Facts:
         mail=mail,
         subject=mail.header("subject")[:_SUBJECT_LIMIT],
         from_name=sender_name.lower(),
-        from_domain=sender.rpartition("@")[2].lower(),
-        reply_domain=reply.rpartition("@")[2].lower(),
+        from_domain=_domain(sender),
+        reply_domain=_domain(reply),
         plain=plain,
         html=mail.html.lower(),
         words=_SPACES.sub(" ", f"{plain[:WORDS_LIMIT]} {page.text[:WORDS_LIMIT].lower()}"),
@@ -82,6 +82,10 @@ def links(anchors: tuple[Anchor, ...], plain: str) -> tuple[Link, ...]:
         if host:
             found.setdefault((bare.group(), ""), Link(bare.group(), host))
     return tuple(found.values())
+
+
+def _domain(address: str) -> str:
+    return address.rpartition("@")[2].lower() if "@" in address else ""
 
 
 def _host(url: str) -> str:

@@ -44,7 +44,7 @@ class Defect:
 
 @dataclasses.dataclass
 class Part:
-    """A leaf of the MIME tree, or the text beside the parts of a multipart (`gap`)."""
+    """A leaf of the MIME tree. `gap`: no leaf, but scanned: text beside parts, or a message that was encoded."""
 
     path: str  # 1.2.1, as IMAP counts
     content_type: str
@@ -148,7 +148,10 @@ def _entity(tree: Tree, fields: tuple[Field, ...], body: memoryview, item: _Todo
         if inside is not None:
             return inside
     if kind == "message/rfc822":
-        nested = memoryview(decode(bytes(body), encoding)) if encoding in _DECODERS else body
+        nested = body
+        if encoding in _DECODERS:  # not as it stands in the raw message, so it must be scanned as a whole too
+            nested = memoryview(decode(bytes(body), encoding))
+            tree.parts.append(Part(item.path, kind, "", nested, gap=True))
         return [_Todo(nested, f"{item.path}.1", item.depth + 1)]
     name = header.get_filename() or ""
     tree.parts.append(

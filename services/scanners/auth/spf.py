@@ -6,6 +6,7 @@ A look-up that isn't known yet raises NeedsDns; whoever evaluates resolves it an
 from __future__ import annotations
 
 import dataclasses
+import ipaddress
 import re
 from collections.abc import Mapping
 from typing import Any, Final
@@ -46,12 +47,18 @@ def evaluate(client_ip: str, reverse_path: str, helo: str, answers: Answers) -> 
     domain = (reverse_path.rpartition("@")[2] if reverse_path else helo).rstrip(".").lower()
     if not domain or "." not in domain or domain.startswith("["):
         return Result("none", identity, domain)
-    try:
-        query = _Query(client_ip, reverse_path, helo, answers)
-        result, _, explanation = query.check()
-    except pyspf.PermError:  # raised by the constructor alone, for what is no IP address
+    if not _is_address(client_ip):
         return Result("none", identity, domain, "no client address")
+    result, _, explanation = _Query(client_ip, reverse_path, helo, answers).check()
     return Result(str(result), identity, domain, str(explanation))
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def ahead(record: bytes, address_type: str) -> list[Question]:

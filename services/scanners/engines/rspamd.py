@@ -48,7 +48,8 @@ class Rspamd:
     async def check(self, message: bytes, received: Received) -> ContentReply:
         """Return rspamd's answer; raise EngineUnavailable for anything but a readable 200."""
         try:
-            async with self._open().post(self._url, data=message, headers=_headers(received)) as response:
+            headers = _headers(received)
+            async with self._open().post(self._url, data=message, headers=headers, allow_redirects=False) as response:
                 if response.status != 200:  # noqa: PLR2004  # HTTP's OK
                     raise EngineUnavailable(f"rspamd answered {response.status}")
                 body = await _bounded(response.content)

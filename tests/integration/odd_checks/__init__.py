@@ -1,0 +1,1 @@
+"""Scanners that misbehave, for the tests of the pool."""

@@ -1,0 +1,189 @@
+"""The rspamd client: against a server that answers as told, and a real rspamd where GATEPOST_TEST_RSPAMD names one."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+import pytest
+from aiohttp import web
+
+from schemas.events import Envelope, Status
+from services.core.errors import ConfigError, EngineUnavailable
+from services.scanners.checks import content
+from services.scanners.engines.rspamd import Rspamd
+from services.scanners.heuristics import GTUBE
+from tests.mails import PLAIN, context, mail
+from tests.samples import received
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+REPLY = {
+    "action": "add header",
+    "score": 7.5,
+    "required_score": 15.0,
+    "symbols": {"BAYES_SPAM": {"name": "BAYES_SPAM", "score": 5.1, "description": "Bayes"}, "R_OK": {"score": -0.2}},
+}
+
+
+@asynccontextmanager
+async def server(handler: Handler) -> AsyncIterator[Rspamd]:
+    runner = web.AppRunner(_app(handler), shutdown_timeout=0.1)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    port = runner.addresses[0][1]
+    client = Rspamd(f"http://127.0.0.1:{port}")
+    try:
+        yield client
+    finally:
+        await client.close()
+        await runner.cleanup()
+
+
+def _app(handler: Handler) -> web.Application:
+    app = web.Application(client_max_size=100_000_000)
+    app.router.add_post("/checkv2", handler)
+    return app
+
+
+async def test_an_answer() -> None:
+    async def handler(request: web.Request) -> web.StreamResponse:  # noqa: ARG001  # the server's signature
+        return web.json_response(REPLY, headers={"Server": "rspamd/3.4"})
+
+    async with server(handler) as client:
+        finding = await content.scan(mail(PLAIN), context(rspamd=client))
+    assert (finding.status, finding.score, finding.engine) == (Status.SUSPICIOUS, 7.5, "rspamd 3.4")
+    assert [(item.code, item.score, item.text) for item in finding.evidence] == [
+        ("BAYES_SPAM", 5.1, "Bayes"),
+        ("R_OK", -0.2, ""),
+    ]
+
+
+async def test_the_envelope_goes_along() -> None:
+    seen: dict[str, list[str]] = {}
+    bodies: list[bytes] = []
+
+    async def handler(request: web.Request) -> web.StreamResponse:
+        seen.update({name: request.headers.getall(name) for name in ("From", "Rcpt", "IP", "Helo", "Queue-Id")})
+        bodies.append(await request.read())
+        return web.json_response(REPLY)
+
+    envelope = Envelope(
+        reverse_path="a@b\r\nX: y.test", recipients=("b@c.test", "ü@c.test"), client_ip="192.0.2.7", helo="mx.b.test"
+    )
+    event = received(envelope=envelope)
+    async with server(handler) as client:
+        await client.check(b"the message", event)
+    assert seen == {
+        "From": ["a@bX: y.test"],
+        "Rcpt": ["b@c.test", "ü@c.test"],
+        "IP": ["192.0.2.7"],
+        "Helo": ["mx.b.test"],
+        "Queue-Id": [event.id],
+    }
+    assert bodies == [b"the message"]
+
+
+async def test_the_null_sender_is_said() -> None:
+    async def handler(request: web.Request) -> web.StreamResponse:
+        assert request.headers["From"] == "<>"
+        return web.json_response(REPLY)
+
+    async with server(handler) as client:
+        await client.check(b"x", received(envelope=Envelope(reverse_path="", recipients=("b@c.test",), client_ip="")))
+
+
+@pytest.mark.parametrize("body", [b"", b"{}", b"[1]", b"not json", b'{"action": "reject", "score": "high"}', b"\xff"])
+async def test_an_answer_that_cannot_be_read(body: bytes) -> None:
+    async def handler(request: web.Request) -> web.StreamResponse:  # noqa: ARG001  # the server's signature
+        return web.Response(body=body)
+
+    async with server(handler) as client:
+        with pytest.raises(EngineUnavailable):
+            await client.check(b"x", received())
+
+
+@pytest.mark.parametrize("status", [204, 302, 403, 404, 500, 503])
+async def test_another_status(status: int) -> None:
+    async def handler(request: web.Request) -> web.StreamResponse:  # noqa: ARG001  # the server's signature
+        return web.json_response(None if status == 204 else REPLY, status=status)
+
+    async with server(handler) as client:
+        with pytest.raises(EngineUnavailable):
+            await client.check(b"x", received())
+
+
+async def test_an_answer_without_an_end() -> None:
+    async def handler(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        try:
+            while True:
+                await response.write(b" " * 65_536)
+        except ConnectionError:
+            return response
+
+    async with server(handler) as client:
+        with pytest.raises(EngineUnavailable, match="no end"):
+            await client.check(b"x", received())
+
+
+@pytest.mark.parametrize("answer", [b"garbage\r\n\r\n", b"", b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{}"])
+async def test_a_server_that_speaks_no_http(answer: bytes) -> None:
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(answer)
+        writer.close()
+
+    listener = await asyncio.start_server(talk, "127.0.0.1", 0)
+    client = Rspamd(f"http://127.0.0.1:{listener.sockets[0].getsockname()[1]}")
+    with pytest.raises(EngineUnavailable):
+        await client.check(b"x", received())
+    await client.close()
+    listener.close()
+    await listener.wait_closed()
+
+
+async def test_one_that_hangs_is_given_up_with_the_scan() -> None:
+    async def handler(request: web.Request) -> web.StreamResponse:  # noqa: ARG001  # the server's signature
+        await asyncio.sleep(30)
+        raise AssertionError
+
+    async with server(handler) as client:
+        scan = asyncio.create_task(content.scan(mail(PLAIN), context(rspamd=client)))
+        await asyncio.sleep(0.1)
+        scan.cancel()
+        done, _ = await asyncio.wait((scan,), timeout=5.0)
+        assert done == {scan}
+
+
+async def test_nobody_there() -> None:
+    async def handler(request: web.Request) -> web.StreamResponse:  # noqa: ARG001  # the server's signature
+        raise AssertionError
+
+    async with server(handler) as client:
+        url = client._url  # where nobody will be in a moment
+    gone = Rspamd(url.removesuffix("/checkv2"))
+    with pytest.raises(EngineUnavailable):
+        await gone.check(b"x", received())
+    await gone.close()
+
+
+@pytest.mark.parametrize("url", ["rspamd:11333", "ftp://x", "http://", "http:///x"])
+def test_addresses_that_are_none(url: str) -> None:
+    with pytest.raises(ConfigError, match="GATEPOST_RSPAMD"):
+        Rspamd(url)
+
+
+@pytest.mark.skipif("GATEPOST_TEST_RSPAMD" not in os.environ, reason="GATEPOST_TEST_RSPAMD names no rspamd")
+async def test_a_real_rspamd() -> None:
+    client = Rspamd(os.environ["GATEPOST_TEST_RSPAMD"])
+    try:
+        clean = await client.check(mail(PLAIN).raw, received())
+        assert clean.action != "reject"
+        assert clean.version.startswith("rspamd")
+        assert (await client.check(mail(PLAIN + GTUBE).raw, received())).action == "reject"
+    finally:
+        await client.close()

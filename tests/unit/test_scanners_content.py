@@ -1,0 +1,169 @@
+"""The content scanner: GTUBE always, rspamd's answer where there is one, our table of rules otherwise."""
+
+from __future__ import annotations
+
+import base64
+import time
+from typing import Any
+
+import pytest
+
+from schemas.events import Received, Status
+from services.core.errors import EngineUnavailable
+from services.scanners.checks import content
+from services.scanners.contract import ContentReply, Finding
+from services.scanners.engines import rspamd
+from services.scanners.facts import gather
+from services.scanners.heuristics import GTUBE, RULES, apply
+from services.scanners.markup import read
+from tests.mails import DATA, PLAIN, attached, context, mail, sample
+
+
+class Engine:
+    """A ContentEngine that answers what the test wants."""
+
+    def __init__(self, reply: ContentReply | None) -> None:
+        self.reply = reply
+
+    async def check(self, message: bytes, received: Received) -> ContentReply:
+        assert message
+        assert received.envelope.recipients
+        if self.reply is None:
+            raise EngineUnavailable("down")
+        return self.reply
+
+
+async def scan(raw: bytes, **ports: Any) -> Finding:
+    return await content.scan(mail(raw), context(**ports))
+
+
+def hits(raw: bytes) -> set[str]:
+    return {rule.code for rule in apply(gather(mail(raw)))}
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        PLAIN + GTUBE,
+        attached(base64.b64encode(GTUBE), "base64").replace(b"application/octet-stream", b"text/plain"),
+        attached(b"=58" + GTUBE[1:], "quoted-printable").replace(b"application/octet-stream", b"text/html"),
+    ],
+)
+async def test_gtube(raw: bytes) -> None:
+    for engine in (None, Engine(None)):
+        finding = await scan(raw, rspamd=engine)
+        assert (finding.status, finding.score) == (Status.SPAM, 1000)
+        assert [item.code for item in finding.evidence] == ["GTUBE"]
+
+
+async def test_an_ordinary_mail_is_clean() -> None:
+    finding = await scan(PLAIN)
+    assert (finding.status, finding.score, finding.evidence) == (Status.CLEAN, 0, ())
+
+
+@pytest.mark.parametrize(
+    ("score", "action", "status"),
+    [
+        (5.9, "no action", Status.CLEAN),
+        (6.0, "add header", Status.SUSPICIOUS),
+        (15.0, "add header", Status.SPAM),
+        (1.0, "reject", Status.SPAM),
+        (-3.0, "no action", Status.CLEAN),
+    ],
+)
+async def test_what_rspamd_says(score: float, action: str, status: Status) -> None:
+    symbols = [(f"S{number}", float(number) * (-1) ** number, "") for number in range(15)]
+    finding = await scan(PLAIN, rspamd=Engine(ContentReply(action, score, symbols, "rspamd 3.4")))
+    assert finding.status is status
+    assert finding.score >= score
+    assert [item.code for item in finding.evidence] == [f"S{number}" for number in range(14, 4, -1)]
+    assert finding.engine == "rspamd 3.4"
+
+
+async def test_an_rspamd_that_is_down_is_never_clean() -> None:
+    with pytest.raises(EngineUnavailable):
+        await scan(PLAIN, rspamd=Engine(None))
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"[]", b"null", b"{}", b'{"action": "reject"}', b'{"action": 1, "score": 1}', b"\xff", b"<html>", b"OK"],
+)
+def test_an_answer_that_cannot_be_read(body: bytes) -> None:
+    with pytest.raises(EngineUnavailable):
+        rspamd.parse(body, "rspamd")
+
+
+CASES = sorted(path.stem for path in DATA.glob("content-*.eml"))
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_cases(name: str) -> None:
+    """tests/data/content-<code in lower case>.eml hits that rule."""
+    codes = {rule.code for rule in apply(gather(sample(name)))}
+    assert name.removeprefix("content-").replace("-", "_").upper() in codes
+
+
+def test_every_rule_has_a_case() -> None:
+    assert {name.removeprefix("content-").replace("-", "_").upper() for name in CASES} == {rule.code for rule in RULES}
+
+
+@pytest.mark.parametrize("name", ["ham-newsletter", "ham-thread", "ham-receipt"])
+async def test_ordinary_mail(name: str) -> None:
+    finding = await content.scan(sample(name), context())
+    assert finding.status is Status.CLEAN
+    assert finding.score < 3
+
+
+def html(body: bytes) -> bytes:
+    return PLAIN.replace(b"\n\n", b"\nContent-Type: text/html; charset=utf-8\n\n", 1) + body
+
+
+@pytest.mark.parametrize(
+    ("body", "code", "hit"),
+    [
+        (b'<a href="http://1.2.3.4/x">here</a>', "LINK_TO_ADDRESS", True),
+        (b'<a href="http://10.0.0.7/x">here</a>', "LINK_TO_ADDRESS", False),
+        (b'<a href="https://evil.example/x">www.bank.test</a>', "LINK_LIES", True),
+        (b'<a href="https://click.bank.test/x">www.bank.test</a>', "LINK_LIES", False),
+        (b'<a href="https://evil.example/x">read more.</a>', "LINK_LIES", False),
+        (b'<a href="https://paypal.com.evil.example/">pay</a>', "LINK_BORROWS_BRAND", True),
+        (b'<a href="https://www.paypal.com/">pay</a>', "LINK_BORROWS_BRAND", False),
+        (b'<a href="https://www.paypal.com@evil.example/">pay</a>', "LINK_WITH_USER", True),
+        (b'<!-- <a href="http://1.2.3.4/x">here</a> -->', "LINK_TO_ADDRESS", False),
+    ],
+)
+def test_links(body: bytes, code: str, hit: bool) -> None:
+    assert (code in hits(html(body))) is hit
+
+
+def test_markup() -> None:
+    page = read("<head><title>no</title></head><p>a&amp;b<A HREF='x'>c<b>d</b></a><script>no</script>e<a href=y>f")
+    assert page.text.split() == ["a&b", "c", "d", "e", "f"]
+    assert [(anchor.href, anchor.text.split()) for anchor in page.anchors] == [("x", ["c", "d"]), ("y", ["f"])]
+
+
+@pytest.mark.parametrize(
+    "junk",
+    [
+        "<script",
+        "<script>",
+        "<!--",
+        "<a href=x ",
+        "<a href=x>",
+        "<a href='",
+        "<",
+        "&",
+        "</a>",
+        "a@",
+        "http://",
+        " ",
+        "!",
+        "<img ",
+    ],
+)
+def test_hostile_markup_ends_soon(junk: str) -> None:
+    started = time.process_time()
+    hits(html((junk * (262_144 // len(junk))).encode()))
+    hits(PLAIN + (junk * (262_144 // len(junk))).encode())
+    assert time.process_time() - started < 10  # quadratic time would take far longer
