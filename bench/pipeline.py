@@ -12,6 +12,7 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from time import perf_counter
 
 import uvloop
 
@@ -56,19 +57,20 @@ class Bench:
         ledger = Ledger(self._runs, self._messages, count, DOMAIN)
         self._runs += 1
         self._sink.note = ledger.note
-        before = self._used()
+        before, machine, began = self._used(), usage.machine(), perf_counter()
         late = 0.0
         if setting.rate:
             late = await open_loop(self._house.port, setting.rate, ledger.entries)
         else:
             await closed_loop(self._house.port, setting.connections, ledger.entries)
         await ledger.settled(QUIET, AFTER)
-        after = self._used()
+        after, busy, took = self._used(), usage.machine() - machine, perf_counter() - began
         used = {part: Use(use.cpu - before.get(part, Use()).cpu, use.rss) for part, use in after.items()}
         refusals = {entry.reply for entry in ledger.entries if not entry.accepted}
         for reply in sorted(refusals)[:5]:
             print(f"  not accepted: {reply}", file=sys.stderr)
-        return Run(ledger.figures(), late * 1000, used)
+        others = (busy - sum(use.cpu for use in used.values())) / took / usage.CORES
+        return Run(ledger.figures(), late * 1000, used, max(0.0, others))
 
     def _used(self) -> dict[str, Use]:
         return {**usage.tree(self._house.pid), SELF: usage.own()}

@@ -11,7 +11,8 @@ from bench.usage import Use
 
 SPEED = (
     "Milliseconds from MAIL FROM: to the 250 after the final dot, and to the last octet at the customer's MTA.\n"
-    "Medians over the runs, least and most in brackets; refused, lost, twice and changed are sums."
+    "Medians over the runs, least and most in brackets; refused, lost, twice and changed are sums.\n"
+    "others: the share of the cores that the rest of the machine took, at the worst; beside much of it a run is void."
 )
 COST = "Processor milliseconds for a message (= seconds for 1,000), and resident MB at the end of the last run."
 
@@ -23,6 +24,7 @@ class Run:
     figures: Figures
     late_ms: float  # the most that a message began after its time; 0 in a closed loop
     used: Mapping[str, Use]  # processor seconds of this run, and resident octets at its end
+    others: float  # the share of all cores that processes outside the bench took: much of it spoils the run
 
 
 def report(facts: Mapping[str, str], settings: Mapping[str, Sequence[Run]], notes: Sequence[str]) -> str:
@@ -43,7 +45,7 @@ def report(facts: Mapping[str, str], settings: Mapping[str, Sequence[Run]], note
 
 def _speed(settings: Mapping[str, Sequence[Run]]) -> str:
     columns = ("setting", "runs", "sent", "accepted/s", "arrived/s", "accept p50", "p99", "end to end p50", "p99")
-    counts = ("refused", "lost", "twice", "changed", "begun late by")
+    counts = ("refused", "lost", "twice", "changed", "begun late by", "others")
     rows = [
         (
             name,
@@ -55,8 +57,9 @@ def _speed(settings: Mapping[str, Sequence[Run]]) -> str:
             _spread(runs, lambda f: percentile(f.accept_ms, 0.99)),
             _spread(runs, lambda f: percentile(f.end_to_end_ms, 0.5)),
             _spread(runs, lambda f: percentile(f.end_to_end_ms, 0.99)),
-            *(str(sum(getattr(run.figures, count) for run in runs)) for count in counts[:-1]),
+            *(str(sum(getattr(run.figures, count) for run in runs)) for count in counts[:-2]),
             f"{max(run.late_ms for run in runs):.0f} ms" if any(run.late_ms for run in runs) else "-",
+            f"{max(run.others for run in runs):.0%}",
         )
         for name, runs in settings.items()
     ]

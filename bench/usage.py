@@ -10,6 +10,7 @@ from pathlib import Path
 
 PROC = Path("/proc")
 TICKS = os.sysconf("SC_CLK_TCK")
+CORES = os.cpu_count() or 1
 PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
@@ -42,6 +43,12 @@ def tree(root: int) -> dict[str, Use]:
             name = _part(names)
             total[name] = total.get(name, Use()) + each.use
     return total
+
+
+def machine() -> float:
+    """Return the processor seconds that all of the machine has been busy for, time stolen by its host included."""
+    user, nice, system, _idle, _wait, irq, softirq, steal = map(int, (PROC / "stat").read_text().split()[1:9])
+    return (user + nice + system + irq + softirq + steal) / TICKS
 
 
 def own() -> Use:
