@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from email.utils import parseaddr
+from email.utils import getaddresses
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -15,6 +15,8 @@ from services.scanners.markup import Anchor, read
 WORDS_LIMIT: Final = 32_768  # characters that are searched for phrases; the point of a message comes early
 _SUBJECT_LIMIT: Final = 500
 _LINKS: Final = 200
+_MAILBOX_LIMIT: Final = 1000  # octets
+_ANGLE = re.compile(r"<([^<>]*@[^<>]*)>")
 _SPACES = re.compile(r"\s+")
 _URL = re.compile(r"\bhttps?://[^\s\"'<>()\[\]{}]{3,1000}", re.IGNORECASE)
 _HOST_SHOWN = re.compile(r"\s*(?:https?://)?((?:[a-z0-9-]{1,63}\.){1,6}[a-z]{2,24})(?:[/:?#]|\s*\Z)", re.IGNORECASE)
@@ -50,14 +52,14 @@ class Facts:
 
 def gather(mail: Mail) -> Facts:
     """Return the facts of a mail; malformed parts give empty ones."""
-    sender_name, sender = parseaddr(mail.header("from")[:1000])
-    _, reply = parseaddr(mail.header("reply-to")[:1000])
+    name, sender = mailbox(next(iter(mail.values("from")), b""))
+    _, reply = mailbox(next(iter(mail.values("reply-to")), b""))
     page = read(mail.html)
     plain = mail.text.lower()
     return Facts(
         mail=mail,
         subject=mail.header("subject")[:_SUBJECT_LIMIT],
-        from_name=sender_name.lower(),
+        from_name=name.lower(),
         from_domain=_domain(sender),
         reply_domain=_domain(reply),
         plain=plain,
@@ -65,6 +67,22 @@ def gather(mail: Mail) -> Facts:
         words=_SPACES.sub(" ", f"{plain[:WORDS_LIMIT]} {page.text[:WORDS_LIMIT].lower()}"),
         links=links(page.anchors, mail.text),
     )
+
+
+def mailbox(value: bytes) -> tuple[str, str]:
+    """Return the name and address that a From or Reply-To shows, empty where there is none.
+
+    Names often hold a comma that should have been quoted: what stands before the one address is the name then. An
+    encoded word is decoded last: what it hides is a name and never an address (RFC 2047 section 5).
+    """
+    raw = text.from_bytes(value[:_MAILBOX_LIMIT]).replace("\r", "").replace("\n", "").strip()
+    angles = _ANGLE.findall(raw)
+    if len(angles) == 1:
+        name, address = raw.partition(f"<{angles[0]}>")[0].strip().strip('"'), angles[0].strip()
+    else:
+        found = [pair for pair in getaddresses([raw]) if "@" in pair[1]]
+        name, address = found[0] if found else ("", "")
+    return text.header(name.encode("utf-8", "surrogateescape")), address
 
 
 def links(anchors: tuple[Anchor, ...], plain: str) -> tuple[Link, ...]:

@@ -321,3 +321,22 @@ def test_pct_samples_by_message() -> None:
     assert 200 < policies.count("reject") < 400
     assert set(policies) == {"reject", "quarantine"}
     assert policies[5] == dmarc.evaluate("d.test", strict, nothing, [], "id-5").policy
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        b"x:y; <alice@sender.test>",
+        b'"Alice <alice@sender.test>',
+        b"Alice ) <alice@sender.test>",
+        b"a@sender.test, <eve@evil.test>",
+        b"Alice <alice@sender.test> <eve@evil.test>",
+        b"alice@sender.test <eve@evil.test>, <alice@sender.test>",
+    ],
+)
+async def test_a_from_that_cannot_be_read_is_no_way_round_dmarc(value: bytes) -> None:
+    zone = {**GOOD, ("_dmarc.evil.test", "TXT"): (b"v=DMARC1; p=reject",)}
+    raw = PLAIN.replace(b"Alice <alice@sender.test>", value)
+    finding = await scan(zone, raw, client_ip="203.0.113.9")
+    assert finding.status is Status.SUSPICIOUS
+    assert {"DMARC_REJECT", "FROM_UNCLEAR"} & set(codes(finding))

@@ -167,3 +167,25 @@ def test_hostile_markup_ends_soon(junk: str) -> None:
     hits(html((junk * (262_144 // len(junk))).encode()))
     hits(PLAIN + (junk * (262_144 // len(junk))).encode())
     assert time.process_time() - started < 10  # quadratic time would take far longer
+
+
+@pytest.mark.parametrize(
+    ("value", "name", "domain"),
+    [
+        ("Alice <alice@sender.test>", "alice", "sender.test"),
+        ("Smith, Alice <alice@sender.test>", "smith, alice", "sender.test"),  # a comma that should be quoted, and isn't
+        ("The Shop ,_<news@sender.test>", "the shop ,_", "sender.test"),
+        ("=?utf-8?q?Smith=2C_Alice?= <alice@sender.test>", "smith, alice", "sender.test"),
+        ("=?utf-8?q?eve=40evil=2Etest?= <alice@sender.test>", "eve@evil.test", "sender.test"),
+        ('"service@bank.test" <eve@evil.test>', "service@bank.test", "evil.test"),
+        ("alice@sender.test (Alice)", "alice", "sender.test"),
+        ("alice@sender.test", "", "sender.test"),
+        ("<alice@sender.test>", "", "sender.test"),
+        ("nobody", "", ""),
+        ("", "", ""),
+    ],
+)
+def test_the_sender_that_is_shown(value: str, name: str, domain: str) -> None:
+    facts = gather(mail(PLAIN.replace(b"Alice <alice@sender.test>", value.encode())))
+    assert (facts.from_name, facts.from_domain) == (name, domain)
+    assert ("NO_FROM" in {rule.code for rule in apply(facts)}) is (domain == "")

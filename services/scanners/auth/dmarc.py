@@ -58,16 +58,16 @@ def author_domain(from_values: Sequence[str]) -> tuple[str, str]:
         return "", "no From field" if not from_values else "several From fields"
     if len(from_values[0]) > _FROM_LIMIT:
         return "", "From is too long"
+    angles = [item.strip().rstrip(".").lower() for item in _ANGLE.findall(from_values[0])]
     domains = {
         address.rpartition("@")[2].strip().rstrip(".").lower()
         for _, address in getaddresses([from_values[0]])
         if "@" in address
-    }
+    } or set(angles)
     if len(domains) != 1:
         return "", "no address in From" if not domains else "several domains in From"
     domain = domains.pop()
-    angles = _ANGLE.findall(from_values[0])
-    if angles and angles[-1].strip().rstrip(".").lower() != domain:
+    if angles and angles[-1] != domain:
         return "", "From can be read in two ways"
     try:
         ascii_name = domain if domain.isascii() else domain.encode("idna").decode("ascii")

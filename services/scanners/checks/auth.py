@@ -14,12 +14,12 @@ from services.scanners.text import clean, from_bytes, token
 SPEC: Final = Spec(name="auth", version="1", cost=Cost.NETWORK, timeout=10.0, ports=frozenset({Port.DNS}))
 
 _SCORES: Final = {"reject": 8.0, "quarantine": 6.0}
-_MULTIPLE_FROM: Final = 4.0
+_BAD_FROM: Final = 4.0  # whom the reader takes for the author can't be known, so DMARC protects nobody
 _SPF_SCORES: Final = {"fail": 2.0, "softfail": 0.5}
 
 
 async def scan(mail: Mail, ctx: Context) -> Finding:
-    """Return CLEAN, or SUSPICIOUS when DMARC fails and the domain asks for rejection or quarantine."""
+    """Return CLEAN, or SUSPICIOUS when DMARC fails and its domain objects, or From names no one author."""
     envelope = mail.received.envelope
     values = [_unfolded(value) for value in mail.values("from")]
     domain, problem = dmarc.author_domain(values)
@@ -40,7 +40,7 @@ async def scan(mail: Mail, ctx: Context) -> Finding:
     evidence = _evidence(spf_result, dkim_results, dmarc_result, len(values))
     worst = max((item.score for item in evidence), default=0.0)
     return Finding(
-        status=Status.SUSPICIOUS if worst >= _MULTIPLE_FROM else Status.CLEAN,
+        status=Status.SUSPICIOUS if worst >= _BAD_FROM else Status.CLEAN,
         score=sum((item.score for item in evidence), 0.0),
         evidence=evidence,
         engine="gatepost-auth 1",
@@ -81,7 +81,9 @@ def _evidence(
         code = "DMARC_FAIL" if dmarc_result.policy == "none" else f"DMARC_{dmarc_result.policy.upper()}"
         found.append(Evidence(code=code, text=text, score=_SCORES.get(dmarc_result.policy, 0.5)))
     if from_fields > 1:
-        found.append(Evidence(code="MULTIPLE_FROM", text=f"{from_fields} From fields", score=_MULTIPLE_FROM))
+        found.append(Evidence(code="MULTIPLE_FROM", text=f"{from_fields} From fields", score=_BAD_FROM))
+    elif dmarc_result.reason:
+        found.append(Evidence(code="FROM_UNCLEAR", text=dmarc_result.reason, score=_BAD_FROM))
     if spf_result.result in _SPF_SCORES and dmarc_result.result != "pass":
         text = clean(f"SPF of {spf_result.domain}: {spf_result.result}")
         score = _SPF_SCORES[spf_result.result]
