@@ -1,4 +1,4 @@
-"""The object store as the services see it. Implementations: `folder_store`, `s3_store`, and `fakes.MemoryStore`."""
+"""The object store as the services see it. Implementations: `folder_store`, `s3_store`, and `fakes_store`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Stat:
 
 
 class Store(Protocol):
-    """Objects under keys of [A-Za-z0-9._-] segments joined by '/'.
+    """Objects under keys of [A-Za-z0-9._-] segments, none beginning with a dot, joined by '/'; BadKey for any other.
 
     Every method raises StoreUnavailable (StoreFull where that is the reason) within its deadline when the store can't
     answer.
