@@ -6,7 +6,6 @@ Consumes mail.dispositions.v1, keeps mail.deferred.v1, publishes mail.outcomes.v
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import dataclasses
 import logging
 from collections.abc import Callable, Sequence
@@ -23,7 +22,7 @@ from services.delivery.config import DeliveryConfig
 from services.delivery.decide import fresh, to_deliver
 from services.delivery.dial import Dial, SmtpDial
 from services.delivery.pool import Pool
-from services.delivery.queue import Queue
+from services.delivery.queue import Queue, end
 from services.runtime.bus import Bus, Record, Tombstone
 from services.runtime.store import Store
 from services.runtime.table import Table
@@ -83,9 +82,7 @@ class Delivery:
     async def close(self) -> None:
         """End attempts under way, say farewell to every MTA, stop. What waits is in the table."""
         if self._runner is not None:
-            self._runner.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._runner
+            await end(self._runner)
         await self.queue.close()
         await self._pool.close()
 

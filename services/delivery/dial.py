@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import socket
 import ssl
 from collections.abc import Awaitable, Callable, Sequence
@@ -119,7 +120,9 @@ class SmtpDial:
             raise Unreachable(f"no connection within {self._config.relay_connect_seconds:g} s") from error
         except OSError as error:
             failure = error
-        raise Unreachable(failure.strerror or str(failure)) from failure
+        # asyncio words a refusal as "Connect call failed" with the address; the number says it as the system does.
+        reason = os.strerror(failure.errno) if failure.errno and failure.errno > 0 else failure.strerror or str(failure)
+        raise Unreachable(reason) from failure
 
     @staticmethod
     async def _greet(smtp: aiosmtplib.SMTP) -> None:

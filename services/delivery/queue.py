@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable, Iterable
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -35,6 +35,7 @@ log = logging.getLogger("gatepost.delivery")
 
 DUE_MOST: Final = 500  # messages looked at in one go; the rest comes in the next round, so that nothing else waits long
 IDLE: Final = 5.0  # seconds between rounds when nothing is due
+CANCEL_AGAIN: Final = 0.5  # seconds
 PUBLISH_AGAIN: Final = 1.0  # seconds before outcomes are offered to the broker again
 
 
@@ -104,7 +105,7 @@ class Queue:
         try:
             await asyncio.wait({job.task}, timeout=self._config.relay_patience_seconds)
         except asyncio.CancelledError:
-            await _end(job.task)
+            await end(job.task)
             raise
         finally:
             destination.fresh -= 1
@@ -158,8 +159,10 @@ class Queue:
             self._wake.clear()
             next_at = self.tick()
             wait = IDLE if next_at is None else min(IDLE, max(0.005, next_at - self._clock.now()))
+            # Not asyncio.wait_for: before Python 3.12 it loses a cancellation that comes as the wait ends.
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), wait)
+                async with asyncio.timeout(wait):
+                    await self._wake.wait()
 
     def tick(self) -> float | None:
         """Begin what is due, and return when to look again, seconds since the epoch (None: no hurry)."""
@@ -384,14 +387,16 @@ class Queue:
             return
         _, late = await asyncio.wait(tasks, timeout=self._config.relay_drain_seconds)
         for task in late:
-            await _end(task)
+            await end(task)
         if late:
             log.warning("event=attempts-cut-short count=%d", len(late))
 
 
-async def _end(task: asyncio.Task[Concluded]) -> None:
-    task.cancel()
-    await asyncio.wait({task})
+async def end(task: asyncio.Task[Any]) -> None:
+    """Cancel the task until it ends: aiosmtplib can lose a cancellation that comes together with a reply."""
+    while not task.done():
+        task.cancel()
+        await asyncio.wait({task}, timeout=CANCEL_AGAIN)
 
 
 def _reply(results: Iterable[Result]) -> str:

@@ -214,17 +214,18 @@ class SmtpSession:
                 await asyncio.wait({answer}, timeout=EARLY_WITHIN)
                 if not answer.done():
                     raise _lost(0, "the connection took no data in time", Stage.DATA)
-            within = asyncio.wait_for(answer, self._config.relay_reply_seconds)
-            reply = await self._answered(Stage.FINAL if whole else Stage.DATA, within, ambiguous=whole)
+            stage = Stage.FINAL if whole else Stage.DATA
+            reply = await self._answered(stage, self._awaited(answer), ambiguous=whole)
         finally:
-            if not answer.done():
-                answer.cancel()
-                with contextlib.suppress(asyncio.CancelledError, *FAILURES):
-                    await answer
+            await _discard(answer)
         if not whole:
             # In the middle of a message there is no way back to commands: the reply counts, the connection ends.
             raise _lost(reply.code, reply.text, Stage.DATA)
         return reply
+
+    async def _awaited(self, answer: asyncio.Future[aiosmtplib.SMTPResponse]) -> aiosmtplib.SMTPResponse:
+        async with asyncio.timeout(self._config.relay_reply_seconds):
+            return await answer
 
     async def _pour(
         self, letter: Letter, writer: asyncio.StreamWriter, answer: asyncio.Future[aiosmtplib.SMTPResponse]
@@ -238,9 +239,7 @@ class SmtpSession:
             either: set[asyncio.Future[Any]] = {drained, answer}
             await asyncio.wait(either, timeout=self._config.relay_block_seconds, return_when=asyncio.FIRST_COMPLETED)
             if not drained.done():
-                drained.cancel()
-                with contextlib.suppress(asyncio.CancelledError, *FAILURES):
-                    await drained
+                await _discard(drained)
                 return False
             if drained.exception() is not None:
                 return False
@@ -268,6 +267,13 @@ class SmtpSession:
         if ambiguous and response.code == SERVICE_CLOSING:
             raise _lost(response.code, response.message, stage)
         return Reply(response.code, response.message, stage)
+
+
+async def _discard(future: asyncio.Future[Any]) -> None:
+    future.cancel()
+    await asyncio.wait({future})
+    if not future.cancelled():
+        future.exception()  # looked at, so that nothing complains that nobody did
 
 
 def _lost(code: int, text: str, stage: Stage, *, ambiguous: bool = False) -> _Lost:

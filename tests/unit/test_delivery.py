@@ -581,6 +581,19 @@ async def test_letting_go_of_partitions_ends_what_is_under_way(bench: Bench) -> 
     await short.delivery.close()
 
 
+async def test_a_stop_is_heard_even_as_something_wakes_the_queue(bench: Bench) -> None:
+    """asyncio.wait_for loses a cancellation that comes as its wait ends; the queue then ran for ever."""
+    bench.mta.manners.recipients = {B: (450, "4.2.1 busy")}
+    await bench.delivery.start()
+    for turns in range(30):
+        await bench.deliver()  # its entry wakes the queue
+        for _ in range(turns % 6):
+            await asyncio.sleep(0)
+        async with asyncio.timeout(2):
+            await bench.delivery.close()
+        await bench.delivery.start()
+
+
 async def test_the_whole_loop_with_crashes() -> None:
     """Every recipient ends exactly once in the log, though the consumer dies again and again."""
     bench = Bench(relay_patience_seconds=0.02)
