@@ -168,11 +168,6 @@ class Destination:
         self._ready = deque(self.waiting)
         self._ready_keys = set(self.waiting)
 
-    def hold(self) -> None:
-        """Take back `let` and `flush`: the keys go on waiting."""
-        self._ready.clear()
-        self._ready_keys.clear()
-
     def next_ready(self) -> str | None:
         """Take out and return the next key to try."""
         while self._ready:

@@ -48,6 +48,7 @@ class MemoryMta:
         self.manners = manners or Manners()
         self.arrived: list[Arrived] = []
         self.connections = 0
+        self.refused = 0  # attempts that got no session
         self.most_at_once = 0
         self.held: asyncio.Event | None = None  # set: every final reply waits for it
         self.open = 0
@@ -56,10 +57,9 @@ class MemoryMta:
         """As Dial."""
         await asyncio.sleep(0)
         code, text = self.manners.greeting
-        if not self.manners.up:
-            raise Unreachable("refused, by order of the test")
-        if code // 100 != 2:  # noqa: PLR2004 - the 2yz replies
-            raise Unreachable(f"{code} {text}")
+        if not self.manners.up or code // 100 != 2:  # noqa: PLR2004 - the 2yz replies
+            self.refused += 1
+            raise Unreachable(f"{code} {text}" if self.manners.up else "refused, by order of the test")
         self.connections += 1
         self.open += 1
         self.most_at_once = max(self.most_at_once, self.open)

@@ -197,34 +197,20 @@ class Queue:
     def _pump(self, destination: Destination, now: float) -> None:
         """Begin attempts at what is ready, as many as may run."""
         if destination.health.down:
-            destination.hold()
             key = destination.next_probe() if destination.health.admits(now) else None
             if key is not None and not self._begin(key, destination):
                 destination.health.probe_at = now + self._config.probe_first_seconds
             return
-        moved = 0
-        while destination.running < destination.gate.limit and moved < DUE_MOST:
-            key = destination.next_ready()
-            if key is None:
-                return
-            moved += not self._begin(key, destination)
-        if moved >= DUE_MOST:
-            self._wake.set()
+        while destination.running < destination.gate.limit and (key := destination.next_ready()) is not None:
+            self._begin(key, destination)
 
     def _begin(self, key: str, destination: Destination) -> bool:
-        """Return whether an attempt began; not when one is under way, or the key belongs elsewhere by now."""
+        """Return whether an attempt began; not when one is under way, or the partition is being let go.
+
+        It goes to the hosts that the customer has now, also where the message waits for those of yesterday.
+        """
         entry = self._table.get(key)
         if entry is None or key in self._jobs or self._table.partition_of(key) in self._closed:
-            return False
-        home = self._destination(entry)
-        if home is not destination:
-            # The customer's hosts were changed: what waited for the old ones goes to the new ones.
-            self._keep(key, entry)
-            home.let(key)
-            if destination.health.down:
-                destination.health.down = False
-                destination.flush()
-            self._wake.set()
             return False
         self._launch(key, entry, destination, attached=False)
         return True

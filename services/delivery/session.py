@@ -119,7 +119,7 @@ class SmtpSession:
                 if reply.stage is Stage.MAIL and not any(r in replies for r in addresses):
                     return Transaction({}, broken=reply, reusable=False)
                 for recipient in pending:
-                    replies.setdefault(recipient, reply)
+                    replies.setdefault(recipient, dataclasses.replace(reply, ambiguous=False))
                 return Transaction(replies, closing=reply if reply.code == SERVICE_CLOSING else None, reusable=False)
             pending = rest
         return Transaction(replies)

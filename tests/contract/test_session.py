@@ -139,6 +139,16 @@ async def test_a_connection_lost_after_the_final_dot_is_ambiguous(bench: Bench) 
     assert not await session.reset()
 
 
+async def test_who_was_left_for_a_further_transaction_is_not_ambiguous(bench: Bench) -> None:
+    bench.manners.hang_up = Stage.FINAL
+    bench.manners.most_recipients = 1
+    session = await bench.open()
+    done = await session.send(letter("b@example.test", "c@example.test"))
+    assert done.replies["b@example.test"].ambiguous
+    assert not done.replies["c@example.test"].ambiguous
+    assert kinds(done.replies) == {"b": Kind.TEMPORARY, "c": Kind.TEMPORARY}
+
+
 @pytest.mark.parametrize("stage", [Stage.RCPT, Stage.DATA])
 async def test_a_connection_lost_before_the_message_is_not(bench: Bench, stage: Stage) -> None:
     bench.manners.hang_up = stage

@@ -224,6 +224,16 @@ async def test_down_and_up_again_flushes_everything_once(bench: Bench) -> None:
     assert not bench.waiting()
 
 
+async def test_who_stood_in_line_as_the_destination_went_down_does_not_try() -> None:
+    bench = Bench(relay_connections=1)
+    await bench.delivery.assigned(ALL)
+    bench.mta.manners.up = False
+    await asyncio.gather(*(bench.deliver(f"r{n}@example.test") for n in range(20)))
+    assert bench.mta.refused == 1
+    assert len(bench.waiting()) == 20
+    await bench.delivery.close()
+
+
 async def test_a_flush_is_oldest_first() -> None:
     bench = Bench(relay_connections=1)
     await bench.delivery.assigned(ALL)
@@ -274,10 +284,14 @@ async def test_an_mta_that_has_enough_connections_is_not_down(bench: Bench) -> N
     bench.mta.manners.greeting = (421, "4.7.0 too many connections")
     assert await bench.deliver(C) == []
     assert bench.waiting()[0].next_at - bench.clock.now() < 5
+    other = asyncio.create_task(bench.deliver(D))
+    for _ in range(50):
+        await asyncio.sleep(0)
+    assert bench.mta.refused == 1  # the next one waits for the connection that there is
     bench.mta.held.set()
-    await one
+    await asyncio.gather(one, other)
     await bench.run(5)
-    assert sorted(bench.ends()) == [(B, State.DELIVERED), (C, State.DELIVERED)]
+    assert sorted(bench.ends()) == [(B, State.DELIVERED), (C, State.DELIVERED), (D, State.DELIVERED)]
     assert bench.mta.connections == 1
 
 
@@ -560,6 +574,20 @@ async def test_a_crowd_is_put_off_and_comes_soon() -> None:
     await bench.delivery.close()
 
 
+async def test_large_messages_wait_for_memory() -> None:
+    bench = Bench(relay_memory_bytes=len(BODY) + 1)
+    await bench.delivery.assigned(ALL)
+    bench.mta.held = asyncio.Event()
+    tasks = [asyncio.create_task(bench.deliver(f"r{n}@example.test")) for n in range(5)]
+    for _ in range(100):
+        await asyncio.sleep(0)
+    assert [call for call, _ in bench.store.calls].count("get") == 1
+    bench.mta.held.set()
+    await asyncio.gather(*tasks)
+    assert len(bench.ends()) == 5
+    await bench.delivery.close()
+
+
 async def test_letting_go_of_partitions_ends_what_is_under_way(bench: Bench) -> None:
     bench.mta.held = asyncio.Event()
     bench.delivery = bench.another()
@@ -579,6 +607,25 @@ async def test_letting_go_of_partitions_ends_what_is_under_way(bench: Bench) -> 
     assert next_owner.ends() == [(B, State.DELIVERED)]
     await next_owner.delivery.close()
     await short.delivery.close()
+
+
+async def test_nothing_begins_in_partitions_that_are_being_let_go() -> None:
+    bench = Bench(relay_patience_seconds=0.02, relay_drain_seconds=0.2)
+    await bench.delivery.assigned(ALL)
+    bench.mta.manners.recipients = {C: (450, "4.2.1 busy")}
+    await bench.deliver(C)
+    bench.mta.manners.recipients = {}
+    bench.mta.held = asyncio.Event()
+    await bench.deliver(B)
+    leaving = asyncio.create_task(bench.delivery.revoked(ALL))
+    await asyncio.sleep(0)
+    bench.clock.advance(3600)
+    bench.delivery.queue.tick()
+    bench.mta.held.set()
+    await leaving
+    assert arrived(bench) == [(B,)]
+    assert bench.ends() == [(B, State.DELIVERED)]
+    await bench.delivery.close()
 
 
 async def test_a_stop_is_heard_even_as_something_wakes_the_queue(bench: Bench) -> None:
