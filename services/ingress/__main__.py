@@ -2,7 +2,7 @@
 
 import sys
 
-from services.runtime.host import main
 from services.ingress.serve import serve
+from services.runtime.host import main
 
 sys.exit(main({"ingress": serve}))

@@ -14,7 +14,7 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 
 from schemas.catalog import PENDING
-from schemas.events import Customer, Disposition, Event, Outcome, Pending, Received, Rescan, Verdict
+from schemas.events import Customer, Disposition, Event, Outcome, Pending, Received, Rescan, Status, Verdict
 from services.core.clock import Clock
 from services.core.errors import BusUnavailable
 from services.policy.decide import Hold, asked, decide, deleted, merge, rescan_delay, with_received, with_rescan_at
@@ -60,10 +60,9 @@ class Policy:
             return ()
         answer = self._decide(pending)
         if isinstance(answer, Hold):
-            now = self._clock.now()
-            if answer.ask and pending.rescan_at <= now:
-                wait = rescan_delay(pending.attempt, random.random())  # noqa: S311 - spreads load, keeps no secret
-                pending = with_rescan_at(pending, now + wait)
+            failed = isinstance(record.event, Verdict) and record.event.status is Status.UNAVAILABLE
+            if answer.ask and (failed or not pending.rescan_at):
+                pending = self._put_off(pending)
             self._table.put(pending)
             return ()
         self._table.put(pending)
@@ -170,15 +169,27 @@ class Policy:
                 await self._leave(pending, answer)
 
     async def _ask(self, pending: Pending, scanners: tuple[str, ...], now: float) -> None:
-        if scanners and pending.received is not None:
-            attempt = pending.attempt + 1
-            question = Rescan(
-                received=pending.received, scanners=scanners, attempt=attempt, origin=pending.origin, asked_at=now
-            )
+        if not scanners or pending.received is None:
+            return
+        question = Rescan(
+            received=pending.received,
+            scanners=scanners,
+            attempt=pending.attempt + 1,
+            origin=pending.origin,
+            asked_at=now,
+        )
+        # Noted before it is published: the answer may be here before the acknowledgement is.
+        self._table.put(asked(pending, now))
+        try:
             await self._bus.publish([question])
-            current = self._table.get(pending.id)  # an answer may have come meanwhile
-            if current is not None and current.attempt == pending.attempt:
-                self._table.put(asked(current, now))
+        except BusUnavailable:
+            if (current := self._table.get(pending.id)) is not None:
+                self._table.put(self._put_off(current))
+            raise
+
+    def _put_off(self, pending: Pending) -> Pending:
+        wait = rescan_delay(pending.attempt, random.random())  # noqa: S311 - spreads load, keeps no secret
+        return with_rescan_at(pending, self._clock.now() + wait)
 
     async def _leave(self, pending: Pending, answer: Disposition | Outcome | None) -> None:
         """The time is up and no record will come for it: decide without one."""

@@ -2,7 +2,7 @@
 
 import sys
 
-from services.runtime.host import main
 from services.reaper.serve import serve
+from services.runtime.host import main
 
 sys.exit(main({"reaper": serve}))

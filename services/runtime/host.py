@@ -11,7 +11,8 @@ import contextlib
 import logging
 import os
 import signal
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
+from typing import Any
 
 import msgspec
 import uvloop
@@ -82,7 +83,7 @@ class Context:
             waiting.cancel()
 
 
-Unit = Callable[[Context], Awaitable[None]]
+Unit = Callable[[Context], Coroutine[Any, Any, None]]
 
 
 def main(units: Mapping[str, Unit], environ: Mapping[str, str] = os.environ) -> int:
@@ -131,7 +132,7 @@ async def _main(units: Mapping[str, Unit], config: RuntimeConfig, environ: Mappi
 
 async def _serve(units: Mapping[str, Unit], ctx: Context, helpers: list[asyncio.Task[None]]) -> int:
     await _await_bus(ctx)
-    tasks = {asyncio.create_task(unit(ctx), name=name): name for name, unit in units.items()}  # type: ignore[arg-type]  # units are coroutine functions
+    tasks = {asyncio.create_task(unit(ctx), name=name): name for name, unit in units.items()}
     stopping = asyncio.create_task(ctx.stop.wait(), name="stop")
     await asyncio.wait([*tasks, stopping, *helpers], return_when=asyncio.FIRST_COMPLETED)
     ctx.stop.set()

@@ -11,13 +11,14 @@ from schemas.catalog import TOPICS, Topic
 from services.core.errors import BusUnavailable, StartError
 
 MAX_RECORD = 2_000_000  # octets; a Received event with 1,000 long recipients needs a third of it
+REPLICAS = 3  # of each partition, where there are as many brokers
 SETTLE = 15.0  # seconds for new topics to get their leaders
 
 
 def settings(topic: Topic, replicas: int) -> dict[str, str]:
     """Return the topic's configuration. With three replicas an acknowledgement means two of them have the record."""
     config = {
-        "min.insync.replicas": "2" if replicas >= 3 else "1",
+        "min.insync.replicas": "2" if replicas >= REPLICAS else "1",
         "max.message.bytes": str(MAX_RECORD),
         "segment.bytes": str(32 * 1024 * 1024),
     }
@@ -39,7 +40,7 @@ async def make_topics(bootstrap: str) -> None:
     try:
         await admin.start()
         cluster = await admin.describe_cluster()
-        replicas = min(3, len(cluster["brokers"]))
+        replicas = min(REPLICAS, len(cluster["brokers"]))
         existing = set(await admin.list_topics())
         missing = [topic for topic in TOPICS if topic.name not in existing]
         if missing:

@@ -95,6 +95,8 @@ class House:
         assert self._process.stdout is not None
         async for line in self._process.stdout:
             self.log.append(line.decode("utf-8", "replace").rstrip())
+            with self.data.with_suffix(".log").open("a") as file:  # stays beside the data when a test fails
+                file.write(f"{self.log[-1]}\n")
             if "Gatepost is up" in self.log[-1]:
                 announced.set()
 

@@ -118,6 +118,29 @@ async def test_an_unavailable_scanner_is_asked_again_until_it_answers() -> None:
     await asyncio.wait_for(asking, 5)
 
 
+async def test_a_scanner_that_stays_unavailable_is_asked_again_after_each_answer() -> None:
+    """The trap: an answer quicker than the question's own acknowledgement put the next question off for good."""
+    house = House()
+    task = house.start()
+    asking = asyncio.create_task(house.policy.ask_again(house.stop))
+    message = received()
+    await house.bus.publish([message, verdict(message, "auth"), verdict(message, "virus", Status.UNAVAILABLE)])
+    questions = 0
+
+    def asked_once_more() -> bool:
+        house.clock.advance(1)
+        return len(house.bus.events(RESCANS)) > questions
+
+    for _ in range(4):
+        await eventually(asked_once_more)
+        questions += 1
+        await house.bus.publish([verdict(message, "virus", Status.UNAVAILABLE)])
+    await house.bus.publish([verdict(message, "virus")])
+    await eventually(lambda: house.decided() == [message.id])
+    await house.end(task)
+    await asyncio.wait_for(asking, 5)
+
+
 async def test_what_waits_survives_a_clean_restart_without_reading_its_records_again() -> None:
     house = House()
     task = house.start()
@@ -153,7 +176,6 @@ async def test_no_message_is_lost_or_stuck_when_policy_is_killed_again_and_again
     await eventually(lambda: set(house.decided()) == {message.id for message in messages})
     await eventually(lambda: house.policy.waiting == 0)
     await house.end(task)
-
 
 
 async def test_an_acknowledgement_that_is_lost_leaves_the_message_decidable() -> None:
