@@ -61,7 +61,8 @@ class Child:
             lambda: asyncio.StreamReaderProtocol(stream), pipe
         )
         try:
-            line = await asyncio.wait_for(stream.readline(), READY_WITHIN)
+            async with asyncio.timeout(READY_WITHIN):
+                line = await stream.readline()
         except TimeoutError:
             await self.stop()
             raise StartError(f"{self.name} was not ready within {READY_WITHIN:.0f} s; the log above says why") from None
@@ -102,7 +103,8 @@ class Child:
         with contextlib.suppress(ProcessLookupError):
             process.send_signal(signal.SIGTERM)
         try:
-            await asyncio.wait_for(process.wait(), STOP_WITHIN)
+            async with asyncio.timeout(STOP_WITHIN):
+                await process.wait()
         except TimeoutError:
             log.error("process=%s event=killed after=%.0fs", self.name, STOP_WITHIN)
             with contextlib.suppress(ProcessLookupError):

@@ -195,8 +195,7 @@ async def _broker(options: Options) -> AsyncIterator[str]:
         yield bootstrap
     finally:
         keeper.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await keeper
+        await asyncio.gather(keeper, return_exceptions=True)
         await broker.stop()
 
 

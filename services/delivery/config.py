@@ -24,9 +24,7 @@ class DeliveryConfig(msgspec.Struct, frozen=True, kw_only=True):
     relay_block_seconds: Seconds = 180.0  # each block of the message taken by the network
     relay_reply_seconds: Seconds = 600.0  # the reply after the final dot: ending early makes duplicates
     relay_connections: Count = 20  # to one destination at a time
-    relay_crowd: Count = (
-        100  # new messages that may wait for a connection to one destination; further ones are deferred
-    )
+    relay_crowd: Count = 1_000  # new messages that may wait for one destination; further ones are deferred
     relay_messages_per_connection: Count = 100
     relay_idle_seconds: Seconds = 30.0  # how long an unused connection is kept
     relay_memory_bytes: Count = 268_435_456  # messages held in memory at a time, in all

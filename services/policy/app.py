@@ -7,7 +7,6 @@ policy.pending.v1 until its plan has answered.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import random
 from collections import defaultdict
@@ -17,6 +16,7 @@ from schemas.catalog import PENDING
 from schemas.events import Customer, Disposition, Event, Outcome, Pending, Received, Rescan, Status, Verdict
 from services.core.clock import Clock
 from services.core.errors import BusUnavailable
+from services.core.waiting import happens
 from services.policy.decide import Hold, asked, decide, deleted, merge, rescan_delay, with_received, with_rescan_at
 from services.runtime.bus import Bus, Record, Tombstone
 from services.runtime.table import Table
@@ -150,8 +150,7 @@ class Policy:
     async def ask_again(self, stop: asyncio.Event) -> None:
         """Ask unavailable scanners again when it is time, until `stop` is set."""
         while not stop.is_set():
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(stop.wait(), TICK)
+            await happens(stop, TICK)
             try:
                 await self._ask_due()
             except BusUnavailable as error:

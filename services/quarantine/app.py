@@ -7,7 +7,6 @@ between brings the record back, and the index answers it with the same events.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import os
 from collections.abc import Callable, Sequence
@@ -17,6 +16,7 @@ from services.core.clock import Clock
 from services.core.errors import BusUnavailable, DatabaseUnavailable, ObjectCorrupt, ObjectNotFound, UnreadableEvent
 from services.core.ids import is_message_id, message_id
 from services.core.stored import unpack
+from services.core.waiting import happens
 from services.quarantine.config import QuarantineConfig
 from services.quarantine.decide import DAYS_MOST, TEXT_MOST, events, holds, printable, subject_of
 from services.quarantine.index import Index
@@ -109,8 +109,7 @@ class Quarantine(Stateless):
                 await self.sweep()
             except (BusUnavailable, DatabaseUnavailable) as error:
                 log.warning("event=expiry-put-off error=%s", error)
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(stop.wait(), self._config.sweep_seconds)
+            await happens(stop, self._config.sweep_seconds)
 
     async def sweep(self) -> int:
         """Publish the outcome of every hold whose time is up, and return how many rows that were.

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import contextlib
 import logging
 import random
 from collections.abc import Awaitable, Callable, Iterable, Sequence
@@ -22,6 +21,7 @@ from schemas.events import DeadLetter, Event
 from services.core.clock import Clock
 from services.core.errors import BusUnavailable, GatepostError, Temporary, UnreadableEvent
 from services.core.prefix import Prefix
+from services.core.waiting import happens
 from services.runtime.bus import Bus, Record, Service, Tombstone
 from services.runtime.source import Raw, Slot, Source
 
@@ -98,8 +98,7 @@ class Consumer:
             self._source.pause()
             self._room.clear()
             while len(self._tasks) > self._limit // 2 and not self._stop.is_set():
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._room.wait(), 1.0)
+                await happens(self._room, 1.0)
                 self._room.clear()
                 await self._poll(0.0, 1)  # keeps the group membership alive; paused, so it brings nothing
             self._source.resume()
@@ -207,8 +206,7 @@ class Consumer:
         await self._publish((letter,))
 
     async def _pause(self, seconds: float) -> None:
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._stop.wait(), seconds)
+        await happens(self._stop, seconds)
 
     async def _retry_after(self, seconds: float) -> None:
         await self._pause(seconds)

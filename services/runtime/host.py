@@ -7,7 +7,7 @@ serves.
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import gc
 import logging
 import os
 import signal
@@ -21,6 +21,7 @@ from schemas.catalog import Topic
 from services.core.clock import Clock, SystemClock
 from services.core.directory import Directory
 from services.core.errors import BusUnavailable, ConfigError, StartError
+from services.core.waiting import happens
 from services.runtime import logs
 from services.runtime.bus import Service
 from services.runtime.config import load
@@ -110,7 +111,12 @@ async def _main(units: Mapping[str, Unit], config: RuntimeConfig, environ: Mappi
         if name not in waiting:
             return  # a part of a unit, or a unit that was ready before: whoever waited has been told
         waiting.discard(name)
-        if not waiting and config.notify_fd >= 0:
+        if waiting:
+            return
+        # What is loaded by now stays: left to the collector, each full collection would hold the loop for 50 ms.
+        gc.collect()
+        gc.freeze()
+        if config.notify_fd >= 0:
             os.write(config.notify_fd, b"ready\n")
             os.close(config.notify_fd)
 
@@ -139,9 +145,9 @@ async def _serve(units: Mapping[str, Unit], ctx: Context, helpers: list[asyncio.
     stopping.cancel()
     failed = False
     for task, outcome in zip(tasks, await asyncio.gather(*tasks, return_exceptions=True), strict=True):
-        if isinstance(outcome, StartError | ConfigError):
-            raise outcome
         if isinstance(outcome, BaseException):
+            if (told := _told(outcome)) is not None:
+                raise told
             failed = True
             log.error("unit=%s event=failed", tasks[task], exc_info=outcome)
     for helper in helpers:
@@ -151,6 +157,13 @@ async def _serve(units: Mapping[str, Unit], ctx: Context, helpers: list[asyncio.
     return 1 if failed else 0
 
 
+def _told(error: BaseException) -> StartError | ConfigError | None:
+    """Return the failure that has a line for the operator, also out of a task group; None for a defect."""
+    if isinstance(error, BaseExceptionGroup):
+        return next((told for inner in error.exceptions if (told := _told(inner)) is not None), None)
+    return error if isinstance(error, StartError | ConfigError) else None
+
+
 async def _await_bus(ctx: Context) -> None:
     """Wait for the broker as long as it takes: on a cluster the order of starting is nobody's."""
     while not ctx.stop.is_set():
@@ -158,7 +171,6 @@ async def _await_bus(ctx: Context) -> None:
             await ctx.bus.start()
         except BusUnavailable as error:
             log.warning("event=waiting-for-broker error=%s", error)
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(ctx.stop.wait(), 1.0)
+            await happens(ctx.stop, 1.0)
         else:
             break

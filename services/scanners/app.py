@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from schemas import wire
-from schemas.events import DeadLetter, Event, Received, Rescan, Verdict
+from schemas.events import DeadLetter, Event, Received, Rescan, Status, Verdict
 from services.core.clock import Clock
 from services.core.errors import ObjectNotFound, UnreadableEvent
 from services.runtime.bus import Record, Stateless, Tombstone
@@ -87,7 +87,8 @@ def services(config: ScannersConfig, names: tuple[str, ...], pool: Pool, clock: 
 
 
 def _log(verdict: Verdict) -> None:
-    log.info(
+    log.log(
+        logging.DEBUG if verdict.status is Status.CLEAN else logging.INFO,
         "id=%s scanner=%s status=%s score=%.1f elapsed_ms=%.1f reason=%s",
         verdict.id,
         verdict.scanner,

@@ -22,6 +22,7 @@ from services.scanners.text import clean
 log = logging.getLogger("gatepost.scanners.signatures")
 
 LOOK_EVERY: Final = 3.0  # seconds between looks at the folder
+_ENGINE: Final = f"yara-x {version('yara-x')}"  # read once: it costs as much as a small scan
 _BUILT_IN: Final = Path(__file__).parent.parent / "rules"
 _HASH_LINE = re.compile(r"([0-9a-fA-F]{64})(?:\s+(.*))?")
 _SEVERITIES: Final = {"virus": Status.VIRUS, "suspicious": Status.SUSPICIOUS}
@@ -55,7 +56,7 @@ class Rules:
 
     @property
     def version(self) -> str:
-        return f"yara-x {version('yara-x')} rules={self._loaded.digest}"
+        return f"{_ENGINE} rules={self._loaded.digest}"
 
     def match(self, data: bytes, deadline: float) -> list[Match]:
         """Return what hit; raise EngineUnavailable when the rules took longer than `deadline` seconds."""
