@@ -109,6 +109,7 @@ PENDING: Final = Topic(
 DEPARTED: Final = Topic(
     "mail.departed.v1", events.Departed, "id", PARTITIONS, None, ("reaper",), ("reaper",), joined=True
 )
+GREYLIST: Final = Topic("greylist.v1", events.Greylisted, "digest", 1, None, ("ingress",), ("ingress",))
 CUSTOMERS: Final = Topic(
     "customers.v1", events.Customer, "id", 1, None, ("cli",), ("ingress", "policy", "delivery", "quarantine")
 )
@@ -127,6 +128,7 @@ TOPICS: Final[tuple[Topic, ...]] = (
     DEFERRED,
     PENDING,
     DEPARTED,
+    GREYLIST,
     CUSTOMERS,
     RECIPIENTS,
     SCANNERS,
@@ -146,6 +148,8 @@ def key_of(event: events.Event) -> str:  # noqa: PLR0911  # one return a kind of
             return f"{event.customer}/{event.digest}"
         case events.Rejection():
             return event.client_ip
+        case events.Greylisted():
+            return event.digest
         case events.Scanner():
             return event.name
         case events.DeadLetter():

@@ -35,6 +35,14 @@ class Envelope(Event, frozen=True, kw_only=True):
     smtputf8: bool = False
 
 
+class Evidence(Event, frozen=True, kw_only=True):
+    """One reason for a score, as a person should read it."""
+
+    code: str  # stable, upper case: what rules refer to
+    text: str
+    score: float = 0.0
+
+
 class Received(Event, frozen=True, kw_only=True):
     """A message was accepted: its object is durable under `key`. Topic mail.received.v1, key: id."""
 
@@ -48,6 +56,7 @@ class Received(Event, frozen=True, kw_only=True):
     server: str  # the name this service greeted with
     plan: tuple[str, ...]  # scanners that must answer before policy acts
     recovered: bool = False  # published again from the store
+    front: tuple[Evidence, ...] = ()  # what the door saw: policy counts it like a scanner's
 
 
 class Rescan(Event, frozen=True, kw_only=True):
@@ -70,14 +79,6 @@ class Status(enum.StrEnum):
     VIRUS = "virus"
     UNAVAILABLE = "unavailable"  # the scanner could not tell; never means clean
     GONE = "gone"  # the object is no longer there: the message ended, or was never accepted
-
-
-class Evidence(Event, frozen=True, kw_only=True):
-    """One reason for a score, as a person should read it."""
-
-    code: str  # stable, upper case: what rules refer to
-    text: str
-    score: float = 0.0
 
 
 class Verdict(Event, frozen=True, kw_only=True):
@@ -203,6 +204,14 @@ class Pending(Event, frozen=True, kw_only=True):
     rescan_at: float = 0.0
 
 
+class Greylisted(Event, frozen=True, kw_only=True):
+    """A client, sender and recipient that were seen together. Topic greylist.v1 (compacted), key: digest."""
+
+    digest: str  # hex SHA-256: neither sender nor recipient can be read from it
+    first_at: float
+    passed_at: float = 0.0  # when it came back in time; 0: not yet
+
+
 class Departed(Event, frozen=True, kw_only=True):
     """How much of a message with several outcomes is done. Topic mail.departed.v1 (compacted), key: id."""
 
@@ -285,6 +294,10 @@ class Customer(Event, frozen=True, kw_only=True):
     quarantine_days: float = 30.0
     unscanned: Action = Action.QUARANTINE  # only with hold_unscanned off
     hold_unscanned: bool = True
+    allow: tuple[str, ...] = ()  # networks whose reputation isn't asked for, whatever other lists say
+    block: tuple[str, ...] = ()  # networks that this customer takes nothing from
+    bounce_key: str = ""  # the customer's MTA signs its reverse-paths with it (BATV, prvs=); empty: it doesn't
+    refuse_unsolicited: bool = False  # a bounce without a valid tag is refused; otherwise it is marked
 
 
 class Recipient(Event, frozen=True, kw_only=True):
