@@ -22,6 +22,7 @@ from schemas.events import Action, Customer, Domain, Host
 from services.core.address import parse, parse_domain
 from services.core.customer_rules import parse_rules
 from services.core.errors import BadAddress
+from services.core.networks import normal
 from services.core.relay_hosts import parse_host
 from services.core.tree import Place, Scalar, quoted
 
@@ -29,6 +30,8 @@ RECIPIENTS_ANY: Final = "any"
 SIZE_LEAST, SIZE_MOST = 65_536, 157_286_400  # octets; RFC 5321 section 4.5.3.1.7 asks for 64 KB at least
 QUEUE_DAYS_MOST: Final = 10.0
 QUARANTINE_DAYS_MOST: Final = 30.0
+NETWORKS_MOST: Final = 1_000  # of one list
+BOUNCE_KEY_LEAST: Final = 8  # characters
 
 _ID: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 _SIZE: Final = re.compile(r"([0-9]{1,12}) ?([KMG]?)i?B?", re.IGNORECASE)
@@ -64,7 +67,7 @@ def parse_customers(root: Place) -> list[CustomerSpec]:
 
 
 def _customer(place: Place, ids: dict[str, Place], domains: dict[str, tuple[str, Place]]) -> CustomerSpec:
-    fields = place.fields("id", "name", "domains", "policy", "limits", required=["id", "domains"])
+    fields = place.fields("id", "name", "domains", "policy", "limits", "lists", "bounces", required=["id", "domains"])
     identity = _id(fields["id"], ids)
     listed = fields["domains"].items("a list of domains")
     if not listed:
@@ -84,6 +87,10 @@ def _customer(place: Place, ids: dict[str, Place], domains: dict[str, tuple[str,
         customer = _with_policy(customer, fields["policy"])
     if "limits" in fields:
         customer = _with_limits(customer, fields["limits"])
+    if "lists" in fields:
+        customer = _with_lists(customer, fields["lists"])
+    if "bounces" in fields:
+        customer = _with_bounces(customer, fields["bounces"])
     return CustomerSpec(customer, tuple(recipients))
 
 
@@ -169,6 +176,37 @@ def _with_limits(customer: Customer, place: Place) -> Customer:
     if "quarantine_days" in fields:
         changes["quarantine_days"] = fields["quarantine_days"].number(1, QUARANTINE_DAYS_MOST)
     return _replace(customer, **changes)
+
+
+def _with_lists(customer: Customer, place: Place) -> Customer:
+    fields = place.fields("allow", "block")
+    found = {name: _networks(fields[name]) for name in fields}
+    for both in set(found.get("allow", ())) & set(found.get("block", ())):
+        raise place.wrong(f"{both} is both allowed and blocked")
+    return _replace(customer, **found)
+
+
+def _networks(place: Place) -> tuple[str, ...]:
+    members = place.members("a list of addresses and networks")
+    if len(members) > NETWORKS_MOST:
+        raise place.wrong(f"{len(members)} networks, and {NETWORKS_MOST} is the most")
+    found: dict[str, None] = {}
+    for each in members:
+        text = each.text()
+        try:
+            found[normal(text)] = None
+        except ValueError as error:
+            raise each.wrong(f"{quoted(text)} is neither an address nor a network, such as 192.0.2.0/24") from error
+    return tuple(found)
+
+
+def _with_bounces(customer: Customer, place: Place) -> Customer:
+    fields = place.fields("key", "unsolicited", required=["key"])
+    key = fields["key"].text()
+    if len(key) < BOUNCE_KEY_LEAST:
+        raise fields["key"].wrong(f"shorter than {BOUNCE_KEY_LEAST} characters, and so soon guessed")
+    refuse = fields["unsolicited"].choice({"mark": False, "refuse": True}) if "unsolicited" in fields else False
+    return _replace(customer, bounce_key=key, refuse_unsolicited=refuse)
 
 
 def _size(place: Place) -> int:

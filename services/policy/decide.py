@@ -25,6 +25,7 @@ from services.policy.defaults import LAST, RULES, UNSCANNED_HEADER
 
 DAY = 86_400.0
 RESCAN_FIRST, RESCAN_MOST = 2.0, 300.0  # seconds between questions to a scanner that was unavailable
+FRONT = "front"  # the name under which rules may mean what the door saw
 EVIDENCE_MOST = 20  # pieces that a disposition carries; each verdict has its own in full
 RESCAN_LOST = 900.0  # seconds without any answer after which a question counts as lost
 
@@ -85,6 +86,8 @@ def decide(pending: Pending, customer: Customer, now: float) -> Hold | Dispositi
     if received is None:
         return Hold()
     answers = {verdict.scanner: verdict for verdict in pending.verdicts}
+    if received.front:
+        answers[FRONT] = _front(received)
     if any(verdict.status is Status.GONE for verdict in pending.verdicts):
         return None if received.recovered else _outcome(received, State.WITHDRAWN, received.envelope.recipients, now)
     if any(name not in answers for name in received.plan):
@@ -97,6 +100,21 @@ def decide(pending: Pending, customer: Customer, now: float) -> Hold | Dispositi
         action = Action.QUARANTINE if customer.hold_unscanned else customer.unscanned
         return _unscanned(received, answers, missing, action, customer, now)
     return _disposition(received, answers, branches(received, answers, customer), now)
+
+
+def _front(received: Received) -> Verdict:
+    """Return what the door saw as rules see a scanner's answer; by itself it calls no message anything."""
+    return Verdict(
+        id=received.id,
+        customer=received.customer,
+        scanner=FRONT,
+        version="1",
+        status=Status.CLEAN,
+        score=sum(evidence.score for evidence in received.front),
+        evidence=received.front,
+        scanned_at=received.received_at,
+        origin=-1,
+    )
 
 
 def _unscanned(

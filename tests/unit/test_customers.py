@@ -169,6 +169,14 @@ def test_a_whole_rule() -> None:
     )
 
 
+def test_own_lists_and_bounces() -> None:
+    lists = '  lists: {allow: [192.0.2.1, "2001:db8::/32"], block: ["::ffff:198.51.100.0/120"]}\n'
+    (spec,) = parse(customer(more=lists + "  bounces: {key: a shared secret, unsolicited: refuse}"))
+    assert spec.customer.allow == ("192.0.2.1/32", "2001:db8::/32")
+    assert spec.customer.block == ("198.51.100.0/24",)
+    assert (spec.customer.bounce_key, spec.customer.refuse_unsolicited) == ("a shared secret", True)
+
+
 def relayed(relay: str) -> str:
     return customer(f"name: a.example\n    relay: {relay}\n    recipients: any")
 
@@ -193,7 +201,9 @@ MISTAKES = {
     "customers: []": "1: customers is empty, and applying it would take every customer away",
     "customers:": "1: customers: expected a list of customers, not nothing",
     "customers: acme": "1: customers: expected a list of customers, not 'acme'",
-    "customers:\n- acme": "2: customers[0]: expected a mapping with id, name, domains, policy and limits, not 'acme'",
+    "customers:\n- acme": (
+        "2: customers[0]: expected a mapping with id, name, domains, policy, limits, lists and bounces, not 'acme'"
+    ),
     "customers:\n- id: acme\n  domain: []": "3: customers[0]: unknown key 'domain', did you mean domains?",
     "customers:\n- id: acme\n  id: b": "3: customers[0]: id is given twice, first on line 2",
     "customers:\n- id: acme": "2: customers[0]: domains is missing",
@@ -313,6 +323,17 @@ MISTAKES = {
         "7: customers[0].limits.quarantine_days: 31 is not between 1 and 30"
     ),
     customer(more="  limits: {queue_days: many}"): ("7: customers[0].limits.queue_days: expected a number, not 'many'"),
+    # lists and bounces
+    customer(more="  lists: {allow: [192.0.2.1/24]}"): (
+        "7: customers[0].lists.allow[0]: '192.0.2.1/24' is neither an address nor a network, such as 192.0.2.0/24"
+    ),
+    customer(more="  lists: {allow: 192.0.2.1, block: [192.0.2.1/32]}"): (
+        "7: customers[0].lists: 192.0.2.1/32 is both allowed and blocked"
+    ),
+    customer(more="  bounces: {key: short}"): (
+        "7: customers[0].bounces.key: shorter than 8 characters, and so soon guessed"
+    ),
+    customer(more="  bounces: {unsolicited: refuse}"): "7: customers[0].bounces: key is missing",
     customer(more="  policy: {unscanned: ignore}"): (
         "7: customers[0].policy.unscanned: 'ignore' is not hold, deliver or quarantine"
     ),

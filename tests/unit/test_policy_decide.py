@@ -9,6 +9,7 @@ from schemas.events import (
     Customer,
     Disposition,
     Envelope,
+    Evidence,
     Match,
     Outcome,
     Pending,
@@ -45,6 +46,20 @@ def test_clean_is_delivered_by_the_last_rule() -> None:
     (branch,) = answer.branches
     assert (branch.action, branch.rule, branch.recipients) == (Action.DELIVER, "default", ("bob@example.test",))
     assert answer.scanners == ("auth/1=clean", "virus/1=clean")
+
+
+def test_what_the_door_saw_counts_like_a_scanners_answer() -> None:
+    front = (Evidence(code="FRONT_LISTED", text="192.0.2.7 is on zen.example", score=3.0),)
+    rules = (Rule(name="listed", when=Match(scanner="front", min_score=2.5), action=Action.QUARANTINE),)
+    answer = decide(pending(of("auth"), of("virus"), front=front), Customer(id="example", rules=rules), NOW)
+    assert isinstance(answer, Disposition)
+    assert (answer.branches[0].rule, answer.branches[0].action) == ("listed", Action.QUARANTINE)
+    assert (answer.score, answer.evidence) == (3.0, front)
+    total = (Rule(name="sum", when=Match(min_score=4.0), action=Action.QUARANTINE),)
+    both = decide(pending(of("auth"), of("virus", score=1.0), front=front), Customer(id="example", rules=total), NOW)
+    assert isinstance(both, Disposition)
+    assert both.branches[0].rule == "sum"
+    assert decide(pending(front=front), CUSTOMER, NOW) == Hold()
 
 
 @pytest.mark.parametrize("status", [Status.VIRUS, Status.SPAM, Status.PHISHING])
