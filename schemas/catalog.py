@@ -113,7 +113,12 @@ GREYLIST: Final = Topic("greylist.v1", events.Greylisted, "digest", 1, None, ("i
 CUSTOMERS: Final = Topic(
     "customers.v1", events.Customer, "id", 1, None, ("cli",), ("ingress", "policy", "delivery", "quarantine")
 )
-RECIPIENTS: Final = Topic("recipients.v1", events.Recipient, "customer/digest", 1, None, ("cli",), ("ingress",))
+RECIPIENTS: Final = Topic(
+    "recipients.v1", events.Recipient, "customer/digest/source", 1, None, ("cli", "directory"), ("ingress", "directory")
+)
+DIRECTORY_STATE: Final = Topic(
+    "directory.state.v1", events.DirectoryState, "customer/source", 1, None, ("directory", "cli"), ("directory", "cli")
+)
 SCANNERS: Final = Topic("scanners.v1", events.Scanner, "name", 1, None, ("cli",), ("ingress",))
 
 TOPICS: Final[tuple[Topic, ...]] = (
@@ -131,6 +136,7 @@ TOPICS: Final[tuple[Topic, ...]] = (
     GREYLIST,
     CUSTOMERS,
     RECIPIENTS,
+    DIRECTORY_STATE,
     SCANNERS,
 )
 BY_NAME: Final = {topic.name: topic for topic in TOPICS}
@@ -145,7 +151,9 @@ def key_of(event: events.Event) -> str:  # noqa: PLR0911  # one return a kind of
         case events.Deferred():
             return _deferred_key(event)
         case events.Recipient():
-            return f"{event.customer}/{event.digest}"
+            return _recipient_key(event)
+        case events.DirectoryState():
+            return f"{event.customer}/{event.source}"
         case events.Rejection():
             return event.client_ip
         case events.Greylisted():
@@ -165,6 +173,12 @@ def key_of(event: events.Event) -> str:  # noqa: PLR0911  # one return a kind of
         ):
             return event.id
     raise TypeError(f"{type(event).__name__} belongs to no topic")
+
+
+def _recipient_key(event: events.Recipient) -> str:
+    # The customers file is the source without a name: its records keep the keys that they had before there were
+    # others, so what was published then is still its own to take away.
+    return f"{event.customer}/{event.digest}" + (f"/{event.source}" if event.source else "")
 
 
 def _deferred_key(event: events.Deferred) -> str:

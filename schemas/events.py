@@ -281,6 +281,24 @@ class Domain(Event, frozen=True, kw_only=True):
     any_recipient: bool = False
 
 
+class LdapSource(Event, frozen=True, kw_only=True):
+    """A directory that a customer's recipients are read from. Secrets are named here, never held."""
+
+    name: str = "ldap"  # part of the key of what is read from it
+    url: str  # ldaps://HOST[:PORT], or ldap://HOST[:PORT] with StartTLS (RFC 4513)
+    base: str  # the DN under which to look
+    filter: str = ""  # RFC 4515; empty: every entry with a mail attribute
+    attributes: tuple[str, ...] = ()  # that hold addresses; empty: the usual ones
+    bind_dn: str = ""  # empty: anonymous
+    password_env: str = ""  # the variable of the directory service that holds the password
+    password_file: str = ""  # or the file in its folder of secrets
+    ca_file: str = ""  # the file in that folder with the certificates to trust; empty: the machine's
+    plain: bool = False  # without TLS, and then only on loopback
+    interval_seconds: float = 900.0
+    full_every: int = 24  # every so many syncs read everything instead of what changed
+    drop_share: float = 0.2  # a sync that would take away more than this of the addresses is refused
+
+
 class Customer(Event, frozen=True, kw_only=True):
     """A customer as the mail path needs it. Topic customers.v1 (compacted), key: id."""
 
@@ -298,13 +316,40 @@ class Customer(Event, frozen=True, kw_only=True):
     block: tuple[str, ...] = ()  # networks that this customer takes nothing from
     bounce_key: str = ""  # the customer's MTA signs its reverse-paths with it (BATV, prvs=); empty: it doesn't
     refuse_unsolicited: bool = False  # a bounce without a valid tag is refused; otherwise it is marked
+    directory: tuple[LdapSource, ...] = ()
 
 
 class Recipient(Event, frozen=True, kw_only=True):
-    """An address that exists. Topic recipients.v1 (compacted), key: customer/digest."""
+    """An address that exists, as one source says. Topic recipients.v1 (compacted), key: customer/digest[/source].
+
+    Each source owns its own records: an address goes when the last source that knows it has let it go.
+    """
 
     customer: str
     digest: str  # hex HMAC-SHA256 of the canonical address under the customer's salt
+    source: str = ""  # empty: the customers file; csv; ldap:NAME
+    entry: str = ""  # the salted hash of the directory's entry that has it; empty: several have, or nobody knows
+
+
+class DirectoryState(Event, frozen=True, kw_only=True):
+    """How the syncs of one source go. Topic directory.state.v1 (compacted), key: customer/source."""
+
+    customer: str
+    source: str
+    tried_at: float
+    succeeded_at: float = 0.0  # 0: never
+    failing_since: float = 0.0  # 0: the last one succeeded
+    problem: str = ""  # of the last one, one line
+    entries: int = 0  # that the source has
+    addresses: int = 0  # that are kept of it
+    added: int = 0  # by the last one
+    removed: int = 0
+    seconds: float = 0.0  # that the last one took
+    runs: int = 0  # since everything was read
+    settings: str = ""  # the hash of what the last one was told to read: another one reads everything
+    server: str = ""  # whose count of changes `mark` is
+    mark: str = ""  # up to where changes are known; empty: the next sync reads everything
+    barren: tuple[str, ...] = ()  # entries without an address that counts
 
 
 class Scanner(Event, frozen=True, kw_only=True):
