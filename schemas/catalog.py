@@ -34,7 +34,7 @@ RECEIVED: Final = Topic(
     PARTITIONS,
     12 * DAY,
     ("ingress", "recover"),
-    ("scanners", "policy"),
+    ("scanners", "policy", "signals"),
     joined=True,
 )
 RESCANS: Final = Topic(
@@ -70,8 +70,7 @@ REJECTIONS: Final = Topic(
     PARTITIONS,
     7 * DAY,
     ("ingress",),
-    (),
-    unread="kept for the operator's question why a sender was refused",
+    ("signals",),
 )
 COMMANDS: Final = Topic(
     "quarantine.commands.v1",
@@ -121,6 +120,15 @@ DIRECTORY_STATE: Final = Topic(
 )
 SCANNERS: Final = Topic("scanners.v1", events.Scanner, "name", 1, None, ("cli",), ("ingress",))
 
+# Keyed by subject/kind: a subject's tallies meet in one partition, whichever pod and address they came from; and as
+# both topics are cut alike, all signals of a key have one writer.
+TALLIES: Final = Topic(
+    "signals.tallies.v1", events.Tally, "subject/kind", PARTITIONS, DAY, ("signals",), ("signals",), joined=True
+)
+SIGNALS: Final = Topic(
+    "signals.v1", events.Signal, "subject/kind", PARTITIONS, None, ("signals",), ("signals", "ingress"), joined=True
+)
+
 TOPICS: Final[tuple[Topic, ...]] = (
     RECEIVED,
     RESCANS,
@@ -138,12 +146,29 @@ TOPICS: Final[tuple[Topic, ...]] = (
     RECIPIENTS,
     DIRECTORY_STATE,
     SCANNERS,
+    TALLIES,
+    SIGNALS,
 )
 BY_NAME: Final = {topic.name: topic for topic in TOPICS}
 BY_STRUCT: Final = {topic.struct: topic for topic in TOPICS}
 
 
-def key_of(event: events.Event) -> str:  # noqa: PLR0911  # one return a kind of event
+@dataclasses.dataclass(frozen=True, slots=True)
+class Changelog:
+    """A topic whose records belong to a library inside one service: nobody else reads it, and it can be thrown away."""
+
+    name: str
+    partitions: int  # as many as the topic that feeds it
+    retention_ms: int
+    producers: tuple[str, ...]
+
+
+# Faust names it <app id>-<table>-changelog. Were it missing or cut otherwise, the app would end in a crash loop.
+COUNTS: Final = Changelog("gatepost-signals-counts-changelog", PARTITIONS, DAY // 24, ("signals",))
+CHANGELOGS: Final = (COUNTS,)
+
+
+def key_of(event: events.Event) -> str:  # noqa: PLR0911, C901  # one return a kind of event
     """Return the key under which the event is published: records of one key stay in order."""
     match event:
         case events.Rescan() | events.Disposition():
@@ -158,6 +183,8 @@ def key_of(event: events.Event) -> str:  # noqa: PLR0911  # one return a kind of
             return event.client_ip
         case events.Greylisted():
             return event.digest
+        case events.Tally() | events.Signal():
+            return f"{event.subject}/{event.kind}"
         case events.Scanner():
             return event.name
         case events.DeadLetter():

@@ -360,6 +360,34 @@ class Scanner(Event, frozen=True, kw_only=True):
     required: bool = True
 
 
+# --- what the signals app counts and tells
+
+
+class Tally(Event, frozen=True, kw_only=True):
+    """Some events of one kind about one subject. Topic signals.tallies.v1, key: subject/kind."""
+
+    subject: str
+    kind: str
+    customer: str = ""
+    count: int
+    at: float  # when the last of them happened
+
+
+class Signal(Event, frozen=True, kw_only=True):
+    """A count over a window went past its limit. Topic signals.v1 (compacted), key: subject/kind.
+
+    It holds until `until`; the tombstone that comes some time later only clears it away.
+    """
+
+    subject: str  # an address, a network, a reverse-path or a customer, as the kind says
+    kind: str  # services.core.signals.Kind
+    customer: str = ""  # set when it is about one customer alone
+    count: int
+    window_s: float
+    until: float
+    at: float
+
+
 class DeadLetter(Event, frozen=True, kw_only=True):
     """A record that could not be handled. Topic deadletters.v1, key: the record's key."""
 

@@ -1,13 +1,15 @@
-"""Keeps a Directory in step with its compacted topics, for as long as the process lives."""
+"""Keeps the directory and the signals in step with their compacted topics, for as long as the process lives."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 
-from schemas.catalog import CUSTOMERS, RECIPIENTS, SCANNERS, Topic
+from schemas.catalog import CUSTOMERS, RECIPIENTS, SCANNERS, SIGNALS, Topic
+from schemas.events import Signal
 from services.core.directory import Directory
 from services.core.errors import UnreadableEvent
+from services.core.signals import Signals
 from services.runtime.bus import Bus
 
 log = logging.getLogger("gatepost.directory")
@@ -37,3 +39,15 @@ async def _follow(bus: Bus, topic: Topic, directory: Directory, caught_up: async
             log.error("topic=%s offset=%d event=entry-refused error=%s", topic.name, record.offset, error)
         if caught_up.is_set():
             log.info("topic=%s key=%s event=directory-changed", topic.name, record.key)
+
+
+async def follow_signals(bus: Bus, signals: Signals, caught_up: asyncio.Event) -> None:
+    """Apply every signal and every tombstone to the view, for ever; `caught_up` is set once the topic's end was read.
+
+    Nobody has to wait for that: without signals the door decides by what it counted itself.
+    """
+    async for record in bus.follow(SIGNALS, caught_up):
+        if isinstance(record.event, Signal):
+            signals.apply(record.event)
+        else:
+            signals.remove(record.key)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
-from schemas.catalog import TOPICS, Topic
+from schemas.catalog import CHANGELOGS, TOPICS, Changelog, Topic
 from services.core.errors import BusUnavailable, StartError
 
 MAX_RECORD = 2_000_000  # octets; a Received event with 1,000 long recipients needs a third of it
@@ -15,14 +16,25 @@ REPLICAS = 3  # of each partition, where there are as many brokers
 SETTLE = 15.0  # seconds for new topics to get their leaders
 
 
-def settings(topic: Topic, replicas: int) -> dict[str, str]:
+ALL: tuple[Topic | Changelog, ...] = (*TOPICS, *CHANGELOGS)
+
+
+def settings(topic: Topic | Changelog, replicas: int) -> dict[str, str]:
     """Return the topic's configuration. With three replicas an acknowledgement means two of them have the record."""
     config = {
         "min.insync.replicas": "2" if replicas >= REPLICAS else "1",
         "max.message.bytes": str(MAX_RECORD),
         "segment.bytes": str(32 * 1024 * 1024),
     }
-    if topic.retention_ms is None:
+    if isinstance(topic, Changelog):
+        # Small segments: only a closed one is compacted or deleted, and all of it is read at each start.
+        config |= {
+            "cleanup.policy": "compact,delete",
+            "retention.ms": str(topic.retention_ms),
+            "segment.bytes": str(4 * 1024 * 1024),
+            "segment.ms": str(topic.retention_ms // 2),
+        }
+    elif topic.retention_ms is None:
         # Tombstones stay a day, so that a reader which was away that long still sees what went.
         config |= {"cleanup.policy": "compact", "min.cleanable.dirty.ratio": "0.2", "delete.retention.ms": "86400000"}
     else:
@@ -31,7 +43,7 @@ def settings(topic: Topic, replicas: int) -> dict[str, str]:
 
 
 async def make_topics(bootstrap: str) -> None:
-    """Make every topic of the catalogue that isn't there.
+    """Make every topic of the catalogue that isn't there, and the changelogs that libraries expect.
 
     Raises BusUnavailable when the broker can't be reached, StartError when a topic has another number of partitions
     than the catalogue says: keys would no longer meet.
@@ -42,7 +54,7 @@ async def make_topics(bootstrap: str) -> None:
         cluster = await admin.describe_cluster()
         replicas = min(REPLICAS, len(cluster["brokers"]))
         existing = set(await admin.list_topics())
-        missing = [topic for topic in TOPICS if topic.name not in existing]
+        missing = [topic for topic in ALL if topic.name not in existing]
         if missing:
             await _create(admin, missing, replicas)
         await _await_leaders(admin)
@@ -52,7 +64,7 @@ async def make_topics(bootstrap: str) -> None:
         await admin.close()
 
 
-async def _create(admin: AIOKafkaAdminClient, topics: list[Topic], replicas: int) -> None:
+async def _create(admin: AIOKafkaAdminClient, topics: list[Topic | Changelog], replicas: int) -> None:
     wanted = [
         NewTopic(
             name=topic.name,
@@ -69,8 +81,27 @@ async def _create(admin: AIOKafkaAdminClient, topics: list[Topic], replicas: int
             raise StartError(f"the broker refuses to make topic {name}: {error.__name__} {detail[0] if detail else ''}")
 
 
-async def _await_leaders(admin: AIOKafkaAdminClient) -> None:
-    names = [topic.name for topic in TOPICS]
+async def require_topics(bootstrap: str, topics: Sequence[Topic | Changelog]) -> None:
+    """Return when these topics are there and cut as the catalogue says.
+
+    Raises BusUnavailable when the broker can't be reached, StartError when a topic is missing or is cut otherwise.
+    """
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, client_id="gatepost-require", request_timeout_ms=20_000)
+    try:
+        await admin.start()
+        existing = set(await admin.list_topics())
+        for topic in topics:
+            if topic.name not in existing:
+                raise StartError(f"topic {topic.name} is missing; `gatepost provision` makes it")
+        await _await_leaders(admin, topics)
+    except (KafkaError, OSError, TimeoutError) as error:
+        raise BusUnavailable(f"{bootstrap}: {error or type(error).__name__}") from error
+    finally:
+        await admin.close()
+
+
+async def _await_leaders(admin: AIOKafkaAdminClient, topics: Sequence[Topic | Changelog] = ALL) -> None:
+    names = [topic.name for topic in topics]
     async with asyncio.timeout(SETTLE):
         while True:
             described = {entry["topic"]: entry for entry in await admin.describe_topics(names)}
@@ -81,7 +112,7 @@ async def _await_leaders(admin: AIOKafkaAdminClient) -> None:
             if ready and len(described) == len(names):
                 break
             await asyncio.sleep(0.1)
-    for topic in TOPICS:
+    for topic in topics:
         found = len(described[topic.name]["partitions"])
         if found != topic.partitions:
             raise StartError(f"topic {topic.name} has {found} partitions, {topic.partitions} are needed")

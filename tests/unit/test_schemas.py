@@ -15,7 +15,7 @@ import pytest
 
 from schemas import __main__ as command
 from schemas import compat, generate
-from schemas.catalog import BY_NAME, OUTCOMES, REJECTIONS, SCANNERS, TOPICS, Topic, key_of
+from schemas.catalog import BY_NAME, DEADLETTERS, OUTCOMES, REJECTIONS, SCANNERS, TOPICS, Topic, key_of
 from schemas.check import check, check_catalog
 from schemas.events import Action, Branch, Deferred, Disposition, Envelope, Event, Received, Scanner, Status
 
@@ -271,7 +271,7 @@ def test_a_default_that_is_a_struct_may_gain_a_field_and_change_nothing_else() -
         (replaced(SCANNERS, name="Scanners"), "Scanners: a topic is named in lower case with its version"),
         (replaced(SCANNERS, producers=()), "scanners.v1: nobody produces it"),
         (replaced(SCANNERS, consumers=()), "scanners.v1: nobody consumes it"),
-        (replaced(REJECTIONS, unread=""), "mail.rejections.v1: nobody consumes it"),
+        (replaced(DEADLETTERS, unread=""), "deadletters.v1: nobody consumes it"),
         (replaced(OUTCOMES, partitions=12), "joined topics are cut differently"),
         (replaced(SCANNERS, partitions=0), "scanners.v1: 0 partitions"),
         (replaced(REJECTIONS, retention_ms=0), "mail.rejections.v1: retention of 0 ms"),
