@@ -1,4 +1,4 @@
-"""Which broker and store the pipeline's tests run on, by the environment."""
+"""Which broker and store the pipeline's tests run on, by the environment: a cluster comes with S3."""
 
 from __future__ import annotations
 
@@ -12,23 +12,18 @@ from tests.house.gatepost import House
 
 def arguments(name: str) -> list[str]:
     """Return what `gatepost up` is told beside its data folder; `name` makes the bucket this test's own."""
-    found = []
-    if kafka := os.environ.get("GATEPOST_TEST_KAFKA"):
-        found += ["--kafka", kafka]
-    if os.environ.get("GATEPOST_TEST_S3"):
-        found += [
-            "--store",
-            f"s3://pipeline-{''.join(c if c.isalnum() else '-' for c in name.lower())[:40].strip('-')}",
-        ]
-    return found
+    kafka = os.environ.get("GATEPOST_TEST_KAFKA")
+    if not kafka:
+        return []
+    bucket = "".join(letter if letter.isalnum() else "-" for letter in name.lower())[:40].strip("-")
+    return ["--kafka", kafka, "--store", f"s3://pipeline-{bucket}"]
 
 
 def environ() -> dict[str, str]:
     """Return the credentials of the store."""
-    url = os.environ.get("GATEPOST_TEST_S3")
-    if not url:
+    if "GATEPOST_TEST_KAFKA" not in os.environ:
         return {}
-    parsed = urllib.parse.urlsplit(url)
+    parsed = urllib.parse.urlsplit(os.environ["GATEPOST_TEST_S3"])
     return {
         "GATEPOST_S3_ENDPOINT": f"{parsed.scheme}://{parsed.hostname}:{parsed.port}",
         "AWS_ACCESS_KEY_ID": parsed.username or "",
