@@ -1,19 +1,30 @@
 """The stored object: a message and everything needed to publish it again, in one piece.
 
     GATEPOST/1 <octets of the header>\\r\\n     one line
-    {"id": …}                                  the Received event, JSON
+    {"id": …}                                  the Received event, JSON; spaces may follow it
     <the message, byte for byte>
 
-The header comes first, so that a reader of the first kilobytes knows what the object is.
+The header comes first, so that a reader of the first kilobytes knows what the object is. A long message is stored while
+it comes in, behind room left for its header: what the header doesn't need of that is spaces, which JSON allows.
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterable
+
+import msgspec
 
 from schemas import wire
 from schemas.events import Received
 from services.core.errors import ObjectCorrupt
 
 _MAGIC = b"GATEPOST/1 "
+_PADDED = _MAGIC + b"%07d\r\n"
+_PADDED_LENGTH = len(_PADDED % 0)
+_ANY_SIZE = 10**15  # octets; no message is as long
+_SLACK = (
+    512  # octets by which a header may grow until its message has come in: a longer time stamp, more seen of a client
+)
 _HEAD_LIMIT = 4_194_304  # octets of a header; 1,000 recipients of 320 octets fit many times
 
 
@@ -21,6 +32,18 @@ def pack(received: Received) -> bytes:
     """Return the head of the object; the message's own octets follow it unchanged."""
     header = wire.encode(received)
     return b"%s%d\r\n%s" % (_MAGIC, len(header), header)
+
+
+def pack_into(room: int, received: Received) -> bytes:
+    """Return the head of the object, `room` octets long; longer where it doesn't fit."""
+    header = wire.encode(received).ljust(room - _PADDED_LENGTH)
+    return _PADDED % len(header) + header
+
+
+def room_for(drafts: Iterable[Received]) -> int:
+    """Return the octets to leave for the head of each of these, whatever size its message will have."""
+    longest = max(len(wire.encode(msgspec.structs.replace(draft, size=_ANY_SIZE))) for draft in drafts)
+    return _PADDED_LENGTH + longest + _SLACK
 
 
 def unpack(data: bytes | memoryview) -> tuple[Received, memoryview]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
 
 _fdatasync = getattr(os, "fdatasync", os.fsync)  # macOS has only fsync
@@ -21,6 +23,22 @@ class Disk:
 
     def writev(self, file: int, buffers: list[memoryview]) -> int:
         return os.writev(file, buffers)
+
+    def pread(self, file: int, octets: int, offset: int) -> bytes:
+        return os.pread(file, octets, offset)
+
+    def pwrite(self, file: int, data: memoryview, offset: int) -> int:
+        return os.pwrite(file, data, offset)
+
+    def seek(self, file: int, offset: int) -> None:
+        os.lseek(file, offset, os.SEEK_SET)
+
+    def lock(self, file: int) -> bool:
+        """Return whether the file is ours now, until it is closed or we die: False when another process has it."""
+        with contextlib.suppress(BlockingIOError):
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        return False
 
     def fdatasync(self, file: int) -> None:
         _fdatasync(file)

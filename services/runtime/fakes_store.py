@@ -15,7 +15,7 @@ from services.runtime.disk import Disk
 from services.runtime.keys import checked_key, checked_prefix
 from services.runtime.store import Stat
 
-Operation = Literal["put", "get", "delete", "list", "check"]
+Operation = Literal["put", "get", "delete", "list", "check", "write", "commit"]
 
 
 class MemoryStore:
@@ -26,6 +26,7 @@ class MemoryStore:
         self.calls: list[tuple[Operation, str]] = []  # every call, the failed ones too
         self.down = False
         self.full = False
+        self.uploads: list[MemoryUpload] = []  # that were begun and not discarded
         self._clock = clock or SystemClock()
         self._modified: dict[str, float] = {}
         self._within = within
@@ -60,6 +61,29 @@ class MemoryStore:
         if self.objects.setdefault(key, body) != body:
             raise ObjectConflict(f"other bytes under {key}")
         self._modified.setdefault(key, self._clock.now())
+        _raise(lost)
+
+    def begin(self, room: int) -> MemoryUpload:
+        """As Store.begin."""
+        upload = MemoryUpload(self, room)
+        self.uploads.append(upload)
+        return upload
+
+    async def write_upload(self, upload: MemoryUpload, parts: Sequence[bytes | memoryview]) -> None:
+        """For MemoryUpload."""
+        lost = await self._enter("write", "")
+        if self.full:
+            raise StoreFull("the store in memory is told to be full")
+        for part in parts:
+            upload.octets += part
+        _raise(lost)
+
+    async def commit_upload(self, upload: MemoryUpload, objects: Sequence[tuple[str, bytes]]) -> None:
+        """For MemoryUpload."""
+        lost = await self._enter("commit", " ".join(checked_key(key) for key, _ in objects))
+        for key, head in objects:
+            self.objects[key] = head + upload.octets
+            self._modified[key] = self._clock.now()
         _raise(lost)
 
     async def get(self, key: str) -> bytes:
@@ -120,13 +144,54 @@ class MemoryStore:
         raise failure
 
 
+class MemoryUpload:
+    """An Upload of a MemoryStore."""
+
+    def __init__(self, store: MemoryStore, room: int) -> None:
+        self.room = room
+        self.octets = bytearray()
+        self._store = store
+
+    async def write(self, parts: Sequence[bytes | memoryview]) -> None:
+        """As Upload.write."""
+        self._check()
+        await self._store.write_upload(self, parts)
+
+    async def commit(self, objects: Sequence[tuple[str, bytes]]) -> None:
+        """As Upload.commit."""
+        self._check()
+        await self._store.commit_upload(self, objects)
+
+    def discard(self) -> None:
+        """As Upload.discard."""
+        if self in self._store.uploads:
+            self._store.uploads.remove(self)
+
+    def _check(self) -> None:
+        if self not in self._store.uploads:
+            raise StoreUnavailable("the upload has been given up")
+
+
 def _raise(error: GatepostError | None) -> None:
     if error is not None:
         raise error
 
 
 Call = Literal[
-    "open", "close", "read", "writev", "fdatasync", "fsync", "fstat", "stat", "link", "unlink", "mkdir", "list"
+    "open",
+    "close",
+    "read",
+    "pread",
+    "writev",
+    "pwrite",
+    "fdatasync",
+    "fsync",
+    "fstat",
+    "stat",
+    "link",
+    "unlink",
+    "mkdir",
+    "list",
 ]
 
 
@@ -169,6 +234,14 @@ class FaultyDisk(Disk):
         if self.most_written is not None:
             buffers = [buffers[0][: self.most_written]]
         return super().writev(file, buffers)
+
+    def pread(self, file: int, octets: int, offset: int) -> bytes:
+        self._pass("pread", self._paths[file])
+        return super().pread(file, octets, offset)
+
+    def pwrite(self, file: int, data: memoryview, offset: int) -> int:
+        self._pass("pwrite", self._paths[file])
+        return super().pwrite(file, data if self.most_written is None else data[: self.most_written], offset)
 
     def fdatasync(self, file: int) -> None:
         self._pass("fdatasync", self._paths[file])

@@ -16,8 +16,8 @@ async def open_store(url: str, environ: Mapping[str, str]) -> Store:
     """Return the store that the URL names: a path, file:///path, or s3://bucket[/prefix].
 
     A folder is made where it is missing. A bucket is `s3_provision.provision`'s part and is not looked at here, so that
-    a service starts while S3 is away. Raises ConfigError for a URL that means nothing, StartError for a folder that
-    can't be used.
+    a service starts while S3 is away. GATEPOST_S3_SPOOL is the folder where long messages for a bucket wait while they
+    come in. Raises ConfigError for a URL that means nothing, StartError for a folder that can't be used.
     """
     scheme, separator, rest = url.partition("://")
     if not separator:
@@ -26,7 +26,7 @@ async def open_store(url: str, environ: Mapping[str, str]) -> Store:
         return await FolderStore.open(url)
     match scheme.lower():
         case "s3":
-            return S3Store(s3_location(url, environ))
+            return S3Store(s3_location(url, environ), spool=environ.get("GATEPOST_S3_SPOOL") or None)
         case "file":
             if not rest.startswith("/"):
                 raise ConfigError("store: a folder is written file:///path, with three slashes, or as a plain path")

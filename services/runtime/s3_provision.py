@@ -12,7 +12,13 @@ import urllib3
 from minio.commonconfig import ENABLED, Filter
 from minio.credentials.providers import AWSConfigProvider, ChainedProvider, EnvAWSProvider, IamAwsProvider
 from minio.error import MinioException, S3Error
-from minio.lifecycleconfig import Expiration, LifecycleConfig, NoncurrentVersionExpiration, Rule
+from minio.lifecycleconfig import (
+    AbortIncompleteMultipartUpload,
+    Expiration,
+    LifecycleConfig,
+    NoncurrentVersionExpiration,
+    Rule,
+)
 
 from services.core.errors import StartError, StoreUnavailable
 from services.runtime.s3_location import S3Location
@@ -28,9 +34,9 @@ _REFUSED: Final = frozenset(
 async def provision(location: S3Location, *, within: float = 20.0) -> None:
     """Return when the bucket is there and keeps no deleted mail, doing what is missing for that. Safe to run again.
 
-    In a bucket with versioning a delete keeps the old bytes: a lifecycle rule takes them away after a day. Rules of
-    others stay. Raises StartError when the server refuses for good, StoreUnavailable when it can't be had within
-    `within` seconds.
+    In a bucket with versioning a delete keeps the old bytes: a lifecycle rule takes them away after a day, and
+    the parts of uploads that broke off. Rules of others stay. Raises StartError when the server refuses for good,
+    StoreUnavailable when it can't be had within `within` seconds.
     """
     try:
         async with asyncio.timeout(within):
@@ -93,6 +99,7 @@ def _let_go_of_old_versions(client: minio.Minio, location: S3Location) -> None:
         rule_filter=Filter(prefix=f"{location.prefix}/" if location.prefix else ""),
         noncurrent_version_expiration=NoncurrentVersionExpiration(noncurrent_days=1),
         expiration=Expiration(expired_object_delete_marker=True),
+        abort_incomplete_multipart_upload=AbortIncompleteMultipartUpload(days_after_initiation=1),
     )
     if ours not in rules:
         others = [rule for rule in rules if rule.rule_id != _RULE]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import datetime
 import io
 import os
@@ -19,6 +20,7 @@ from obstore.store import S3Store as Client
 from services.core.errors import ObjectConflict, ObjectNotFound, StoreFull, StoreUnavailable
 from services.runtime.keys import checked_key, checked_prefix, is_key
 from services.runtime.s3_location import S3Location
+from services.runtime.s3_upload import PART, S3Upload
 from services.runtime.store import Stat
 
 if TYPE_CHECKING:
@@ -28,6 +30,7 @@ T = TypeVar("T")
 
 _FAILURES: Final = (BaseError, OSError, ValueError)  # obstore raises all three
 _PIECE: Final = 1_048_576  # octets copied at a time: a copy holds the loop, and 1 MB takes 0.1 ms
+_LONG_AT_ONCE: Final = 4  # uploads on their way into the bucket; each holds some parts in memory
 _PAGE: Final = 1000  # objects of a listing's answer, by S3's API
 _CODE: Final = re.compile(r"<Code>(\w{1,60})</Code>")
 _STATUS: Final = re.compile(r"status code: (\d{3})")
@@ -54,11 +57,13 @@ class S3Store:
     """A Store in a bucket. Make it after the last fork: a client that was used before one hangs in the child.
 
     A put is one conditional request (If-None-Match: *) whatever its size: a multipart upload can't be conditional, and
-    what it leaves when it breaks off is found by no listing. Durable means what the server means by its 200: MinIO
-    needs MINIO_FS_OSYNC=on.
+    what it leaves when it breaks off is found by no listing. Only what was begun with `begin` and is long goes in
+    parts, under a key of its own; the lifecycle rule of `s3_provision` removes what breaks off. Durable means what the
+    server means by its 200: MinIO needs MINIO_FS_OSYNC=on.
     """
 
-    def __init__(self, location: S3Location, limits: S3Limits | None = None) -> None:
+    def __init__(self, location: S3Location, limits: S3Limits | None = None, *, spool: str | None = None) -> None:
+        """`spool` is the folder where long messages wait until they have come in; None: the system's for such files."""
         self._limits = limits or S3Limits()
         self._name = repr(location)
         answer = self._limits.answer
@@ -68,6 +73,9 @@ class S3Store:
         self._in = self._client(location, {"timeout": "1h", "read_timeout": _seconds(answer)})
         self._pid = os.getpid()
         self._closed = False
+        self._spool = spool
+        self._spoolers = concurrent.futures.ThreadPoolExecutor(4, "store-spool")
+        self._lanes = asyncio.Semaphore(_LONG_AT_ONCE)
 
     async def put(self, key: str, parts: Sequence[bytes | memoryview]) -> None:
         """As Store.put."""
@@ -81,6 +89,21 @@ class S3Store:
             )
         except _ExistsError:
             await self._compare(key, body)
+
+    def begin(self, room: int) -> S3Upload:  # noqa: ARG002  # a head of any length is as good here
+        """As Store.begin."""
+        return S3Upload(self, self._spoolers, self._spool)
+
+    async def put_long(self, key: str, octets: Callable[[], AsyncIterator[bytes]], size: int) -> None:
+        """For S3Upload: the pieces become the parts of one object, a few at a time."""
+        async with self._lanes:
+            await self._call(
+                "upload",
+                self._limits.deadline(size),
+                lambda: obstore.put_async(
+                    self._out, checked_key(key), octets(), use_multipart=True, chunk_size=PART, max_concurrency=2
+                ),
+            )
 
     async def get(self, key: str) -> bytes:
         """As Store.get."""
@@ -117,6 +140,7 @@ class S3Store:
     async def close(self) -> None:
         """Take no more calls. Connections go with the store."""
         self._closed = True
+        self._spoolers.shutdown(wait=False)
 
     # --- steps
 

@@ -16,6 +16,29 @@ class Stat:
     modified: float  # seconds since the epoch
 
 
+class Upload(Protocol):
+    """An object that is stored while it comes in, its length and its head not known yet. One call at a time.
+
+    Its octets are on a disk and not in memory; under a key they are only once `commit` has returned.
+    """
+
+    async def write(self, parts: Sequence[bytes | memoryview]) -> None:
+        """Take more octets; they are the store's when this returns. Raises StoreUnavailable, StoreFull."""
+        ...
+
+    async def commit(self, objects: Sequence[tuple[str, bytes]]) -> None:
+        """Store an object under each key: its head, then what was written. All survive a power loss on return.
+
+        The keys are new ones: a store need not notice that one is taken. When this raises, any of the objects may be
+        there. May be called once.
+        """
+        ...
+
+    def discard(self) -> None:
+        """Let go of what has no key. Never waits; to be called at the end in any case, and again does nothing."""
+        ...
+
+
 class Store(Protocol):
     """Objects under keys of [A-Za-z0-9._-] segments, none beginning with a dot, joined by '/'; BadKey for any other.
 
@@ -28,6 +51,10 @@ class Store(Protocol):
 
         The same bytes under the same key again succeed; other bytes raise ObjectConflict and change nothing.
         """
+        ...
+
+    def begin(self, room: int) -> Upload:
+        """Return an upload, which takes nothing yet. Where a head has exactly `room` octets, commit is cheapest."""
         ...
 
     async def get(self, key: str) -> bytes:

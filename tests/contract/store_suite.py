@@ -135,6 +135,71 @@ class StoreContract:
                 await store.delete(f"mail/acme/{number:02d}/A")
         assert {f"mail/acme/{number:02d}/A" for number in range(1, 30, 2)} <= seen
 
+    @pytest.mark.parametrize("size", [0, 1, 300_000, 5_242_870, 5_242_880, 13_000_011])
+    async def test_an_upload_becomes_one_object_for_each_key(self, store: Store, size: int) -> None:
+        body = os.urandom(size)
+        upload = store.begin(64)
+        for at in range(0, size, 700_001):
+            await upload.write([body[at : at + 400_000], b"", memoryview(body)[at + 400_000 : at + 700_001]])
+        assert await listed(store) == {}
+        heads = {
+            KEY: b"h" * 64,
+            f"{KEY}B": b"i" * 64,
+            "mail/zeta/AA/C": b"longer than the room left for it" * 3,
+            "d": b"",
+        }
+        await upload.commit(list(heads.items()))
+        assert await listed(store) == {key: len(head) + size for key, head in heads.items()}
+        upload.discard()
+        upload.discard()
+        for key, head in heads.items():
+            assert await store.get(key) == head + body
+            await store.delete(key)
+        assert await listed(store) == {}
+
+    async def test_an_upload_that_is_discarded_leaves_nothing(self, store: Store) -> None:
+        never, begun, used = store.begin(10), store.begin(10), store.begin(10)
+        await begun.write([b"x" * 100_000])
+        await used.write([b"y"])
+        for upload in (never, begun, used):
+            upload.discard()
+        assert await listed(store) == {}
+        with pytest.raises(StoreUnavailable):
+            await used.write([b"z"])
+        with pytest.raises(StoreUnavailable):
+            await used.commit([(KEY, b"head")])
+        assert await listed(store) == {}
+
+    async def test_a_write_that_is_cancelled_can_be_discarded(self, store: Store) -> None:
+        for number in range(8):
+            upload = store.begin(10)
+            task = asyncio.create_task(upload.write([os.urandom(600_000)] * 4))
+            await asyncio.sleep(number / 4000)
+            task.cancel()
+            await asyncio.wait([task])
+            upload.discard()
+        assert await listed(store) == {}
+
+    async def test_uploads_at_once(self, store: Store) -> None:
+        async def one(number: int) -> None:
+            upload = store.begin(4)
+            body = bytes([number]) * 6_000_000
+            for at in range(0, len(body), 1_000_000):
+                await upload.write([body[at : at + 1_000_000]])
+            await upload.commit([(f"mail/acme/{number:02d}/A", b"head")])
+            upload.discard()
+            assert await store.get(f"mail/acme/{number:02d}/A") == b"head" + body
+
+        await asyncio.gather(*(one(number) for number in range(8)))
+
+    async def test_an_upload_takes_only_keys(self, store: Store) -> None:
+        upload = store.begin(4)
+        await upload.write([b"x"])
+        with pytest.raises(BadKey):
+            await upload.commit([("fine", b"head"), ("../a", b"head")])
+        upload.discard()
+        assert await listed(store) == {}
+
     @pytest.mark.parametrize("key", BAD_KEYS)
     async def test_refuses_what_is_no_key(self, store: Store, key: str) -> None:
         with pytest.raises(BadKey):
