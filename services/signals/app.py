@@ -1,0 +1,204 @@
+"""The Faust app: windowed counts of what the door refused and what it took, and a signal when one is too high.
+
+    mail.rejections.v1, mail.received.v1 ─▶ observe ─▶ signals.tallies.v1 ─▶ count ─▶ signals.v1
+                                                       (one partition a subject)
+
+It sees everything and holds up nothing: no message waits for it, and all that it keeps can be counted again. Faust
+acknowledges what an agent raised on, so nothing is raised: what can't be counted goes to the dead letters, and what
+can't be published is tried again until it is.
+"""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+from typing import Any, Final, cast
+
+import faust
+
+from schemas import wire
+from schemas.catalog import BY_NAME, COUNTS, RECEIVED, REJECTIONS, SIGNALS, TALLIES, key_of, partition_of
+from schemas.events import DeadLetter, Event, Tally
+from services.core.clock import Clock
+from services.core.errors import BusUnavailable, UnreadableEvent
+from services.core.signals import Signals
+from services.runtime.bus import Bus, Tombstone
+from services.signals.config import SignalsConfig
+from services.signals.decide import STEP, counts, crossed, gathered, sightings
+
+log = logging.getLogger("gatepost.signals")
+
+APP: Final = "gatepost-signals"
+BATCH: Final = 500  # events that are tallied together
+GATHER: Final = 0.25  # seconds that a batch waits for more
+SWEEP_EVERY: Final = 30.0  # seconds
+CLEAR_AFTER: Final = 600.0  # seconds between a signal's lapse and its tombstone: clocks differ, the record costs little
+AGAIN: Final = 1.0  # seconds before what could not be published is tried again
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Ports:
+    """What the app works with."""
+
+    bootstrap: str
+    bus: Bus
+    clock: Clock
+    signals: Signals  # follows signals.v1
+    pause: Callable[[float], Awaitable[None]]
+    folder: Path  # Faust wants one; nothing is kept in it
+
+
+class Counting:
+    """The app with its agents; `app` is started and stopped by whoever made it."""
+
+    def __init__(self, config: SignalsConfig, ports: Ports) -> None:
+        self._limits = config.limits()
+        self._longest = max(limit.window_s for limit in self._limits.values())
+        self._ports = ports
+        self.app = _app(ports)
+        self._table = cast("Any", self.app.Table("counts", default=int, partitions=TALLIES.partitions))
+        # Without `expires`: Faust never expires what it recovered, and keeps a note of each change of what it does.
+        self._counts = self._table.tumbling(STEP)
+        if self._table.changelog_topic_name != COUNTS.name:
+            raise AssertionError(f"the catalogue calls {self._table.changelog_topic_name} {COUNTS.name}")
+        self.app.agent(self._raw(REJECTIONS.name, RECEIVED.name), name="observe")(self._observe)
+        self.app.agent(self._raw(TALLIES.name), name="count")(self._count)
+        self.app.timer(SWEEP_EVERY)(self._sweep)
+
+    def _raw(self, *topics: str) -> Any:  # noqa: ANN401 - a channel of Faust's
+        # Bytes: no class path of ours is on the wire, and what doesn't decode is met by our own code, not by Faust's.
+        return self.app.topic(*topics, key_serializer="raw", value_serializer="raw", allow_empty=True)
+
+    # --- observe
+
+    async def _observe(self, stream: Any) -> None:  # noqa: ANN401 - a stream of Faust's
+        async for batch in stream.take_events(BATCH, within=GATHER):
+            await self._insist(await self._tallied([event.message for event in batch]))
+
+    async def _tallied(self, messages: Sequence[Any]) -> list[Event | Tombstone]:
+        now = self._ports.clock.now()
+        found: list[Tally] = []
+        buried: list[Event | Tombstone] = []
+        for message in messages:
+            try:
+                found += sightings(_decoded(message))
+            except UnreadableEvent as error:
+                buried.append(self._letter(message, str(error)))
+            except Exception as error:  # a defect: Faust would call the record done and lose the batch
+                log.exception("topic=%s offset=%d event=defect", message.topic, message.offset)
+                buried.append(self._letter(message, f"defect: {type(error).__name__}"))
+        fresh = [tally for tally in gathered(found) if counts(tally, self._limits.get(tally.kind), now)]
+        return [*buried, *fresh]
+
+    # --- count
+
+    async def _count(self, stream: Any) -> None:  # noqa: ANN401 - a stream of Faust's
+        async for event in stream.events():
+            try:
+                told = self._counted(_decoded(event.message))
+            except UnreadableEvent as error:
+                told = [self._letter(event.message, str(error))]
+            except Exception as error:  # as above
+                log.exception("topic=%s offset=%d event=defect", event.message.topic, event.message.offset)
+                told = [self._letter(event.message, f"defect: {type(error).__name__}")]
+            await self._insist(told)
+
+    def _counted(self, tally: Event) -> list[Event | Tombstone]:
+        if not isinstance(tally, Tally):
+            raise UnreadableEvent(f"{type(tally).__name__} is no tally")
+        now, limit = self._ports.clock.now(), self._limits.get(tally.kind)
+        if limit is None or not counts(tally, limit, now):
+            return []
+        key = key_of(tally)
+        self._counts.relative_to(tally.at)[key] += tally.count
+        total = sum(self._counts.relative_to(start)[key].value() for start in limit.starts(tally.at))
+        signals = self._ports.signals
+        signal = crossed(tally, total, limit, signals.active(tally.kind, tally.subject, now), now)
+        if signal is None:
+            return []
+        signals.apply(signal)  # before its echo comes back from the topic: the next tally must not tell it again
+        log.info("kind=%s customer=%s count=%d event=signal", signal.kind, signal.customer, signal.count)
+        return [signal]
+
+    # --- what both need
+
+    async def _insist(self, items: Sequence[Event | Tombstone]) -> None:
+        while items:
+            try:
+                await self._ports.bus.publish(items)
+            except BusUnavailable as error:
+                log.warning("event=publish-retry error=%s", error)
+                await self._ports.pause(AGAIN)
+            else:
+                break
+
+    def _letter(self, message: Any, reason: str) -> DeadLetter:  # noqa: ANN401 - a message of Faust's
+        log.error(
+            "event=dead-letter topic=%s partition=%d offset=%d reason=%s",
+            message.topic,
+            message.partition,
+            message.offset,
+            reason,
+        )
+        return DeadLetter(
+            topic=message.topic,
+            partition=message.partition,
+            offset=message.offset,
+            group=APP,
+            reason=reason,
+            value=base64.b64encode(message.value or b"").decode(),
+            at=self._ports.clock.now(),
+        )
+
+    # --- what is over
+
+    async def _sweep(self) -> None:
+        """Forget windows that no count reaches any more, and clear away signals that lapsed long ago."""
+        now = self._ports.clock.now()
+        data = self._table.data
+        for key in [key for key in data if key[1][1] < now - self._longest]:
+            data.pop(key)  # from memory alone: the changelog's own retention ends it there
+        mine = {slot.partition for slot in self.app.consumer.assignment() if slot.topic == TALLIES.name}
+        # Only of our own partitions: a key has one writer. The view hears of it as everybody does, from the topic.
+        over = [key for key in self._ports.signals.lapsed(now - CLEAR_AFTER) if _partition(key) in mine]
+        if over:
+            try:
+                await self._ports.bus.publish([Tombstone(SIGNALS, key) for key in over])
+            except BusUnavailable as error:
+                log.warning("event=clearing-put-off signals=%d error=%s", len(over), error)
+
+
+def _partition(key: str) -> int:
+    return partition_of(key, SIGNALS.partitions)
+
+
+def _decoded(message: Any) -> Event:  # noqa: ANN401 - a message of Faust's
+    try:
+        return wire.decode(message.value or b"", BY_NAME[message.topic].struct)
+    except wire.Undecodable as error:
+        raise UnreadableEvent(str(error)) from error
+
+
+def _app(ports: Ports) -> faust.App:
+    return faust.App(
+        APP,
+        broker=[f"kafka://{host.strip()}" for host in ports.bootstrap.split(",")],
+        store="memory://",
+        datadir=str(ports.folder),
+        web_enabled=False,
+        autodiscover=False,
+        processing_guarantee="at_least_once",
+        stream_wait_empty=True,  # what is being counted is counted to its end before partitions go
+        topic_partitions=TALLIES.partitions,
+        topic_allow_declare=False,  # `gatepost provision` makes them, cut as the catalogue says
+        topic_disable_leader=True,
+        consumer_auto_offset_reset="earliest",
+        consumer_max_fetch_size=1_048_576,
+        broker_session_timeout=10.0,  # a member that was killed is replaced after this
+        broker_heartbeat_interval=1.0,
+        broker_commit_interval=1.0,  # what a kill counts twice
+        producer_linger=0.02,
+    )

@@ -1,0 +1,39 @@
+"""What the operator may set for signals: GATEPOST_SIGNALS_<FIELD>."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+
+from services.core.signals import Kind
+from services.signals.decide import STEP, Limit
+
+PREFIX = "GATEPOST_SIGNALS_"
+
+Count = Annotated[int, msgspec.Meta(ge=0)]
+Seconds = Annotated[float, msgspec.Meta(gt=0)]
+
+
+class SignalsConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """How much is too much. A count of 0 turns its signal off."""
+
+    harvest_window: Annotated[float, msgspec.Meta(ge=STEP, le=3_600, multiple_of=STEP)] = 600.0
+    harvest_address: Count = 20  # unknown recipients within the window, from one address
+    harvest_network: Count = 50  # from one /24 or /64
+    harvest_sender: Count = 50  # with one reverse-path
+    harvest_lapse: Seconds = 1_800.0  # how long the signal holds after the last time that the limit was passed
+
+    address_rate: Count = 2_000  # messages within one minute by the clock, from one address
+    customer_rate: Count = 10_000  # messages within one minute by the clock, for one customer
+    rate_lapse: Seconds = 120.0
+
+    def limits(self) -> dict[str, Limit]:
+        """Return the limit of each kind of signal."""
+        return {
+            Kind.HARVEST_ADDRESS: Limit(self.harvest_address, self.harvest_window, self.harvest_lapse),
+            Kind.HARVEST_NETWORK: Limit(self.harvest_network, self.harvest_window, self.harvest_lapse),
+            Kind.HARVEST_SENDER: Limit(self.harvest_sender, self.harvest_window, self.harvest_lapse),
+            Kind.ABUSE_RATE: Limit(self.address_rate, STEP, self.rate_lapse),
+            Kind.CUSTOMER_RATE: Limit(self.customer_rate, STEP, self.rate_lapse),
+        }

@@ -1,0 +1,101 @@
+"""What is counted, over which window, and when it is too much. Pure: the app feeds it and acts on what it returns."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable
+from typing import Final
+
+from schemas.events import Event, Received, Rejection, Signal, Tally
+from services.core.errors import UnreadableEvent
+from services.core.signals import Kind, address_of, network_of
+
+STEP: Final = 60.0  # seconds of one tumbling window; a longer window is a sum of these
+UNKNOWN: Final = "unknown-recipient"  # the reason of a Rejection that may be a harvester's
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Limit:
+    """More than `count` within `window_s` seconds is told, and holds for `lapse_s` seconds. 0: never told."""
+
+    count: int
+    window_s: float
+    lapse_s: float
+
+    def starts(self, at: float) -> list[float]:
+        """Return a time in each tumbling window that the count at `at` is the sum of, the latest first."""
+        return [at - STEP * back for back in range(round(self.window_s / STEP))]
+
+
+def sightings(event: Event) -> tuple[Tally, ...]:
+    """Return what an event adds to the counts; raise UnreadableEvent when its client address is none.
+
+    The null sender is everybody's, so no count is kept of it. A message that `recover` put back on its way was counted
+    when it came.
+    """
+    match event:
+        case Rejection(reason=reason) if reason == UNKNOWN:
+            address, network = _client(event.client_ip)
+            sender = event.reverse_path.lower()
+            return (
+                Tally(subject=address, kind=Kind.HARVEST_ADDRESS, count=1, at=event.at),
+                Tally(subject=network, kind=Kind.HARVEST_NETWORK, count=1, at=event.at),
+                *((Tally(subject=sender, kind=Kind.HARVEST_SENDER, count=1, at=event.at),) if sender else ()),
+            )
+        case Received(recovered=False):
+            address, _ = _client(event.envelope.client_ip)
+            customer, at = event.customer, event.received_at
+            return (
+                Tally(subject=address, kind=Kind.ABUSE_RATE, count=1, at=at),
+                Tally(subject=customer, kind=Kind.CUSTOMER_RATE, customer=customer, count=1, at=at),
+            )
+    return ()
+
+
+def _client(client_ip: str) -> tuple[str, str]:
+    try:
+        return address_of(client_ip), network_of(client_ip)
+    except ValueError as error:
+        raise UnreadableEvent("client_ip is no address") from error
+
+
+def gathered(tallies: Iterable[Tally]) -> list[Tally]:
+    """Return one tally for each subject, kind and tumbling window: a burst costs one record, not one an event."""
+    sums: dict[tuple[str, str, str, float], tuple[int, float]] = {}
+    for tally in tallies:
+        group = (tally.subject, tally.kind, tally.customer, tally.at // STEP)
+        count, at = sums.get(group, (0, tally.at))
+        sums[group] = (count + tally.count, max(at, tally.at))
+    return [
+        Tally(subject=subject, kind=kind, customer=customer, count=count, at=at)
+        for (subject, kind, customer, _), (count, at) in sums.items()
+    ]
+
+
+def counts(tally: Tally, limit: Limit | None, now: float) -> bool:
+    """Return whether a tally still matters: after a long stop, what is older than its window tells nothing."""
+    return limit is not None and limit.count > 0 and tally.at > now - limit.window_s
+
+
+def crossed(tally: Tally, count: int, limit: Limit, told: Signal | None, now: float) -> Signal | None:
+    """Return the signal to publish, now that `count` stand in the window; None when there is nothing new to tell.
+
+    `told` is the signal that holds at present. It is told again when it has doubled, and when half of its time is over
+    and the limit is still passed, so that a steady attack costs a record now and then.
+    """
+    if count <= limit.count:
+        return None
+    until = tally.at + limit.lapse_s
+    if until <= now:
+        return None
+    if told is not None and count < 2 * told.count and until - told.until < limit.lapse_s / 2:
+        return None
+    return Signal(
+        subject=tally.subject,
+        kind=tally.kind,
+        customer=tally.customer,
+        count=count,
+        window_s=limit.window_s,
+        until=until,
+        at=tally.at,
+    )

@@ -1,0 +1,86 @@
+"""Signals as a unit of a process: Faust inside a loop that is ours.
+
+Faust's own Worker wants the whole process, its signals and its logging. Started like this it has neither; so its end is
+watched here, and its stop has a deadline, because an app that is in trouble may never come to one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import tempfile
+from pathlib import Path
+
+from schemas.catalog import COUNTS, RECEIVED, REJECTIONS, SIGNALS, TALLIES
+from services.core.errors import BusUnavailable, StartError
+from services.core.signals import Signals
+from services.runtime.config import load
+from services.runtime.follow import follow_signals
+from services.runtime.host import Context
+from services.runtime.provision import require_topics
+from services.signals.app import Counting, Ports
+from services.signals.config import PREFIX, SignalsConfig
+
+log = logging.getLogger("gatepost.signals")
+
+START_WITHIN = 60.0  # seconds
+STOP_WITHIN = 10.0  # seconds; whoever supervises the process waits longer
+
+
+async def serve(ctx: Context) -> None:
+    """Count until `ctx.stop`; raise StartError when the app can't go on, so that the process is started again."""
+    config = load(SignalsConfig, ctx.environ, PREFIX)
+    try:
+        await require_topics(ctx.bus.bootstrap, (REJECTIONS, RECEIVED, TALLIES, SIGNALS, COUNTS))
+    except BusUnavailable as error:
+        raise StartError(f"signals: {error}") from error
+    ctx.ready("signals")  # before Faust has joined: nobody waits for a count, and `gatepost up` is not to either
+    signals, caught_up = Signals(), asyncio.Event()
+    following = asyncio.create_task(follow_signals(ctx.bus, signals, caught_up), name="follow-signals")
+    try:
+        with tempfile.TemporaryDirectory(prefix="gatepost-signals-") as folder:
+            ports = Ports(ctx.bus.bootstrap, ctx.bus, ctx.clock, signals, asyncio.sleep, Path(folder))
+            await _until(ctx.stop, caught_up)
+            if not ctx.stop.is_set():
+                await _run(Counting(config, ports), ctx.stop)
+    finally:
+        following.cancel()
+        await asyncio.gather(following, return_exceptions=True)
+
+
+async def _run(counting: Counting, stop: asyncio.Event) -> None:
+    app = counting.app
+    try:
+        async with asyncio.timeout(START_WITHIN):
+            await app.start()
+        log.info("event=counting")
+        ended = asyncio.create_task(app.wait_until_stopped(), name="signals-ended")
+        stopping = asyncio.create_task(stop.wait(), name="signals-stop")
+        await asyncio.wait((ended, stopping), return_when=asyncio.FIRST_COMPLETED)
+        for task in (ended, stopping):
+            task.cancel()
+        await asyncio.gather(ended, stopping, return_exceptions=True)
+        if not stop.is_set():
+            reason = app.crash_reason
+            raise StartError(f"signals: the app ended: {type(reason).__name__}: {reason}")
+    except TimeoutError as error:
+        raise StartError(f"signals: Faust did not start within {START_WITHIN:.0f} s") from error
+    finally:
+        try:
+            async with asyncio.timeout(STOP_WITHIN):
+                await app.stop()
+        except TimeoutError:
+            log.error("event=stop-cut-short after=%.0fs", STOP_WITHIN)
+
+
+async def _until(stop: asyncio.Event, caught_up: asyncio.Event) -> None:
+    """Wait for either."""
+    tasks = [asyncio.create_task(event.wait()) for event in (stop, caught_up)]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.gather(*tasks)
