@@ -21,18 +21,21 @@ import msgspec
 from schemas.events import Action, Customer, Domain, Host
 from services.core.address import parse, parse_domain
 from services.core.customer_rules import parse_rules
+from services.core.directory_config import parse_directory
 from services.core.errors import BadAddress
 from services.core.networks import normal
 from services.core.relay_hosts import parse_host
 from services.core.tree import Place, Scalar, quoted
 
 RECIPIENTS_ANY: Final = "any"
+RECIPIENTS_DIRECTORY: Final = "directory"  # those that LDAP or an imported table brings, and no others
 SIZE_LEAST, SIZE_MOST = 65_536, 157_286_400  # octets; RFC 5321 section 4.5.3.1.7 asks for 64 KB at least
 QUEUE_DAYS_MOST: Final = 10.0
 QUARANTINE_DAYS_MOST: Final = 30.0
 NETWORKS_MOST: Final = 1_000  # of one list
 BOUNCE_KEY_LEAST: Final = 8  # characters
 
+_KEYS: Final = ("id", "name", "domains", "directory", "policy", "limits", "lists", "bounces")
 _ID: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 _SIZE: Final = re.compile(r"([0-9]{1,12}) ?([KMG]?)i?B?", re.IGNORECASE)
 _UNITS: Final = {"": 1, "K": 1_024, "M": 1_048_576, "G": 1_073_741_824}
@@ -67,7 +70,7 @@ def parse_customers(root: Place) -> list[CustomerSpec]:
 
 
 def _customer(place: Place, ids: dict[str, Place], domains: dict[str, tuple[str, Place]]) -> CustomerSpec:
-    fields = place.fields("id", "name", "domains", "policy", "limits", "lists", "bounces", required=["id", "domains"])
+    fields = place.fields(*_KEYS, required=["id", "domains"])
     identity = _id(fields["id"], ids)
     listed = fields["domains"].items("a list of domains")
     if not listed:
@@ -82,6 +85,7 @@ def _customer(place: Place, ids: dict[str, Place], domains: dict[str, tuple[str,
         id=identity,
         name=fields["name"].text() if "name" in fields else "",
         domains=tuple(own),
+        directory=parse_directory(fields["directory"]) if "directory" in fields else (),
     )
     if "policy" in fields:
         customer = _with_policy(customer, fields["policy"])
@@ -137,9 +141,9 @@ def _domain_name(place: Place) -> str:
 def _recipients(place: Place, domain: str) -> list[str] | None:
     """Return the canonical addresses, None for any."""
     if isinstance(place.node, Scalar):
-        if place.node.null or place.text() != RECIPIENTS_ANY:
-            raise place.wrong("expected `any`, or a list of addresses")
-        return None
+        if not place.node.null and place.text() in (RECIPIENTS_ANY, RECIPIENTS_DIRECTORY):
+            return None if place.text() == RECIPIENTS_ANY else []
+        raise place.wrong("expected `any`, `directory`, or a list of addresses")
     items = place.items()
     if not items:
         raise place.wrong("an empty list refuses all mail; write `any` or the addresses")

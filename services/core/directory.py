@@ -13,8 +13,10 @@ from typing import Final, Protocol
 from schemas.events import Customer, Domain, Event, Recipient, Scanner
 from services.core.address import Address, parse
 from services.core.errors import UnreadableEvent
+from services.core.networks import networks
 
 POSTMASTER: Final = "postmaster"
+FILE, CSV, LDAP = "", "csv", "ldap:"  # sources of recipients; the last is followed by its name
 
 
 class DirectoryView(Protocol):
@@ -35,6 +37,15 @@ class DirectoryView(Protocol):
     def ready(self) -> bool:
         """Return whether it has been read to its end once: before that it knows too little to refuse anybody."""
         ...
+
+    def allows(self, ip: str) -> bool:
+        """Return whether some customer takes mail from the address whatever others think of it."""
+        ...
+
+
+def other_sources(customer: Customer) -> frozenset[str]:
+    """Return the sources beside the customers file that the customer's recipients may come from."""
+    return frozenset({CSV, *(LDAP + source.name for source in customer.directory)})
 
 
 def recipient_digest(salt_hex: str, address: Address | str) -> str:
@@ -60,8 +71,9 @@ class Directory:
     def __init__(self) -> None:
         self._customers: dict[str, Customer] = {}
         self._owners: dict[str, dict[str, Domain]] = defaultdict(dict)  # domain name to customers' ids
-        self._recipients: dict[str, set[bytes]] = defaultdict(set)
+        self._recipients: dict[str, dict[bytes, tuple[str, ...]]] = defaultdict(dict)  # customer: digest: sources
         self._scanners: dict[str, Scanner] = {}
+        self._allowing: dict[str, tuple[str, ...]] = {}  # customers with a list of their own
         self._plan: tuple[str, ...] = ()
         self._ready = False
 
@@ -75,10 +87,15 @@ class Directory:
                 _hex(event.salt)
                 self._disown(event.id, keep=frozenset(domain.name for domain in event.domains))
                 self._customers[event.id] = event
+                self._allowing.pop(event.id, None)
+                if event.allow:
+                    self._allowing[event.id] = event.allow
                 for domain in event.domains:
                     self._owners[domain.name][event.id] = domain
             case Recipient():
-                self._recipients[event.customer].add(_hex(event.digest))
+                known, digest = self._recipients[event.customer], _hex(event.digest)
+                if event.source not in known.get(digest, ()):
+                    known[digest] = (*known.get(digest, ()), event.source)
             case Scanner():
                 self._scanners[event.name] = event
                 self._replan()
@@ -90,9 +107,9 @@ class Directory:
         if struct is Customer:
             self._disown(key, keep=frozenset())
             self._customers.pop(key, None)
+            self._allowing.pop(key, None)
         elif struct is Recipient:
-            customer, _, digest = key.partition("/")
-            self._recipients[customer].discard(_hex(digest))
+            self._let_go(*(*key.split("/", 2), "")[:3])
         elif struct is Scanner:
             self._scanners.pop(key, None)
             self._replan()
@@ -132,6 +149,19 @@ class Directory:
     def ready(self) -> bool:
         """See DirectoryView."""
         return self._ready
+
+    def allows(self, ip: str) -> bool:
+        """See DirectoryView."""
+        return any(ip in networks(listed) for listed in self._allowing.values())
+
+    def _let_go(self, customer: str, digest: str, source: str) -> None:
+        """Take one source's word for an address back: it goes with the last of them."""
+        known, octets = self._recipients[customer], _hex(digest)
+        left = tuple(other for other in known.get(octets, ()) if other != source)
+        if left:
+            known[octets] = left
+        else:
+            known.pop(octets, None)
 
     def _disown(self, customer: str, keep: frozenset[str]) -> None:
         old = self._customers.get(customer)

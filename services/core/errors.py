@@ -45,6 +45,10 @@ class DnsUnavailable(Temporary):
     """The resolver gave no answer. Says nothing about the name."""
 
 
+class DirectoryUnavailable(Temporary):
+    """A customer's directory didn't answer, or not to the end. The last good copy stays."""
+
+
 # --- ours, permanent: a fact about our own data
 
 
@@ -77,6 +81,10 @@ class BadAddress(Permanent):
 
 class ConfigError(Permanent):
     """What the operator wrote can't be used. The text is one line and names the place; the command exits with 2."""
+
+
+class DirectoryRefused(Permanent):
+    """A customer's directory refuses us, isn't who it should be, or can't mean what it says: the last good copy stays."""
 
 
 class StartError(Permanent):

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
 from schemas.catalog import CUSTOMERS, RECIPIENTS, key_of
 from schemas.events import Customer, Event, Recipient
 from services.core.customers import CustomerSpec
-from services.core.directory import recipient_digest
+from services.core.directory import other_sources, recipient_digest
 from services.runtime.bus import Tombstone
 
 SALT_OCTETS = 16
 
 
 def plan(
-    specs: Iterable[CustomerSpec],
+    specs: Sequence[CustomerSpec],
     existing: Mapping[str, Customer],
     existing_recipients: Mapping[str, Recipient],
     entropy: Callable[[int], bytes],
@@ -26,8 +26,10 @@ def plan(
     In this order no recipient that stays valid is refused on the way: recipients come before the customer that needs
     them and go after it, and a domain that moves has its new owner before its old one lets go (but for two customers
     that swap domains).
+    Recipients of other sources than the file stay, as long as the customer and the source are there.
     A customer keeps its salt, or each of its recipients would have to be published again.
     """
+    others = {spec.customer.id: other_sources(spec.customer) for spec in specs}
     customers: list[Customer] = []
     wanted: dict[str, Recipient] = {}
     for spec in specs:
@@ -43,7 +45,11 @@ def plan(
         *(recipient for key, recipient in wanted.items() if key not in existing_recipients),
         *sorted(changed, key=lambda customer: _gives_away(existing.get(customer.id), customer)),
         *(Tombstone(CUSTOMERS, key) for key in sorted(existing.keys() - {customer.id for customer in customers})),
-        *(Tombstone(RECIPIENTS, key) for key in existing_recipients if key not in wanted),
+        *(
+            Tombstone(RECIPIENTS, key)
+            for key, recipient in existing_recipients.items()
+            if key not in wanted and recipient.source not in others.get(recipient.customer, ())
+        ),
     ]
 
 

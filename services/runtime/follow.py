@@ -38,7 +38,13 @@ async def _follow(bus: Bus, topic: Topic, directory: Directory, caught_up: async
             # The rest of the directory still serves; the one entry stays as it was.
             log.error("topic=%s offset=%d event=entry-refused error=%s", topic.name, record.offset, error)
         if caught_up.is_set():
-            log.info("topic=%s key=%s event=directory-changed", topic.name, record.key)
+            # A sync may bring recipients by the ten thousand: who wants a line for each asks for it.
+            log.log(
+                logging.DEBUG if topic is RECIPIENTS else logging.INFO,
+                "topic=%s key=%s event=directory-changed",
+                topic.name,
+                record.key,
+            )
 
 
 async def follow_signals(bus: Bus, signals: Signals, caught_up: asyncio.Event) -> None:

@@ -202,7 +202,7 @@ MISTAKES = {
     "customers:": "1: customers: expected a list of customers, not nothing",
     "customers: acme": "1: customers: expected a list of customers, not 'acme'",
     "customers:\n- acme": (
-        "2: customers[0]: expected a mapping with id, name, domains, policy, limits, lists and bounces, not 'acme'"
+        "2: customers[0]: expected a mapping with id, name, domains, directory, policy, limits, lists and bounces, not 'acme'"
     ),
     "customers:\n- id: acme\n  domain: []": "3: customers[0]: unknown key 'domain', did you mean domains?",
     "customers:\n- id: acme\n  id: b": "3: customers[0]: id is given twice, first on line 2",
@@ -251,8 +251,8 @@ MISTAKES = {
     relayed("[{hots: mx}]"): f"5: {DOMAIN}.relay[0]: unknown key 'hots', did you mean host?",
     relayed("[{port: 25}]"): f"5: {DOMAIN}.relay[0]: host is missing",
     # recipients
-    listing("all"): f"6: {DOMAIN}.recipients: expected `any`, or a list of addresses",
-    listing(""): f"6: {DOMAIN}.recipients: expected `any`, or a list of addresses",
+    listing("all"): f"6: {DOMAIN}.recipients: expected `any`, `directory`, or a list of addresses",
+    listing(""): f"6: {DOMAIN}.recipients: expected `any`, `directory`, or a list of addresses",
     listing("[]"): f"6: {DOMAIN}.recipients: an empty list refuses all mail; write `any` or the addresses",
     listing("[a, b@other.example]"): f"6: {DOMAIN}.recipients[1]: 'b@other.example' is not in a.example",
     listing("[a b]"): f"6: {DOMAIN}.recipients[0]: 'a b' is not an address: no @ after the local part",
