@@ -371,6 +371,7 @@ class Tally(Event, frozen=True, kw_only=True):
     customer: str = ""
     count: int
     at: float  # when the last of them happened
+    known: int = 0  # recipients that exist: what a share of unknown ones is taken of
 
 
 class Signal(Event, frozen=True, kw_only=True):

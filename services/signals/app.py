@@ -33,7 +33,7 @@ log = logging.getLogger("gatepost.signals")
 
 APP: Final = "gatepost-signals"
 BATCH: Final = 500  # events that are tallied together
-GATHER: Final = 0.25  # seconds that a batch waits for more
+GATHER: Final = 0.5  # seconds that a batch waits for more
 SWEEP_EVERY: Final = 30.0  # seconds
 CLEAR_AFTER: Final = 600.0  # seconds between a signal's lapse and its tombstone: clocks differ, the record costs little
 AGAIN: Final = 1.0  # seconds before what could not be published is tried again
@@ -112,11 +112,18 @@ class Counting:
         now, limit = self._ports.clock.now(), self._limits.get(tally.kind)
         if limit is None or not counts(tally, limit, now):
             return []
-        key = key_of(tally)
-        self._counts.relative_to(tally.at)[key] += tally.count
-        total = sum(self._counts.relative_to(start)[key].value() for start in limit.starts(tally.at))
+        key, known = key_of(tally), f"{key_of(tally)}+known"
+        window = self._counts.relative_to(tally.at)
+        if tally.known:
+            window[known] += tally.known
+        if not tally.count:
+            return []
+        window[key] += tally.count
+        windows = [self._counts.relative_to(start) for start in limit.starts(tally.at)]
+        total = sum(window[key].value() for window in windows)
+        of_these = sum(window[known].value() for window in windows)
         signals = self._ports.signals
-        signal = crossed(tally, total, limit, signals.active(tally.kind, tally.subject, now), now)
+        signal = crossed(tally, total, limit, signals.active(tally.kind, tally.subject, now), now, known=of_these)
         if signal is None:
             return []
         signals.apply(signal)  # before its echo comes back from the topic: the next tally must not tell it again

@@ -19,9 +19,10 @@ class SignalsConfig(msgspec.Struct, frozen=True, kw_only=True):
     """How much is too much. A count of 0 turns its signal off."""
 
     harvest_window: Annotated[float, msgspec.Meta(ge=STEP, le=3_600, multiple_of=STEP)] = 600.0
-    harvest_address: Count = 20  # unknown recipients within the window, from one address
-    harvest_network: Count = 50  # from one /24 or /64
-    harvest_sender: Count = 50  # with one reverse-path
+    harvest_address: Count = 25  # unknown recipients within the window, from one address
+    harvest_network: Count = 60  # from one /24 or /64
+    harvest_sender: Count = 60  # with one reverse-path
+    harvest_share: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.25  # of all the recipients it asked for
     harvest_lapse: Seconds = 1_800.0  # how long the signal holds after the last time that the limit was passed
 
     address_rate: Count = 2_000  # messages within one minute by the clock, from one address
@@ -31,9 +32,12 @@ class SignalsConfig(msgspec.Struct, frozen=True, kw_only=True):
     def limits(self) -> dict[str, Limit]:
         """Return the limit of each kind of signal."""
         return {
-            Kind.HARVEST_ADDRESS: Limit(self.harvest_address, self.harvest_window, self.harvest_lapse),
-            Kind.HARVEST_NETWORK: Limit(self.harvest_network, self.harvest_window, self.harvest_lapse),
-            Kind.HARVEST_SENDER: Limit(self.harvest_sender, self.harvest_window, self.harvest_lapse),
+            Kind.HARVEST_ADDRESS: self._harvest(self.harvest_address),
+            Kind.HARVEST_NETWORK: self._harvest(self.harvest_network),
+            Kind.HARVEST_SENDER: self._harvest(self.harvest_sender),
             Kind.ABUSE_RATE: Limit(self.address_rate, STEP, self.rate_lapse),
             Kind.CUSTOMER_RATE: Limit(self.customer_rate, STEP, self.rate_lapse),
         }
+
+    def _harvest(self, count: int) -> Limit:
+        return Limit(count, self.harvest_window, self.harvest_lapse, self.harvest_share)

@@ -6,6 +6,8 @@ import dataclasses
 from collections.abc import Iterable
 from typing import Final
 
+import msgspec
+
 from schemas.events import Event, Received, Rejection, Signal, Tally
 from services.core.errors import UnreadableEvent
 from services.core.signals import Kind, address_of, network_of
@@ -16,11 +18,15 @@ UNKNOWN: Final = "unknown-recipient"  # the reason of a Rejection that may be a 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Limit:
-    """More than `count` within `window_s` seconds is told, and holds for `lapse_s` seconds. 0: never told."""
+    """`count` within `window_s` seconds, and no less than `share` of all, is told and holds for `lapse_s` seconds.
+
+    A count of 0 is never told. Without the share, whoever sends us a great deal would pass for a harvester.
+    """
 
     count: int
     window_s: float
     lapse_s: float
+    share: float = 0.0
 
     def starts(self, at: float) -> list[float]:
         """Return a time in each tumbling window that the count at `at` is the sum of, the latest first."""
@@ -35,21 +41,28 @@ def sightings(event: Event) -> tuple[Tally, ...]:
     """
     match event:
         case Rejection(reason=reason) if reason == UNKNOWN:
-            address, network = _client(event.client_ip)
-            sender = event.reverse_path.lower()
-            return (
-                Tally(subject=address, kind=Kind.HARVEST_ADDRESS, count=1, at=event.at),
-                Tally(subject=network, kind=Kind.HARVEST_NETWORK, count=1, at=event.at),
-                *((Tally(subject=sender, kind=Kind.HARVEST_SENDER, count=1, at=event.at),) if sender else ()),
-            )
+            return _asked(event.client_ip, event.reverse_path, event.at, unknown=1)
         case Received(recovered=False):
-            address, _ = _client(event.envelope.client_ip)
-            customer, at = event.customer, event.received_at
+            envelope, customer, at = event.envelope, event.customer, event.received_at
+            address, _ = _client(envelope.client_ip)
             return (
+                *_asked(envelope.client_ip, envelope.reverse_path, at, known=len(envelope.recipients)),
                 Tally(subject=address, kind=Kind.ABUSE_RATE, count=1, at=at),
                 Tally(subject=customer, kind=Kind.CUSTOMER_RATE, customer=customer, count=1, at=at),
             )
     return ()
+
+
+def _asked(client_ip: str, reverse_path: str, at: float, *, unknown: int = 0, known: int = 0) -> tuple[Tally, ...]:
+    address, network = _client(client_ip)
+    subjects = (
+        (Kind.HARVEST_ADDRESS, address),
+        (Kind.HARVEST_NETWORK, network),
+        (Kind.HARVEST_SENDER, reverse_path.lower()),
+    )
+    return tuple(
+        Tally(subject=subject, kind=kind, count=unknown, known=known, at=at) for kind, subject in subjects if subject
+    )
 
 
 def _client(client_ip: str) -> tuple[str, str]:
@@ -61,15 +74,18 @@ def _client(client_ip: str) -> tuple[str, str]:
 
 def gathered(tallies: Iterable[Tally]) -> list[Tally]:
     """Return one tally for each subject, kind and tumbling window: a burst costs one record, not one an event."""
-    sums: dict[tuple[str, str, str, float], tuple[int, float]] = {}
+    sums: dict[tuple[str, str, float], Tally] = {}
     for tally in tallies:
-        group = (tally.subject, tally.kind, tally.customer, tally.at // STEP)
-        count, at = sums.get(group, (0, tally.at))
-        sums[group] = (count + tally.count, max(at, tally.at))
-    return [
-        Tally(subject=subject, kind=kind, customer=customer, count=count, at=at)
-        for (subject, kind, customer, _), (count, at) in sums.items()
-    ]
+        group = (tally.subject, tally.kind, tally.at // STEP)
+        so_far = sums.get(group)
+        sums[group] = tally if so_far is None else _sum(so_far, tally)
+    return list(sums.values())
+
+
+def _sum(one: Tally, other: Tally) -> Tally:
+    return msgspec.structs.replace(
+        one, count=one.count + other.count, known=one.known + other.known, at=max(one.at, other.at)
+    )
 
 
 def counts(tally: Tally, limit: Limit | None, now: float) -> bool:
@@ -77,13 +93,15 @@ def counts(tally: Tally, limit: Limit | None, now: float) -> bool:
     return limit is not None and limit.count > 0 and tally.at > now - limit.window_s
 
 
-def crossed(tally: Tally, count: int, limit: Limit, told: Signal | None, now: float) -> Signal | None:
-    """Return the signal to publish, now that `count` stand in the window; None when there is nothing new to tell.
+def crossed(
+    tally: Tally, count: int, limit: Limit, told: Signal | None, now: float, *, known: int = 0
+) -> Signal | None:
+    """Return the signal to publish, now that `count` and `known` stand in the window; None: there is nothing to tell.
 
     `told` is the signal that holds at present. It is told again when it has doubled, and when half of its time is over
     and the limit is still passed, so that a steady attack costs a record now and then.
     """
-    if count <= limit.count:
+    if count < limit.count or count < limit.share * (count + known):
         return None
     until = tally.at + limit.lapse_s
     if until <= now:
