@@ -48,6 +48,11 @@ def greeting(hostname: str) -> Reply:
     return Reply(220, "", f"{hostname} ESMTP Gatepost")
 
 
+def refused(code: str, contact: str) -> Reply:
+    """Return the line for a client that is not let in: a code to name, and where to ask; `contact` may be empty."""
+    return Reply(554, "5.7.1", f"Refused, code {code}" + (f", see {contact}" if contact else ""))
+
+
 def accepted(message: str) -> Reply:
     """Return the line that makes the message ours. It carries the id, by which a sender can ask for it."""
     return Reply(250, "2.0.0", f"OK id={message}")
@@ -67,10 +72,17 @@ TOO_BUSY: Final = Reply(421, "4.3.2", "Too many connections, try again later")
 TOO_MANY_FROM_YOU: Final = Reply(421, "4.7.0", "Too many connections from your address")
 TOO_MANY_ERRORS: Final = Reply(421, "4.7.0", "Too many errors, closing connection")
 TOO_MANY_RECIPIENTS: Final = Reply(452, "4.5.3", "Too many recipients")
+TOO_MANY_MESSAGES: Final = Reply(452, "4.7.1", "Too many messages from you, try again later")
+SLOW_DOWN: Final = Reply(450, "4.7.1", "Too many recipients from you, try again later")
+RECIPIENT_BUSY: Final = Reply(450, "4.2.1", "Too much mail for this recipient, try again later")
+NOT_NOW: Final = Reply(450, "4.7.1", "Not now, try again later")
+GREYLISTED: Final = Reply(450, "4.7.1", "Greylisted, try again later")
 LINE_TOO_LONG: Final = Reply(500, "5.5.6", "Line too long")
 TOO_BIG: Final = Reply(552, "5.3.4", "Message size exceeds the limit")
 
 # --- protocol errors
+OUT_OF_TURN: Final = Reply(554, "5.5.0", "Spoke out of turn, closing connection")
+PROXY_REFUSED: Final = Reply(554, "5.7.1", "PROXY header refused, closing connection")
 BARE_LINE_END: Final = Reply(521, "5.5.2", "Line not ended by <CR><LF>, closing connection")
 BAD_SYNTAX: Final = Reply(500, "5.5.2", "Syntax error")
 UNKNOWN_COMMAND: Final = Reply(500, "5.5.1", "Command not recognised")
@@ -91,6 +103,8 @@ BAD_RECIPIENT: Final = Reply(553, "5.1.3", "Recipient address not valid")
 NEEDS_SMTPUTF8: Final = Reply(553, "5.6.7", "Address needs SMTPUTF8")
 RELAYING_DENIED: Final = Reply(550, "5.7.1", "Relaying denied")
 UNKNOWN_RECIPIENT: Final = Reply(550, "5.1.1", "Recipient unknown")
+BLOCKED: Final = Reply(554, "5.7.1", "Refused by the recipient's list of senders")
+UNSOLICITED_BOUNCE: Final = Reply(550, "5.7.1", "Bounce answers nothing that was sent from here")
 LOOP: Final = Reply(554, "5.4.6", "Routing loop detected")
 SMUGGLING: Final = Reply(554, "5.5.2", "Lone dot on a line not ended by <CR><LF>")
 NUL_IN_MESSAGE: Final = Reply(554, "5.6.0", "Message contains NUL")

@@ -7,18 +7,22 @@ from collections.abc import Callable
 
 from services.core.clock import Clock
 from services.core.directory import DirectoryView
+from services.core.signals import Signals
 from services.ingress.config import IngressConfig
 from services.ingress.server import Ingress
 from services.runtime.bus import Bus
+from services.runtime.dns import Dns
 from services.runtime.store import Store
 
 
-async def run(
+async def run(  # noqa: PLR0913  # the parts of a service, each a port of its own
     config: IngressConfig,
     *,
     store: Store,
     bus: Bus,
     directory: DirectoryView,
+    dns: Dns,
+    signals: Signals,
     clock: Clock,
     entropy: Callable[[int], bytes],
     stop: asyncio.Event,
@@ -28,9 +32,18 @@ async def run(
 
     Raises StartError or ConfigError, each with one line for the operator, before that.
     """
-    ingress = Ingress(config, store=store, bus=bus, directory=directory, clock=clock, entropy=entropy)
-    await ingress.start()
+    ingress = Ingress(
+        config,
+        store=store,
+        bus=bus,
+        directory=directory,
+        dns=dns,
+        signals=signals,
+        clock=clock,
+        entropy=entropy,
+    )
     try:
+        await ingress.start()
         ready()
         await ingress.serve(stop)
     finally:

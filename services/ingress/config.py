@@ -8,6 +8,7 @@ from typing import Annotated
 import msgspec
 
 from services.core.canonical import LINE_LIMIT
+from services.core.networks import normal
 from services.runtime.config import load
 
 PREFIX = "GATEPOST_INGRESS_"
@@ -42,6 +43,41 @@ class IngressConfig(msgspec.Struct, frozen=True, kw_only=True):
     max_received: Count = 50  # Received lines; more is a loop
     max_passes: Count = 3  # times that a message may come through here; forwarding between customers is no loop
 
+    # Rates; a window slides over one minute but for harvesting
+    max_connections_per_network: Count = 150  # of a /24 or /64
+    max_connections_per_customer: Count = 400  # that have a recipient of the customer
+    max_new: Count = 6_000  # connections a minute, of all clients
+    max_new_per_address: Count = 120
+    max_new_per_network: Count = 600
+    max_messages_per_address: Count = 2_000
+    max_messages_per_network: Count = 6_000
+    max_recipients_per_address: Count = 4_000
+    max_per_recipient: Count = 200
+    max_recipients_per_customer: Count = 20_000
+    max_errors_per_minute: Count = 100  # of an address
+    harvest_window: Seconds = 600.0
+    harvest_per_address: Count = 25  # unknown recipients within the window
+    harvest_per_network: Count = 60
+    harvest_per_sender: Count = 60
+    harvest_share: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.25  # of all that were asked for
+
+    # Before receipt
+    exempt: tuple[str, ...] = ("127.0.0.0/8", "::1")  # neither rates nor reputation: machines of our own
+    proxy_from: tuple[str, ...] = ()  # load balancers, whose PROXY header is required and believed
+    proxy_timeout: Seconds = 5.0
+    dnsbl: tuple[str, ...] = ()  # zone=weight; a negative weight speaks for the client
+    reverse_dns: bool = True
+    reputation_timeout: Seconds = 2.0  # for all questions together; what isn't answered by then is unknown
+    block_file: str = ""  # an address or network a line; read again when it changes
+    allow_file: str = ""
+    refuse_score: float = 5.0
+    slow_score: float = 3.0
+    tarpit: Annotated[float, msgspec.Meta(ge=0, le=30)] = 2.0  # seconds before the answers to MAIL and RCPT
+    greet_pause: Annotated[float, msgspec.Meta(ge=0, le=30)] = 2.0  # for addresses that haven't shown patience before
+    bounce_score: float = 3.0  # of a bounce that answers nothing, where the customer signs its reverse-paths
+    greylist_delay: Annotated[float, msgspec.Meta(ge=0)] = 0.0  # seconds; 0: no greylisting
+    contact: Annotated[str, msgspec.Meta(pattern=r"^[!-~]{0,200}$")] = ""  # where refused senders can ask: a URL
+
     command_timeout: Seconds = 300.0  # RFC 5321 section 4.5.3.2.7
     data_timeout: Seconds = 600.0  # from 354 to the final dot
     session_timeout: Seconds = 3_600.0
@@ -54,6 +90,12 @@ class IngressConfig(msgspec.Struct, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         if bool(self.cert) != bool(self.key):
             raise ValueError("CERT and KEY go together")
+        for name, items in (("EXEMPT", self.exempt), ("PROXY_FROM", self.proxy_from)):
+            for item in items:
+                try:
+                    normal(item)
+                except ValueError as error:
+                    raise ValueError(f"{name}: {item[:80]!r} is neither an address nor a network") from error
 
 
 def read(environ: Mapping[str, str]) -> IngressConfig:

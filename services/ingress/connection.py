@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from collections.abc import Awaitable, Callable
+from typing import Final
 
 from services.core import replies
 from services.core.address import Address
@@ -13,6 +15,8 @@ from services.ingress import decide
 from services.ingress.commands import BadCommand, parse_command, parse_helo
 from services.ingress.conversation import Conversation
 from services.ingress.front import Front, Room
+
+_FOR_GOOD: Final = 500  # and above: RFC 5321 section 4.2.1
 
 
 class Connection(Conversation):
@@ -55,6 +59,11 @@ class Connection(Conversation):
         except BadCommand:
             self._mistake(replies.BAD_SYNTAX)
             return
+        if verb == "PROXY" and not self._client.helo:
+            refusal = decide.Refusal(replies.PROXY_REFUSED, "forged-proxy")
+            self._front.refused(refusal, self._client)
+            self._finish(refusal.reply)
+            return
         action = self._verbs.get(verb)
         if action is None:
             self._mistake(replies.UNKNOWN_COMMAND)
@@ -64,7 +73,7 @@ class Connection(Conversation):
     def _mistake(self, reply: Reply) -> None:
         """Say no, and count it: a client that makes nothing but mistakes is no mail server."""
         self._errors += 1
-        if self._errors >= self._config.max_errors:
+        if self._visitor.mistaken() or self._errors >= self._config.max_errors:
             refusal = decide.Refusal(replies.TOO_MANY_ERRORS, "too-many-errors")
             self._front.refused(refusal, self._client)
             self._finish(refusal.reply)
@@ -106,7 +115,10 @@ class Connection(Conversation):
         if self._idle_commands > self._config.max_idle_commands:
             self._mistake(replies.BAD_SYNTAX)
             return False
-        self._client = decide.Client(self._client.ip, self._client.port, name, esmtp, self._client.tls)
+        if self._inlet.waiting() and not self._visitor.wanted:  # RFC 2920 section 3.1: EHLO ends a group of commands
+            self._out_of_turn("early-pipelining")
+            return False
+        self._client = dataclasses.replace(self._client, helo=name, esmtp=esmtp)
         self._reset()
         return True
 
@@ -132,6 +144,16 @@ class Connection(Conversation):
         if isinstance(sender, decide.Refusal):
             self._refuse(sender, reverse_path=_said(argument))
             return
+        refusal = await self._visitor.judge(self._client.helo)
+        if refusal is not None:
+            self._front.refused(refusal, self._client, reverse_path=sender.reverse_path)
+            self._finish(refusal.reply)
+            return
+        await self._slowly()
+        if (refusal := self._visitor.transaction()) is not None:
+            self._refuse(refusal, reverse_path=sender.reverse_path)
+            return
+        self._client = dataclasses.replace(self._client, front=self._visitor.reputation.evidence)
         self._sender = sender
         self._say(replies.SENDER_OK)
 
@@ -139,21 +161,40 @@ class Connection(Conversation):
         if self._sender is None:
             self._mistake(replies.MAIL_FIRST)
             return
-        answer = decide.recipient(argument, self._sender, len(self._accepted), self._front.directory, self._config)
+        await self._slowly()
+        path = self._sender.reverse_path
+        answer = decide.recipient(
+            argument,
+            self._sender,
+            len(self._accepted),
+            self._front.directory,
+            self._config,
+            lambda customer: self._visitor.admitted(customer, path),
+        )
+        if isinstance(answer, decide.Accepted):
+            self._visitor.asked(path, exists=True)
+            answer = self._visitor.takes(answer, path)
+        elif answer.reply is replies.UNKNOWN_RECIPIENT:
+            self._visitor.asked(path, exists=False)
         if isinstance(answer, decide.Refusal):
-            self._refuse(answer, reverse_path=self._sender.reverse_path, recipient=_said(argument))
+            self._refuse(answer, reverse_path=path, recipient=_said(argument))
             return
         self._accepted.setdefault(answer.address, answer)
         self._say(replies.RECIPIENT_OK)
+
+    async def _slowly(self) -> None:
+        """Keep a client with a bad name waiting: its time costs it more than us."""
+        if self._visitor.slow:
+            await self._flush()
+            await asyncio.sleep(self._config.tarpit)
 
     def _refuse(self, refusal: decide.Refusal, *, reverse_path: str = "", recipient: str = "") -> None:
         self._front.refused(refusal, self._client, reverse_path=reverse_path, recipient=recipient)
         if not refusal.reason and refusal.reply is not replies.UNAVAILABLE:
             self._mistake(refusal.reply)
             return
-        if (
-            recipient and refusal.reply is not replies.TOO_MANY_RECIPIENTS
-        ):  # who sends on has the others delivered first
+        # Who is put off, or has the others delivered first, may be a good sender; a harvester is not.
+        if recipient and (refusal.reply.code >= _FOR_GOOD or refusal.reply is replies.NOT_NOW):
             self._refused_recipients += 1
         if self._refused_recipients >= self._config.max_refused_recipients:
             self._finish(replies.TOO_MANY_ERRORS)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import ipaddress
 import logging
 import ssl
@@ -19,9 +20,11 @@ from aiosmtpd.smtp import SMTP
 
 from services.core import replies
 from services.core.replies import Reply
-from services.ingress import decide
+from services.core.waiting import happens
+from services.ingress import decide, proxy
 from services.ingress.front import Front
 from services.ingress.inlet import Inlet, Interrupted, LineTooLong
+from services.ingress.visitor import Visitor
 
 log = logging.getLogger("gatepost.ingress")
 
@@ -51,6 +54,10 @@ class Conversation(SMTP):
         self._out = bytearray()
         self._ending: Reply | None = None
         self._inlet = Inlet(self._pause_reading, self._resume_reading)
+        self._visitor: Visitor
+        self._spoke = asyncio.Event()
+        self._header: bytearray | None = None  # of the PROXY protocol, as far as it has come
+        self._header_due: asyncio.TimerHandle | None = None
 
     def __dir__(self) -> list[str]:
         """Return no names: for each connection aiosmtpd would look through all of them for commands that are not used
@@ -60,30 +67,82 @@ class Conversation(SMTP):
     # --- the transport's side
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Let the client in, or send it away with one line."""
+        """Let the client in, or send it away with one line; from a balancer, hear first whose connection it is."""
         ip, port = _peer(transport)
         self._client = decide.Client(ip, port)
-        refusal = self._front.enter(self, self._client)
-        if refusal is not None:
-            stream = cast("asyncio.Transport", transport)
-            stream.write(f"{refusal.reply}\r\n".encode())
-            stream.close()
+        if ip in self._front.guards.proxies:
+            self.transport = transport
+            self._header = bytearray()
+            self._front.expect(self)
+            self._header_due = asyncio.get_running_loop().call_later(
+                self._config.proxy_timeout, self._no_header, "time is up"
+            )
             return
+        self._enter(transport)
+
+    def _enter(self, transport: asyncio.BaseTransport) -> None:
+        answer = self._front.enter(self, self._client)
+        if isinstance(answer, decide.Refusal):
+            self._turn_away(transport, answer.reply)
+            return
+        self._visitor = answer
         super().connection_made(transport)
+
+    def _turn_away(self, transport: asyncio.BaseTransport, reply: Reply) -> None:
+        stream = cast("asyncio.Transport", transport)
+        stream.write(f"{reply}\r\n".encode())
+        stream.close()
 
     def data_received(self, data: bytes) -> None:
         """Keep what came until the conversation asks for it."""
+        if self._header is not None:
+            self._header += data
+            self._read_header(self._header)
+            return
+        self._spoke.set()
         self._inlet.feed(data)
+
+    def _read_header(self, data: bytearray) -> None:
+        """Take the client's address from the balancer, and let it in with what it has said since."""
+        try:
+            header = proxy.parse(bytes(data))
+        except proxy.BadProxy as error:
+            self._no_header(str(error))
+            return
+        if header is None or self.transport is None or self._header_due is None:
+            return
+        self._header_due.cancel()
+        self._header = None
+        if header.ip:
+            self._client = decide.Client(header.ip, header.port)
+        transport, self.transport = self.transport, None
+        self._enter(transport)
+        if self.session is not None and len(data) > header.octets:
+            self.data_received(bytes(data[header.octets :]))
+
+    def _no_header(self, reason: str) -> None:
+        """Send away who comes from a balancer and doesn't say whose connection it is."""
+        log.warning("no proxy header client=%s reason=%s", self._client.ip, reason)
+        if self._header_due is not None:
+            self._header_due.cancel()
+        self._front.leave(self)
+        self._front.refused(decide.Refusal(replies.PROXY_REFUSED, "bad-proxy"), self._client)
+        if self.transport is not None:
+            self._turn_away(self.transport, replies.PROXY_REFUSED)
 
     def eof_received(self) -> bool | None:
         """Let a client that has said all it wants still hear the answers; TLS can't be closed by half."""
+        self._spoke.set()
         self._inlet.feed_eof()
         return self.session is not None and self._client.tls is None
 
     def connection_lost(self, error: Exception | None) -> None:
         """End the conversation. A message that is being stored and published goes its way without it."""
-        if self.session is None:
-            return  # never let in
+        if self.session is None:  # never let in
+            if self._header_due is not None:
+                self._header_due.cancel()
+            self._front.leave(self)
+            return
         self._front.leave(self)
         self._inlet.feed_eof()
         super().connection_lost(error)
@@ -104,6 +163,7 @@ class Conversation(SMTP):
     def end(self, reply: Reply) -> None:
         """See `front.Guest`."""
         self._ending = self._ending or reply
+        self._spoke.set()
         self._inlet.interrupt()
 
     def abort(self) -> None:
@@ -115,7 +175,8 @@ class Conversation(SMTP):
 
     async def _handle_client(self) -> None:
         try:
-            self._say(replies.greeting(self._config.hostname))
+            if await self._in_turn():
+                self._say(replies.greeting(self._config.hostname))
             await self._converse()
         except ConnectionError:
             log.info("connection lost client=%s", self._client.ip)
@@ -123,6 +184,22 @@ class Conversation(SMTP):
             self._say_raw(await self.handle_exception(error))
         finally:
             await self._hang_up()
+
+    async def _in_turn(self) -> bool:
+        """Let a client that isn't known wait for its greeting; return whether it did."""
+        pause = self._visitor.pause
+        if not pause:
+            return True
+        if await happens(self._spoke, pause) and self._inlet.waiting():
+            self._out_of_turn("early-talker")
+            return False
+        self._visitor.waited()
+        return True
+
+    def _out_of_turn(self, reason: str) -> None:
+        refusal = self._visitor.spoke_early(reason)
+        self._front.refused(refusal, self._client)
+        self._finish(refusal.reply)
 
     async def handle_exception(self, error: Exception) -> str:
         """Return the line for a failure of ours, which is temporary for the client; the log has the rest."""
@@ -229,7 +306,7 @@ class Conversation(SMTP):
         engine: ssl.SSLObject = self._writer.get_extra_info("ssl_object")
         cipher = engine.cipher()
         tls = f"{engine.version()} {cipher[0] if cipher else ''}"
-        self._client = decide.Client(self._client.ip, self._client.port, tls=tls)
+        self._client = dataclasses.replace(self._client, helo="", esmtp=False, tls=tls)
         self._reset()
 
 

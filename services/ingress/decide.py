@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Final
 
-from schemas.events import Customer, Domain, Envelope, Received, Rejection
+from schemas.events import Customer, Domain, Envelope, Evidence, Received, Rejection
 from services.core import replies
 from services.core.address import Address, parse
 from services.core.canonical import DataDecoder, Defect
 from services.core.directory import DirectoryView
 from services.core.errors import BadAddress
+from services.core.networks import networks
 from services.core.replies import Reply
 from services.core.stored import object_key
+from services.ingress.bounce import untagged
 from services.ingress.commands import BadCommand, parse_path
 from services.ingress.config import IngressConfig
 
@@ -40,6 +42,7 @@ class Client:
     helo: str = ""
     esmtp: bool = False
     tls: str | None = None
+    front: tuple[Evidence, ...] = ()  # what is held against it, or for it
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -48,6 +51,7 @@ class Refusal:
 
     reply: Reply
     reason: str = ""
+    customer: str = ""  # whose recipient it was
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -67,6 +71,7 @@ class Accepted:
     customer: Customer
     domain: Domain
     address: Address
+    evidence: tuple[Evidence, ...] = ()
 
 
 def connection(in_all: int, from_address: int, config: IngressConfig) -> Refusal | None:
@@ -108,9 +113,17 @@ def sender(  # noqa: PLR0911  # each return is one rule, in the order in which t
 
 
 def recipient(  # noqa: PLR0911  # each return is one rule, in the order in which they apply
-    argument: str, sender: Sender, accepted: int, directory: DirectoryView, config: IngressConfig
+    argument: str,
+    sender: Sender,
+    accepted: int,
+    directory: DirectoryView,
+    config: IngressConfig,
+    admits: Callable[[Customer], Refusal | None] = lambda _: None,
 ) -> Accepted | Refusal:
-    """Return the recipient that RCPT names, with its customer, or why it is refused; `accepted` were before it."""
+    """Return the recipient that RCPT names, with its customer, or why it is refused; `accepted` were before it.
+
+    `admits` says whether the customer takes anything from this client, before it is told which recipients exist.
+    """
     try:
         mailbox, parameters = parse_path("TO:", argument)
     except BadCommand:
@@ -124,12 +137,15 @@ def recipient(  # noqa: PLR0911  # each return is one rule, in the order in whic
     if found is None:
         return Refusal(replies.RELAYING_DENIED, "relaying-denied")
     customer, domain = found
-    if not directory.recipient_known(customer, domain, address):
-        return Refusal(replies.UNKNOWN_RECIPIENT, "unknown-recipient")
+    if (refusal := admits(customer)) is not None:
+        return refusal
+    mailbox_of = untagged(address) if customer.bounce_key else address
+    if not directory.recipient_known(customer, domain, mailbox_of):
+        return Refusal(replies.UNKNOWN_RECIPIENT, "unknown-recipient", customer.id)
     if sender.size > customer.max_size:
-        return Refusal(replies.TOO_BIG, "too-big")
+        return Refusal(replies.TOO_BIG, "too-big", customer.id)
     if accepted >= config.max_recipients:
-        return Refusal(replies.TOO_MANY_RECIPIENTS, "too-many-recipients")
+        return Refusal(replies.TOO_MANY_RECIPIENTS, "too-many-recipients", customer.id)
     return Accepted(customer, domain, address)
 
 
@@ -204,6 +220,7 @@ def received(
     events = []
     for message, group in ids.items():
         customer, domain = group[0].customer.id, group[0].domain.name
+        front = () if client.ip in networks(group[0].customer.allow) else client.front
         envelope = Envelope(
             reverse_path=sender.reverse_path,
             recipients=tuple(str(each.address) for each in group),
@@ -226,6 +243,7 @@ def received(
                 received_at=now,
                 server=server,
                 plan=plan,
+                front=tuple(dict.fromkeys((*front, *(piece for each in group for piece in each.evidence)))),
             )
         )
     return tuple(events)
@@ -243,6 +261,7 @@ def rejection(
         helo=printable(client.helo),
         reverse_path=printable(reverse_path),
         recipient=printable(recipient),
+        customer=refusal.customer,
     )
 
 

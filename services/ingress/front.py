@@ -14,6 +14,8 @@ from services.core.replies import Reply
 from services.ingress import decide
 from services.ingress.accept import Acceptor
 from services.ingress.config import IngressConfig
+from services.ingress.guards import Guards
+from services.ingress.visitor import Visitor
 
 
 class Guest(Protocol):
@@ -74,42 +76,60 @@ class Front:
         rejections: Rejected,
         clock: Clock,
         tls: ssl.SSLContext | None,
+        guards: Guards,
     ) -> None:
         self.config = config
         self.directory = directory
         self.acceptor = acceptor
         self.tls = tls
+        self.guards = guards
+        self.refusals: Counter[str] = Counter()  # by reason
         self._rejections = rejections
         self._clock = clock
-        self._guests: dict[Guest, str] = {}
+        self._guests: dict[Guest, tuple[str, Visitor]] = {}
+        self._nameless: set[Guest] = set()
         self._by_address: Counter[str] = Counter()
         self.in_flight = 0
         self._empty = asyncio.Event()
         self._empty.set()
         self._ending: Reply | None = None
 
-    def enter(self, guest: Guest, client: decide.Client) -> decide.Refusal | None:
+    def expect(self, guest: Guest) -> None:
+        """Remember, until `enter` or `leave`, a connection whose balancer has yet to say whose it is."""
+        self._nameless.add(guest)
+        self._empty.clear()
+
+    def enter(self, guest: Guest, client: decide.Client) -> Visitor | decide.Refusal:
         """Let a connection in, and remember it until `leave`; or return why not."""
+        self._nameless.discard(guest)
         refusal = decide.connection(len(self._guests), self._by_address[client.ip], self.config)
+        refusal = refusal or self.guards.arrives(client.ip)
         if refusal is not None:
             self.refused(refusal, client)
+            self._left()
             return refusal
-        self._guests[guest] = client.ip
+        visitor = self.guards.visitor(client.ip)
+        self._guests[guest] = (client.ip, visitor)
         self._by_address[client.ip] += 1
         self._empty.clear()
         if self._ending is not None:
             guest.end(self._ending)
-        return None
+        return visitor
 
     def leave(self, guest: Guest) -> None:
         """Forget a connection; one that never entered is fine."""
-        address = self._guests.pop(guest, None)
-        if address is None:
-            return
-        self._by_address[address] -= 1
-        if not self._by_address[address]:
-            del self._by_address[address]
-        if not self._guests:
+        self._nameless.discard(guest)
+        known = self._guests.pop(guest, None)
+        if known is not None:
+            address, visitor = known
+            visitor.leave()
+            self._by_address[address] -= 1
+            if not self._by_address[address]:
+                del self._by_address[address]
+        self._left()
+
+    def _left(self) -> None:
+        if not self._guests and not self._nameless:
             self._empty.set()
 
     def full(self) -> bool:
@@ -125,6 +145,7 @@ class Front:
     ) -> None:
         """Tell of a refusal that has a reason."""
         if refusal.reason:
+            self.refusals[refusal.reason] += 1
             now = self._clock.now()
             self._rejections.note(
                 decide.rejection(refusal, client, now, reverse_path=reverse_path, recipient=recipient)
@@ -133,6 +154,8 @@ class Front:
     async def close(self, reply: Reply, within: float) -> None:
         """Send everybody away: at once who commands, after the final dot who sends; all after `within` seconds."""
         self._ending = reply
+        for guest in tuple(self._nameless):
+            guest.abort()
         for guest in tuple(self._guests):
             guest.end(reply)
         try:

@@ -52,6 +52,10 @@ class Inlet:
         self._interrupted = True
         self._wake()
 
+    def waiting(self) -> int:
+        """Return how many octets nobody has read yet."""
+        return len(self._buffer)
+
     def discard(self) -> int:
         """Drop what was not read; return how many octets that were."""
         dropped = len(self._buffer)
@@ -96,11 +100,11 @@ class Inlet:
                 self._taken(len(self._buffer))
             await self._wait()
 
-    async def chunk(self) -> bytes:
-        """Return what there is, at least one octet; empty when the client sends no more. Not interrupted."""
+    async def chunk(self, limit: int | None = None) -> bytes:
+        """Return what there is, one octet to `limit`; empty when the client sends no more. Not interrupted."""
         while not self._buffer and not self._eof:
             await self._wait()
-        data = bytes(self._buffer)
+        data = bytes(self._buffer if limit is None else self._buffer[:limit])
         self._taken(len(data))
         return data
 

@@ -1,4 +1,4 @@
-"""Rejection events go out when there is time: a refusal never waits for the broker, and never fills the memory."""
+"""What the door tells goes out when there is time: a refusal never waits for the broker, and never fills the memory."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import logging
 from collections import deque
 from typing import Final
 
-from schemas.events import Rejection
+from schemas.events import Event
 from services.core.errors import BusUnavailable
-from services.runtime.bus import Bus
+from services.runtime.bus import Bus, Tombstone
 
 log = logging.getLogger("gatepost.ingress")
 
@@ -25,7 +25,7 @@ class Rejections:
     def __init__(self, bus: Bus) -> None:
         self.lost = 0
         self._bus = bus
-        self._queue: deque[Rejection] = deque()
+        self._queue: deque[Event | Tombstone] = deque()
         self._some = asyncio.Event()
         self.task: asyncio.Task[None] | None = None
 
@@ -33,7 +33,7 @@ class Rejections:
         """Begin to publish."""
         self.task = asyncio.create_task(self._run(), name="ingress-rejections")
 
-    def note(self, event: Rejection) -> None:
+    def note(self, event: Event | Tombstone) -> None:
         """Take an event; the oldest makes room when there is none."""
         if len(self._queue) >= _QUEUE:
             self._queue.popleft()

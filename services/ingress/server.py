@@ -13,13 +13,16 @@ from services.core import replies
 from services.core.clock import Clock
 from services.core.directory import DirectoryView
 from services.core.errors import StartError
+from services.core.signals import Signals
 from services.ingress.accept import Acceptor
 from services.ingress.config import IngressConfig
 from services.ingress.connection import Connection
 from services.ingress.front import Front
+from services.ingress.guards import Guards
 from services.ingress.rejections import Rejections
 from services.ingress.tls import server_context
 from services.runtime.bus import Bus
+from services.runtime.dns import Dns
 from services.runtime.store import Store
 
 log = logging.getLogger("gatepost.ingress")
@@ -37,14 +40,21 @@ class Ingress:
         store: Store,
         bus: Bus,
         directory: DirectoryView,
+        dns: Dns,
+        signals: Signals,
         clock: Clock,
         entropy: Callable[[int], bytes],
     ) -> None:
+        """Raise ConfigError for a setting that can't be used."""
         self._config = config
         self._directory = directory
         self._clock = clock
         self._acceptor = Acceptor(config, store=store, bus=bus, clock=clock, entropy=entropy)
+        self._bus = bus
         self._rejections = Rejections(bus)
+        self._guards = Guards(
+            config, dns=dns, directory=directory, signals=signals, clock=clock, publish=self._rejections.note
+        )
         self._front: Front | None = None
         self._server: asyncio.Server | None = None
         # aiosmtpd logs whole messages at DEBUG, and each command at INFO: ours are the lines that are wanted.
@@ -61,7 +71,9 @@ class Ingress:
             rejections=self._rejections,
             clock=self._clock,
             tls=tls,
+            guards=self._guards,
         )
+        await self._guards.start(self._bus)
         loop = asyncio.get_running_loop()
         try:
             server = await loop.create_server(
@@ -80,7 +92,8 @@ class Ingress:
     async def serve(self, stop: asyncio.Event) -> None:
         """Return when `stop` is set; raise what ended a task of ours before that."""
         waiting = asyncio.create_task(stop.wait(), name="ingress-stop")
-        own = [task for task in (self._acceptor.sweeper.task, self._rejections.task) if task is not None]
+        kept = (self._acceptor.sweeper.task, self._rejections.task, *self._guards.tasks)
+        own = [task for task in kept if task is not None]
         try:
             done, _ = await asyncio.wait([waiting, *own], return_when=asyncio.FIRST_COMPLETED)
             for task in done:
@@ -91,11 +104,13 @@ class Ingress:
     async def close(self) -> None:
         """Take no more, let messages under way come to their answer, send the others away with 421."""
         if self._server is None or self._front is None:
+            await self._guards.close()
             return
         self._server.close()
         await self._front.close(replies.SHUTTING_DOWN, self._config.shutdown_timeout)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._config.shutdown_timeout):
                 await self._acceptor.close()
+        await self._guards.close()
         await self._rejections.close()
         log.info("stopped")

@@ -14,9 +14,11 @@ from schemas import catalog
 from schemas.events import Customer, Domain, Host, Received, Recipient, Rejection, Scanner
 from services.core.clock import SystemClock
 from services.core.directory import Directory, DirectoryView, recipient_digest
+from services.core.signals import Signals
 from services.ingress.config import IngressConfig
 from services.ingress.server import Ingress
 from services.runtime.fakes import MemoryBus
+from services.runtime.fakes_dns import FakeDns
 from services.runtime.fakes_store import MemoryStore
 
 SALT = "0f" * 16
@@ -32,6 +34,8 @@ class Door(NamedTuple):
     bus: MemoryBus
     directory: Directory
     ingress: Ingress
+    dns: FakeDns
+    signals: Signals
 
     def received(self) -> list[Received]:
         """Return what was published as received."""
@@ -63,21 +67,27 @@ def directory() -> Directory:
 
 @contextlib.asynccontextmanager
 async def opened(
-    *, bus: MemoryBus | None = None, view: DirectoryView | None = None, changes: Mapping[str, Any] | None = None
+    *,
+    bus: MemoryBus | None = None,
+    view: DirectoryView | None = None,
+    dns: FakeDns | None = None,
+    changes: Mapping[str, Any] | None = None,
 ) -> AsyncIterator[Door]:
     """Serve with the settings changed, and close at the end."""
-    store, bus, known = MemoryStore(), bus or MemoryBus(), directory()
+    store, bus, known, dns, signals = MemoryStore(), bus or MemoryBus(), directory(), dns or FakeDns(), Signals()
     ingress = Ingress(
         msgspec.structs.replace(CONFIG, **changes or {}),
         store=store,
         bus=bus,
         directory=view or known,
+        dns=dns,
+        signals=signals,
         clock=SystemClock(),
         entropy=os.urandom,
     )
     port = await ingress.start()
     try:
-        yield Door(port, store, bus, known, ingress)
+        yield Door(port, store, bus, known, ingress, dns, signals)
     finally:
         await ingress.close()
 

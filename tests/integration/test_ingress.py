@@ -17,10 +17,12 @@ from schemas.events import Customer, Domain, Event
 from services.core.clock import SystemClock
 from services.core.directory import Directory
 from services.core.errors import BusUnavailable, ConfigError, StartError, StoreUnavailable
+from services.core.signals import Signals
 from services.ingress import app
 from services.ingress.config import IngressConfig
 from services.runtime.bus import Tombstone
 from services.runtime.fakes import MemoryBus
+from services.runtime.fakes_dns import FakeDns
 from services.runtime.fakes_store import MemoryStore
 from tests.dialogs.door import CONFIG, TO_DATA, Client, Door, connected, directory, opened
 from tests.dialogs.script import Script
@@ -294,6 +296,8 @@ async def run_until(
         store=store,
         bus=bus,
         directory=directory(),
+        dns=FakeDns(),
+        signals=Signals(),
         clock=SystemClock(),
         entropy=lambda count: b"\0" * count,
         stop=stop,

@@ -12,8 +12,10 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from schemas.catalog import RECEIVED
 from services.core.clock import SystemClock
+from services.core.signals import Signals
 from services.core.stored import unpack
 from services.ingress.server import Ingress
+from services.runtime.fakes_dns import FakeDns
 from services.runtime.kafka import KafkaBus
 from services.runtime.open_store import open_store
 from tests.dialogs.door import CONFIG, TO_DATA, Client, directory
@@ -35,7 +37,16 @@ def signed(message: bytes) -> tuple[bytes, bytes]:
 async def test_what_got_its_250_is_in_the_folder_and_in_kafka_byte_for_byte(kafka: str, tmp_path: Path) -> None:
     message, record = signed(MESSAGE)
     store, bus = await open_store(str(tmp_path / "objects"), {}), KafkaBus(kafka, "test-ingress")
-    ingress = Ingress(CONFIG, store=store, bus=bus, directory=directory(), clock=SystemClock(), entropy=os.urandom)
+    ingress = Ingress(
+        CONFIG,
+        store=store,
+        bus=bus,
+        directory=directory(),
+        dns=FakeDns(),
+        signals=Signals(),
+        clock=SystemClock(),
+        entropy=os.urandom,
+    )
     port = await ingress.start()
     try:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
