@@ -12,8 +12,10 @@ import dataclasses
 import logging
 import os
 import re
+import shutil
 import signal
 import socket
+import sys
 import time
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
@@ -252,9 +254,18 @@ def _site(options: Options, environ: Mapping[str, str], *, has_mailbox: bool) ->
     )
 
 
+def _callable() -> str:
+    """The command as a person can type it here: in an environment of its own it is not on the path."""
+    if shutil.which("gatepost"):
+        return "gatepost"
+    beside = Path(sys.executable).with_name("gatepost")
+    return os.path.relpath(beside) if beside.exists() else f"{os.path.relpath(sys.executable)} -m services.cli"
+
+
 def banner(options: Options, specs: list[CustomerSpec] | None, *, alone: bool) -> str:
     """Return what a person should read once everything serves."""
     data = "" if options.data == Path(site.DEFAULT_DATA) else f" --data {options.data}"
+    gatepost = _callable()
     if alone:
         taken = "example.test, any recipient; name your own domains with --config FILE"
     elif specs is None:
@@ -263,11 +274,11 @@ def banner(options: Options, specs: list[CustomerSpec] | None, *, alone: bool) -
         domains = sorted(domain.name for spec in specs for domain in spec.domains)
         more = len(domains) - SHOWN
         taken = ", ".join(domains[:SHOWN]) + (f" and {more} more" if more > 0 else "")
-    arrives = f"gatepost mailbox{data}" if alone else "the MTAs that the configuration names"
+    arrives = f"{gatepost} mailbox{data}" if alone else "the MTAs that the configuration names"
     return f"""
 Gatepost is up. Ctrl-C stops it; the next start goes on where this one stopped.
 
   send mail to   {options.host}:{options.port}   ({taken})
   it arrives at  {arrives}
-  what was held  gatepost quarantine list{data}
+  what was held  {gatepost} quarantine list{data}
 """
