@@ -7,7 +7,7 @@ from typing import cast
 
 from services.runtime.host import Unit
 
-UNITS = ("ingress", "scanners", "policy", "delivery", "quarantine", "reaper", "mailbox", "signals")
+UNITS = ("ingress", "scanners", "policy", "delivery", "quarantine", "reaper", "mailbox", "signals", "directory")
 
 
 def unit(name: str) -> Unit:

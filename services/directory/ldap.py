@@ -1,0 +1,213 @@
+"""Reads OpenLDAP, Active Directory, and whatever else speaks LDAP.
+
+After the first sync only what changed is read in full: Active Directory counts changes (uSNChanged), the others stamp
+them (modifyTimestamp). What went is seen as well, at each sync: the ids of all entries are asked for, so an account
+that was deleted, moved away or no longer meets the filter is gone at once, without a right to read tombstones.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import datetime
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from sansldap import FilterAnd, FilterGreaterOrEqual, LDAPFilter, SearchResultEntry
+
+from schemas.events import LdapSource
+from services.core.directory_config import endpoint
+from services.core.directory_entries import ATTRIBUTES, FILTER
+from services.core.errors import DirectoryRefused, DirectoryUnavailable
+from services.directory.config import DirectoryConfig
+from services.directory.port import Entry, Mark, Reading
+from services.directory.session import PAGED, Session
+from services.directory.wire import addresses, connect, tls_context
+
+SECRET_MOST: Final = 4_096  # octets of a password
+OVERLAP: Final = 300.0  # seconds read again, since the clocks of replicas differ
+ACTIVE_DIRECTORY: Final = "1.2.840.113556.1.4.800"  # among supportedCapabilities (MS-ADTS 3.1.1.3.4.3.1)
+_STAMP: Final = "%Y%m%d%H%M%SZ"
+_ROOT: Final = ("supportedControl", "supportedCapabilities", "highestCommittedUSN", "dsServiceName")
+
+
+class _Kind(NamedTuple):
+    """How a kind of server names its entries and their changes."""
+
+    id: str
+    changed: str
+    server: str
+    now: str  # the mark before anything is read, empty when it is only seen while reading
+
+
+class LdapReader:
+    """The Reader over LDAP."""
+
+    def __init__(self, config: DirectoryConfig, environ: Mapping[str, str]) -> None:
+        self._config = config
+        self._environ = environ
+
+    async def read(self, source: LdapSource, since: Mark | None, take: Callable[[Entry], None]) -> Reading:
+        """See `port.Reader`."""
+        try:
+            condition = LDAPFilter.from_string(source.filter or FILTER)
+        except ValueError as error:
+            raise DirectoryRefused("the filter is none (RFC 4515)") from error
+        try:
+            async with asyncio.timeout(self._config.directory_connect_seconds):
+                session = await self._open(source)
+        except TimeoutError as error:
+            limit = self._config.directory_connect_seconds
+            raise DirectoryUnavailable(f"no session within {limit:g} s") from error
+        try:
+            async with asyncio.timeout(self._config.directory_read_seconds):
+                return await _Read(session, source, condition, take, self._config).run(since)
+        except TimeoutError as error:
+            raise DirectoryUnavailable(f"not read within {self._config.directory_read_seconds:g} s") from error
+        finally:
+            session.close()
+
+    async def _open(self, source: LdapSource) -> Session:
+        where = endpoint(source.url)
+        password = await asyncio.to_thread(self._password, source)
+        context = None if source.plain else await asyncio.to_thread(tls_context, self._ca(source))
+        candidates = await addresses(
+            where, link_local=self._config.directory_link_local, loopback_only=source.plain and not where.tls_first
+        )
+        session = Session(await connect(where, candidates, context), self._config.directory_answer_seconds)
+        try:
+            if context is not None and not where.tls_first:
+                await session.request_tls()
+                await session.wire.start_tls(context, where.host)
+            if source.bind_dn:
+                await session.bind(source.bind_dn, password)
+        except BaseException:
+            session.wire.close()
+            raise
+        return session
+
+    def _password(self, source: LdapSource) -> str:
+        if source.password_env:
+            password = self._environ.get(source.password_env, "")
+            if not password:
+                raise DirectoryRefused(f"{source.password_env} is not set")
+            return password
+        if not source.password_file:
+            return ""
+        try:
+            with self._secret(source.password_file).open("rb") as file:
+                return file.read(SECRET_MOST).decode().rstrip("\r\n")
+        except (OSError, UnicodeDecodeError) as error:
+            raise DirectoryRefused("password_file can't be read") from error
+
+    def _ca(self, source: LdapSource) -> Path | None:
+        return self._secret(source.ca_file) if source.ca_file else None
+
+    def _secret(self, name: str) -> Path:
+        if not self._config.directory_secrets:
+            raise DirectoryRefused("GATEPOST_DIRECTORY_SECRETS names no folder to find password_file and ca_file in")
+        if Path(name).name != name:
+            raise DirectoryRefused("password_file and ca_file are names of files, without folders")
+        return Path(self._config.directory_secrets) / name
+
+
+class _Read:
+    """One reading of one directory."""
+
+    def __init__(
+        self,
+        session: Session,
+        source: LdapSource,
+        condition: LDAPFilter,
+        take: Callable[[Entry], None],
+        config: DirectoryConfig,
+    ) -> None:
+        self._session = session
+        self._source = source
+        self._condition = condition
+        self._take = take
+        self._config = config
+        self._attributes = source.attributes or ATTRIBUTES
+        self._wanted = frozenset(name.lower() for name in self._attributes)
+        self._page = 0
+        self._present: set[bytes] = set()
+        self._latest = ""
+        self._named = True  # every entry has an id that stays when it is renamed
+
+    async def run(self, since: Mark | None) -> Reading:
+        root = await self._session.root(_ROOT)
+        self._page = self._config.directory_page if PAGED in root.get("supportedcontrol", ()) else 0
+        kind = _kind(root, self._source.url)
+        whole = since is None or since.server != kind.server or not _usable(kind, since.value)
+        if since is not None and not whole:
+            self._latest = since.value
+            await self._list(kind)
+            await self._entries(kind, FilterAnd([self._condition, _after(kind, since.value)]))
+        else:
+            await self._entries(kind, self._condition)
+        value = kind.now or self._latest
+        mark = Mark(kind.server, value) if value and self._named else None
+        return Reading(frozenset(self._present), mark, whole)
+
+    async def _list(self, kind: _Kind) -> None:
+        """Learn which entries there are."""
+        async for found in self._session.search(self._source.base, self._condition, (kind.id,), self._page):
+            values = {attribute.name.lower(): attribute.values for attribute in found.attributes}
+            self._known(found, values.get(kind.id.lower(), []))
+
+    async def _entries(self, kind: _Kind, condition: LDAPFilter) -> None:
+        """Hand over the entries that meet the condition."""
+        asked = (*self._attributes, kind.id, kind.changed)
+        async for found in self._session.search(self._source.base, condition, asked, self._page):
+            values: list[bytes] = []
+            named: list[bytes] = []
+            for attribute in found.attributes:
+                name, _, option = attribute.name.lower().partition(";")
+                if option.startswith("range=") and not option.endswith("*"):
+                    raise DirectoryRefused(f"an entry has more values of {name} than the server gives at once")
+                if name in self._wanted:
+                    values += attribute.values
+                if name == kind.id.lower():
+                    named = attribute.values
+                elif name == kind.changed.lower() and not kind.now and attribute.values:
+                    self._latest = max(self._latest, attribute.values[0].decode(errors="replace"))
+            self._take(Entry(self._known(found, named), tuple(values)))
+
+    def _known(self, found: SearchResultEntry, named: list[bytes]) -> bytes:
+        """Return the entry's id, and count it as there."""
+        self._named = self._named and bool(named)
+        entry = named[0] if named else found.object_name.lower().encode()
+        self._present.add(entry)
+        if len(self._present) > self._config.directory_entries:
+            raise DirectoryRefused(f"more than {self._config.directory_entries} entries; is the base right?")
+        return entry
+
+
+def _kind(root: Mapping[str, list[str]], url: str) -> _Kind:
+    if ACTIVE_DIRECTORY in root.get("supportedcapabilities", ()):
+        # Each domain controller counts for itself: a mark means nothing to another one.
+        server, count = root.get("dsservicename", [""])[0], root.get("highestcommittedusn", [""])[0]
+        return _Kind("objectGUID", "uSNChanged", f"{url} {server}", count)
+    return _Kind("entryUUID", "modifyTimestamp", url, "")
+
+
+def _usable(kind: _Kind, value: str) -> bool:
+    if kind.now:
+        return value.isdigit() and kind.now.isdigit() and int(value) <= int(kind.now)
+    return _stamp(value) is not None
+
+
+def _after(kind: _Kind, value: str) -> LDAPFilter:
+    if kind.now:
+        return FilterGreaterOrEqual(kind.changed, str(int(value) + 1).encode())
+    stamp = _stamp(value)
+    if stamp is None:
+        raise DirectoryRefused("a time stamp of the server can't be read")
+    return FilterGreaterOrEqual(kind.changed, (stamp - datetime.timedelta(seconds=OVERLAP)).strftime(_STAMP).encode())
+
+
+def _stamp(value: str) -> datetime.datetime | None:
+    try:
+        return datetime.datetime.strptime(value, _STAMP).replace(tzinfo=datetime.UTC)
+    except ValueError:
+        return None
