@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 
 from services.runtime.broker import Broker
+from services.runtime.ports import free_ports
 from services.runtime.provision import make_topics
+from tests.house.sink import Sink
 
 
 @pytest.fixture(scope="session")
@@ -28,3 +30,10 @@ def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         runner.run(make_topics(address))
         yield address
         runner.run(broker.stop())
+
+
+@pytest.fixture
+async def sink() -> AsyncIterator[Sink]:
+    """The customer's MTA."""
+    async with Sink(free_ports(1)[0]) as sink:
+        yield sink

@@ -11,9 +11,9 @@ from collections.abc import Iterator
 import docker
 import pytest
 from docker.errors import DockerException
+from testcontainers.community.minio import MinioContainer
 from testcontainers.core.container import DockerContainer
 from testcontainers.core.wait_strategies import LogMessageWaitStrategy
-from testcontainers.community.minio import MinioContainer
 
 from services.runtime.ports import free_ports
 

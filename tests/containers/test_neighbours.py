@@ -25,13 +25,6 @@ customers:
 
 
 @pytest.fixture
-async def sink() -> AsyncIterator[Sink]:
-    """The customer's MTA."""
-    async with Sink(free_ports(1)[0]) as sink:
-        yield sink
-
-
-@pytest.fixture
 async def house(
     tmp_path: Path,
     sink: Sink,

@@ -42,13 +42,6 @@ customers:
 
 
 @pytest.fixture
-async def sink() -> AsyncIterator[Sink]:
-    """The customer's MTA."""
-    async with Sink(free_ports(1)[0]) as sink:
-        yield sink
-
-
-@pytest.fixture
 async def house(tmp_path: Path, sink: Sink) -> AsyncIterator[House]:
     """Gatepost, up, relaying to the sink."""
     config = tmp_path / "gatepost.yaml"

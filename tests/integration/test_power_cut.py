@@ -28,13 +28,6 @@ customers:
 
 
 @pytest.fixture
-async def sink() -> AsyncIterator[Sink]:
-    """The customer's MTA."""
-    async with Sink(free_ports(1)[0]) as sink:
-        yield sink
-
-
-@pytest.fixture
 async def house(tmp_path: Path, sink: Sink) -> AsyncIterator[House]:
     """Gatepost with its embedded broker and folder store."""
     config = tmp_path / "gatepost.yaml"
