@@ -257,6 +257,16 @@ async def scan(files: tuple[Path, ...], as_json: bool) -> None:
     await views.scanned(files, as_json=as_json)
 
 
+@gatepost.command()
+@data_option
+@command
+async def signals(data: Path) -> None:
+    """List who harvests addresses or sends too much at present."""
+    from services.cli import site, views
+
+    await views.signals(site.find(data))
+
+
 @gatepost.command("recover")
 @data_option
 @command

@@ -23,7 +23,7 @@ from pathlib import Path
 from services.cli import apply, ground, site
 from services.cli.child import RESTART_FIRST, RESTART_MOST, Child
 from services.cli.customers_file import CustomerSpec, read_customers
-from services.core.errors import BusUnavailable, StartError, StoreUnavailable
+from services.core.errors import BusUnavailable, ConfigError, StartError, StoreUnavailable
 from services.quarantine.index import Index
 from services.reaper.recover import recover
 from services.runtime.broker import Broker
@@ -42,6 +42,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     # Each of these costs CPU in its own way, and two cores hold just about these; on Kubernetes every service is apart.
     "ingress": ("ingress",),
     "scanners": ("scanners",),
+    "signals": ("signals",),
     "backend": ("policy", "delivery", "quarantine", "reaper"),
 }
 
@@ -67,6 +68,7 @@ async def up(options: Options) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
     specs = None if options.config is None else read_customers(options.config)
+    with_signals(os.environ)  # a mistake is told before anything starts
     began = time.time()
     with ground.own(options.data) as unclean:
         announced = asyncio.Event()
@@ -118,6 +120,8 @@ async def _run(
 async def _children(environ: Mapping[str, str], *, with_mailbox: bool) -> AsyncIterator[list[Child]]:
     """Every group of services, started; stopped in the order of the flow, so that each empties into the next."""
     groups = {**({"mailbox": ("mailbox",)} if with_mailbox else {}), **GROUPS}
+    if not with_signals(environ):
+        del groups["signals"]
     children = [Child(name, units, environ) for name, units in groups.items()]
     try:
         async with asyncio.TaskGroup() as tasks:
@@ -127,10 +131,18 @@ async def _children(environ: Mapping[str, str], *, with_mailbox: bool) -> AsyncI
     except* StartError as several:
         raise several.exceptions[0] from None
     finally:
-        for name in ("ingress", "scanners", "backend", "mailbox"):
+        for name in ("ingress", "signals", "scanners", "backend", "mailbox"):
             for child in children:
                 if child.name == name:
                     await child.stop()
+
+
+def with_signals(environ: Mapping[str, str]) -> bool:
+    """Return whether GATEPOST_SIGNALS leaves the windowed counts on; raise ConfigError for what says neither."""
+    said = environ.get("GATEPOST_SIGNALS", "").strip().lower() or "on"
+    if said not in {"on", "off"}:
+        raise ConfigError("GATEPOST_SIGNALS: on or off")
+    return said == "on"
 
 
 @contextlib.asynccontextmanager

@@ -9,12 +9,15 @@ from pathlib import Path
 
 import orjson
 
-from schemas.events import Evidence
+from schemas.catalog import SIGNALS
+from schemas.events import Evidence, Signal
 from services.cli.site import Site
 from services.core.errors import ConfigError
+from services.core.signals import Signals
 from services.mailbox.app import listing
 from services.quarantine.decide import Held
 from services.quarantine.index import Index
+from services.runtime.kafka import KafkaBus
 from services.scanners.file import scan_file
 
 _CONTROL = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160), 0x2028, 0x2029, 0x202E, 0x2066)}
@@ -105,6 +108,28 @@ def _described(row: Held, evidence: Iterable[Evidence]) -> str:
         *((f"  {e.code}", f"{e.score:+.1f} {e.text}") for e in evidence),
     ]
     return "\n".join(f"{name + ':':14} {plain(text)}" for name, text in lines)
+
+
+async def signals(site: Site) -> None:
+    """Print the signals that hold at present, the latest first."""
+    bus, view = KafkaBus(site.kafka, "gatepost-signals"), Signals()
+    try:
+        async for record in bus.read(SIGNALS):
+            if isinstance(record.event, Signal):
+                view.apply(record.event)
+            else:
+                view.remove(record.key)
+    finally:
+        await bus.close()
+    active = view.all_active(time.time())
+    if not active:
+        print("No signal is active.")
+        return
+    rows = [
+        (one.kind, one.subject, f"{one.count} in {one.window_s:.0f} s", stamp(one.at), stamp(one.until))
+        for one in active
+    ]
+    print(table(("kind", "subject", "counted", "last seen (UTC)", "holds until (UTC)"), rows))
 
 
 async def scanned(files: Sequence[Path], *, as_json: bool) -> None:
