@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Final, NamedTuple
 
 from schemas.events import Received
 from services.core import replies
@@ -16,14 +17,23 @@ from services.core.clock import Clock
 from services.core.errors import GatepostError, StoreUnavailable
 from services.core.ids import message_id
 from services.core.replies import Reply
-from services.core.stored import pack
+from services.core.stored import pack, pack_into, room_for
 from services.ingress import decide
 from services.ingress.config import IngressConfig
 from services.ingress.sweep import Sweeper
 from services.runtime.bus import Bus
-from services.runtime.store import Store
+from services.runtime.store import Store, Upload
 
 log = logging.getLogger("gatepost.ingress")
+
+_PACE: Final = 2_000_000.0  # octets a second that storing a long message is given on top
+
+
+class LongMessage(NamedTuple):
+    """A message that went to the store while it came in, behind the room for its head."""
+
+    upload: Upload
+    room: int  # octets
 
 
 class Acceptor:
@@ -46,10 +56,18 @@ class Acceptor:
             await asyncio.wait(self._tasks)
         await self.sweeper.close()
 
+    def begin(
+        self, accepted: Sequence[decide.Accepted], client: decide.Client, sender: decide.Sender, plan: tuple[str, ...]
+    ) -> LongMessage:
+        """Return where a message goes that is too long to be held in memory."""
+        drafts = self._events({f"{at:026d}": group for at, group in _groups(accepted)}, client, sender, 0, plan)
+        room = room_for(drafts)
+        return LongMessage(self._store.begin(room), room)
+
     async def accept(
         self,
         accepted: Sequence[decide.Accepted],
-        parts: Sequence[memoryview],
+        content: LongMessage | Sequence[memoryview],
         *,
         client: decide.Client,
         sender: decide.Sender,
@@ -58,12 +76,13 @@ class Acceptor:
     ) -> Reply:
         """Return 250 with the message's id when every object is durable and every event acknowledged; 451 otherwise.
 
-        With recipients of several customers or domains the id is the first group's.
+        With recipients of several customers or domains the id is the first group's. What `begin` gave is let go of at
+        the end, whatever that is.
         """
         now = self._clock.now()
-        ids = {message_id(now, self._entropy): group for group in decide.split(accepted)}
-        events = decide.received(ids, client, sender, size=size, now=now, server=self._config.hostname, plan=plan)
-        task = asyncio.create_task(self._own(events, parts), name=f"accept-{events[0].id}")
+        ids = {message_id(now, self._entropy): group for _, group in _groups(accepted)}
+        events = self._events(ids, client, sender, size, plan, now)
+        task = asyncio.create_task(self._own(events, content), name=f"accept-{events[0].id}")
         self._tasks.add(task)
         task.add_done_callback(self._ended)
         try:
@@ -72,14 +91,31 @@ class Acceptor:
             log.warning("client gone before the answer id=%s", events[0].id)
             raise
 
-    async def _own(self, events: Sequence[Received], parts: Sequence[memoryview]) -> Reply:
+    def _events(
+        self,
+        ids: Mapping[str, Sequence[decide.Accepted]],
+        client: decide.Client,
+        sender: decide.Sender,
+        size: int,
+        plan: tuple[str, ...],
+        now: float = 0.0,
+    ) -> tuple[Received, ...]:
+        return decide.received(ids, client, sender, size=size, now=now, server=self._config.hostname, plan=plan)
+
+    async def _own(self, events: Sequence[Received], content: LongMessage | Sequence[memoryview]) -> Reply:
         loop = asyncio.get_running_loop()
         began = loop.time()
-        deadline = began + self._config.accept_timeout
-        puts = [asyncio.create_task(self._store.put(event.key, [pack(event), *parts])) for event in events]
+        more = 0.0  # seconds that a long message may take on top
+        if isinstance(content, LongMessage):
+            more = sum(event.size for event in events) / _PACE
+            objects = [(event.key, pack_into(content.room, event)) for event in events]
+            puts = [asyncio.create_task(content.upload.commit(objects))]
+        else:
+            puts = [asyncio.create_task(self._store.put(event.key, [pack(event), *content])) for event in events]
+        deadline = began + self._config.accept_timeout + more
         ours = False
         try:
-            await self._stored(puts)
+            await self._stored(puts, self._config.store_timeout + more)
             within = min(self._config.publish_timeout, deadline - loop.time())
             async with asyncio.timeout_at(deadline):
                 await self._bus.publish(events, within=within)
@@ -89,6 +125,8 @@ class Acceptor:
             log.error("refused id=%s answer=451 error=%s reason=%s", events[0].id, type(error).__name__, reason)
             return replies.UNAVAILABLE
         finally:
+            if isinstance(content, LongMessage):
+                content.upload.discard()
             if not ours:
                 self.sweeper.sweep([event.key for event in events], puts)
         for event in events:
@@ -99,11 +137,11 @@ class Acceptor:
             )  # fmt: skip
         return replies.accepted(events[0].id)
 
-    async def _stored(self, puts: Sequence[asyncio.Task[None]]) -> None:
+    async def _stored(self, puts: Sequence[asyncio.Task[None]], within: float) -> None:
         """Return when all objects are durable. A put that takes too long is not cancelled: it may land all the same."""
-        done, pending = await asyncio.wait(puts, timeout=self._config.store_timeout)
+        done, pending = await asyncio.wait(puts, timeout=within)
         if pending:
-            raise StoreUnavailable(f"no answer within {self._config.store_timeout} s")
+            raise StoreUnavailable(f"no answer within {within:.1f} s")
         for put in done:
             put.result()
 
@@ -111,3 +149,7 @@ class Acceptor:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("refused task=%s", task.get_name(), exc_info=error)
+
+
+def _groups(accepted: Sequence[decide.Accepted]) -> Iterable[tuple[int, Sequence[decide.Accepted]]]:
+    return enumerate(decide.split(accepted))

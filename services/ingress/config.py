@@ -31,7 +31,9 @@ class IngressConfig(msgspec.Struct, frozen=True, kw_only=True):
     cert_folder: str = ""  # where our own certificate is made and kept when there is no `cert`; empty: no STARTTLS
 
     max_size: Count = 52_428_800  # octets of a message; a customer may have less
-    max_bytes_in_flight: Count = 268_435_456  # octets of all messages that are being received
+    spool_over: Count = 262_144  # octets; a longer message goes to the disk while it comes in
+    max_bytes_in_flight: Count = 67_108_864  # octets of messages held in memory; beyond, all go to the disk
+    max_spooled: Count = 8_589_934_592  # octets of messages on the disk that have not ended yet
     max_connections: Count = 500
     max_connections_per_address: Count = 50
     max_recipients: Annotated[int, msgspec.Meta(ge=100)] = 1_000  # a message; RFC 5321 section 4.5.3.1.8 asks for 100

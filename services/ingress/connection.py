@@ -8,27 +8,21 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 from services.core import replies
-from services.core.address import Address
-from services.core.canonical import DataDecoder
 from services.core.replies import Reply
 from services.ingress import decide
 from services.ingress.commands import BadCommand, parse_command, parse_helo
-from services.ingress.conversation import Conversation
-from services.ingress.front import Front, Room
+from services.ingress.front import Front
+from services.ingress.receiving import Receiving
 
 _FOR_GOOD: Final = 500  # and above: RFC 5321 section 4.2.1
 
 
-class Connection(Conversation):
+class Connection(Receiving):
     """Speaks RFC 5321 with one client."""
 
     def __init__(self, front: Front) -> None:
         super().__init__(front)
-        self._sender: decide.Sender | None = None
-        self._accepted: dict[Address, decide.Accepted] = {}
         self._errors = 0
-        self._idle_commands = 0
-        self._refused_recipients = 0
         self._verbs: dict[str, Callable[[str], Awaitable[None]]] = {
             "EHLO": self._ehlo,
             "HELO": self._helo,
@@ -43,7 +37,7 @@ class Connection(Conversation):
             "EXPN": self._not_implemented,
             "HELP": self._help,
             "AUTH": self._not_implemented,
-            "BDAT": self._not_implemented,
+            "BDAT": self._bdat,
             "ETRN": self._not_implemented,
             "TURN": self._not_implemented,
         }
@@ -97,6 +91,7 @@ class Connection(Conversation):
             "8BITMIME",
             "SMTPUTF8",
             "PIPELINING",
+            "CHUNKING",
             *(["STARTTLS"] if self._front.tls is not None and self._client.tls is None else []),
         ]
         self._say_raw("\r\n".join([*(f"250-{line}" for line in lines), "250 ENHANCEDSTATUSCODES"]))
@@ -161,6 +156,9 @@ class Connection(Conversation):
         if self._sender is None:
             self._mistake(replies.MAIL_FIRST)
             return
+        if self._chunked is not None:
+            self._mistake(replies.CHUNKS_BEGUN)
+            return
         await self._slowly()
         path = self._sender.reverse_path
         answer = decide.recipient(
@@ -201,82 +199,12 @@ class Connection(Conversation):
         else:
             self._say(refusal.reply)
 
-    async def _data(self, argument: str) -> None:
-        if argument:
-            self._mistake(replies.NO_ARGUMENT)
-        elif self._sender is None:
-            self._mistake(replies.MAIL_FIRST)
-        elif not self._accepted:
-            self._mistake(replies.NO_VALID_RECIPIENTS if self._refused_recipients else replies.RCPT_FIRST)
-        elif self._front.full():
-            self._say(replies.NO_ROOM)
-        else:
-            self._say(replies.GO_AHEAD)
-            await self._message(self._sender, list(self._accepted.values()))
-            self._reset()
-
-    async def _message(self, sender: decide.Sender, accepted: list[decide.Accepted]) -> None:
-        """Read a message, and answer for it; whatever the answer, the transaction is over."""
-        decoder = DataDecoder(line_limit=self._config.max_line)
-        limit = decide.size_limit(accepted, self._config)
-        with self._front.room() as room:
-            try:
-                async with asyncio.timeout(self._config.data_timeout):
-                    await self._flush()
-                    await self._read_message(decoder, limit, room)
-            except TimeoutError:
-                self._finish(replies.TOO_SLOW)
-                return
-            refusal = decide.content(decoder, limit, self._config)
-            if not room.enough:
-                self._say(replies.NO_ROOM)
-            elif refusal is not None:
-                for each in accepted:
-                    to = str(each.address)
-                    self._front.refused(refusal, self._client, reverse_path=sender.reverse_path, recipient=to)
-                self._say(refusal.reply)
-            else:
-                self._idle_commands = 0
-                self._say(await self._accept(decoder, sender, accepted))
-
-    async def _read_message(self, decoder: DataDecoder, limit: int, room: Room) -> None:
-        """Read up to the end of data; cut off a client that goes on far beyond the limit.
-
-        What is known to be refused is read as well, since the client listens only after its final dot, but not kept.
-        """
-        rest: bytes | None = None
-        while rest is None:
-            chunk = await self._inlet.chunk()
-            if not chunk:
-                raise ConnectionResetError("end of input within a message")
-            room.take(len(chunk))
-            rest = decoder.feed(chunk)
-            if decoder.size > limit or decoder.defect is not None or not room.enough:
-                decoder.drop()
-                room.release()
-            if decoder.size > limit + self._config.max_size:
-                self._finish(replies.TOO_MANY_ERRORS)
-                return
-        self._inlet.unread(rest)
-
-    async def _accept(self, decoder: DataDecoder, sender: decide.Sender, accepted: list[decide.Accepted]) -> Reply:
-        plan = self._front.directory.plan()
-        if not plan:
-            return replies.UNAVAILABLE
-        return await self._front.acceptor.accept(
-            accepted, decoder.parts(), client=self._client, sender=sender, size=decoder.size, plan=plan
-        )
-
     async def _rset(self, argument: str) -> None:
         if argument:
             self._mistake(replies.NO_ARGUMENT)
             return
         self._reset()
         self._idle(replies.OK)
-
-    def _reset(self) -> None:
-        self._sender = None
-        self._accepted = {}
 
     async def _noop(self, argument: str) -> None:  # noqa: ARG002  # RFC 5321 section 4.1.1.9: a text, and ignored
         self._idle(replies.OK)

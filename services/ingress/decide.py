@@ -11,7 +11,7 @@ from typing import Final
 from schemas.events import Customer, Domain, Envelope, Evidence, Received, Rejection
 from services.core import replies
 from services.core.address import Address, parse
-from services.core.canonical import DataDecoder, Defect
+from services.core.canonical import HEAD_LIMIT, Decoder, Defect
 from services.core.directory import DirectoryView
 from services.core.errors import BadAddress
 from services.core.networks import networks
@@ -21,7 +21,6 @@ from services.ingress.bounce import untagged
 from services.ingress.commands import BadCommand, parse_path
 from services.ingress.config import IngressConfig
 
-HEAD_LIMIT: Final = 262_144  # octets of the header section in which a loop is looked for
 _TEXT_LIMIT: Final = 320  # characters of a client's words that an event may carry
 _UNPRINTABLE: Final = re.compile(r"[^ -~\u00a0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _RECEIVED: Final = re.compile(rb"^received:(.*(?:\n[ \t].*)*)", re.IGNORECASE | re.MULTILINE)
@@ -164,7 +163,7 @@ def size_limit(accepted: Iterable[Accepted], config: IngressConfig) -> int:
     return min([config.max_size, *(each.customer.max_size for each in accepted)])
 
 
-def content(decoder: DataDecoder, limit: int, config: IngressConfig) -> Refusal | None:
+def content(decoder: Decoder, limit: int, config: IngressConfig) -> Refusal | None:
     """Return why a message that was read to its end is refused; None takes it."""
     if decoder.size > limit:
         return Refusal(replies.TOO_BIG, "too-big")

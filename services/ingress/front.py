@@ -15,6 +15,7 @@ from services.ingress import decide
 from services.ingress.accept import Acceptor
 from services.ingress.config import IngressConfig
 from services.ingress.guards import Guards
+from services.ingress.room import Budget
 from services.ingress.visitor import Visitor
 
 
@@ -36,32 +37,6 @@ class Rejected(Protocol):
     def note(self, event: Rejection) -> None:
         """Take the event; never waits."""
         ...
-
-
-class Room:
-    """How many octets of the process's memory one message has taken. Left as a context, it gives all of them back."""
-
-    def __init__(self, front: Front) -> None:
-        self.enough = True  # False once there was too little, and for good
-        self._front = front
-        self._taken = 0
-
-    def take(self, octets: int) -> None:
-        """Take octets, also where there is too little room: they are here already, and the caller lets go of them."""
-        self._taken += octets
-        self._front.in_flight += octets
-        self.enough = self.enough and self._front.in_flight <= self._front.config.max_bytes_in_flight
-
-    def release(self) -> None:
-        """Give back what was taken so far."""
-        self._front.in_flight -= self._taken
-        self._taken = 0
-
-    def __enter__(self) -> Room:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.release()
 
 
 class Front:
@@ -89,7 +64,8 @@ class Front:
         self._guests: dict[Guest, tuple[str, Visitor]] = {}
         self._nameless: set[Guest] = set()
         self._by_address: Counter[str] = Counter()
-        self.in_flight = 0
+        self.memory = Budget(config.max_bytes_in_flight)
+        self.disk = Budget(config.max_spooled)
         self._empty = asyncio.Event()
         self._empty.set()
         self._ending: Reply | None = None
@@ -131,14 +107,6 @@ class Front:
     def _left(self) -> None:
         if not self._guests and not self._nameless:
             self._empty.set()
-
-    def full(self) -> bool:
-        """Return whether the messages under way leave no room for one more."""
-        return self.in_flight >= self.config.max_bytes_in_flight
-
-    def room(self) -> Room:
-        """Return the room of one message, empty yet."""
-        return Room(self)
 
     def refused(
         self, refusal: decide.Refusal, client: decide.Client, *, reverse_path: str = "", recipient: str = ""

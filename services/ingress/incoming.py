@@ -19,8 +19,8 @@ from services.ingress import decide
 from services.ingress.room import Room
 
 if TYPE_CHECKING:
+    from services.ingress.accept import LongMessage
     from services.ingress.front import Front
-    from services.runtime.store import Upload
 
 log = logging.getLogger("gatepost.ingress")
 
@@ -47,7 +47,7 @@ class Incoming(Generic[D]):
         self._accepted = accepted
         self._memory = Room(front.memory)
         self._disk = Room(front.disk)
-        self._upload: Upload | None = None
+        self._long: LongMessage | None = None
 
     @property
     def endless(self) -> bool:
@@ -72,17 +72,17 @@ class Incoming(Generic[D]):
                 to = str(each.address)
                 self._front.refused(refusal, self._client, reverse_path=self._sender.reverse_path, recipient=to)
             return refusal.reply
-        if self._upload is not None and self.decoder.held:
+        if self._long is not None and self.decoder.held:
             await self._write()
         if self.answer is not None:
             return self.answer
         plan = self._front.directory.plan()
         if not plan:
             return replies.UNAVAILABLE
-        upload, self._upload = self._upload, None  # from here on the acceptor's
+        long, self._long = self._long, None  # from here on the acceptor's
         return await self._front.acceptor.accept(
             self._accepted,
-            upload or self.decoder.parts(),
+            long or self.decoder.parts(),
             client=self._client,
             sender=self._sender,
             size=self.decoder.size,
@@ -97,20 +97,21 @@ class Incoming(Generic[D]):
         self.decoder.drop()
         self._memory.hold(0)
         self._disk.hold(0)
-        if self._upload is not None:
-            self._upload.discard()
-            self._upload = None
+        if self._long is not None:
+            self._long.upload.discard()
+            self._long = None
 
     async def _write(self) -> None:
         """Give what is held to the store; where that can't take it, the answer is known."""
         try:
-            if self._upload is None:
-                self._upload = self._front.acceptor.begin(self._accepted, self._client, self._sender)
+            if self._long is None:
+                plan = self._front.directory.plan()
+                self._long = self._front.acceptor.begin(self._accepted, self._client, self._sender, plan)
             if not self._disk.hold(self.decoder.size):
                 log.warning("event=spool-full client=%s octets=%d", self._client.ip, self._front.disk.held)
                 self.answer = replies.NO_ROOM
             else:
-                await self._upload.write(self.decoder.take())
+                await self._long.upload.write(self.decoder.take())
         except StoreUnavailable as error:
             log.error("refused answer=451 error=%s reason=%s", type(error).__name__, error)
             self.answer = replies.UNAVAILABLE

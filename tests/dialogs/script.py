@@ -2,8 +2,12 @@
 
 # a comment, blank lines too
 @setting value     a field of IngressConfig; also `@store down`, `@bus down`, `@scanners none`, `@cert yes`
+@from address      where the client connects from (127.0.0.0/8); as long as `exempt` is not set, all of it is exempt
+@dns name A text   a record that DNS has
+@customer field v  a field of the customer acme, a list written with spaces
 C: text            the client sends the text and CRLF
 C| text            the client sends the octets, written with Python's escapes, and nothing else
+C+ 300 text        the client sends the text 300 times, and nothing else
 C* 300 text        the client sends the line 300 times, each with CRLF; `{n}` in it is its number
 S: text            the next line of the server begins with the text
 S~ regex           the next line of the server matches the regex as a whole
@@ -11,11 +15,15 @@ S* 300 text        each of the next 300 lines begins with the text
 TLS                the client begins TLS
 SHUT               the client sends no more, and still listens
 CLOSED             the server closes the connection, saying nothing before
+UPLOADS 0          so many messages are half stored in the end
+LINES 7            the last message is stored with so many lines
 STORED 1           so many objects are in the store in the end
 PUBLISHED 1        so many messages were published in the end
 REJECTED a b       Rejection events with these reasons were published in the end, in any order
 BODY text          the last message is stored with these octets (Python's escapes)
 FROM, TO text      the last message's reverse-path; recipients, with spaces between them
+CLIENT text        the last message's client
+EVIDENCE codes     what the last message's event holds against its client
 """
 
 from __future__ import annotations
@@ -26,9 +34,12 @@ import ssl
 from pathlib import Path
 from typing import Any
 
-from schemas.events import Scanner
+import msgspec
+
+from schemas.events import Customer, Scanner
 from services.core.stored import unpack
-from services.ingress.config import IngressConfig
+from services.ingress.config import PREFIX, IngressConfig, read
+from services.runtime.fakes_dns import FakeDns
 from tests.dialogs.door import Door, opened
 from tests.eventually import eventually
 
@@ -42,25 +53,29 @@ class Script:
         lines = path.read_text(encoding="utf-8").splitlines()
         steps = [(number, line.rstrip("\n")) for number, line in enumerate(lines, 1)]
         steps = [(number, line) for number, line in steps if line.strip() and not line.startswith("#")]
-        self.settings = dict(line[1:].split(" ", 1) for _, line in steps if line.startswith("@"))
+        given = [line[1:].split(" ", 1) for _, line in steps if line.startswith("@")]
+        self.settings = {name: value for name, value in given if name not in {"dns", "customer"}}
+        self.zone = {(name, kind): (text,) for name, kind, text in (v.split(" ", 2) for k, v in given if k == "dns")}
+        self.customer = dict(v.split(" ", 1) for k, v in given if k == "customer")
         self.steps = [(number, line) for number, line in steps if not line.startswith("@")]
 
     async def play(self, folder: Path) -> None:
         """Play it against an ingress of its own; `folder` is for the certificate."""
-        changes: dict[str, Any] = {
-            name: type(getattr(IngressConfig(), name))(value)
-            for name, value in self.settings.items()
-            if hasattr(IngressConfig(), name) and name != "cert"
-        }
+        names = {name for name in self.settings if hasattr(IngressConfig(), name) and name != "cert"}
+        written = {PREFIX + name.upper(): self.settings[name] for name in names}
+        config = read(written)
+        changes: dict[str, Any] = {name: getattr(config, name) for name in names}
         if "cert" in self.settings:
             changes["cert_folder"] = str(folder)
-        async with opened(changes=changes) as door:
+        async with opened(changes=changes, dns=FakeDns(self.zone)) as door:
+            if self.customer:
+                door.directory.apply(_changed(door.directory.customers()[0], self.customer))
             door.store.down = self.settings.get("store") == "down"
             door.bus.down = self.settings.get("bus") == "down"
             if self.settings.get("scanners") == "none":
                 door.directory.remove(Scanner, "virus")
             player = Player(door)
-            await player.connect()
+            await player.connect(self.settings.get("from", "127.0.0.1"))
             try:
                 for number, line in self.steps:
                     try:
@@ -79,8 +94,8 @@ class Player:
         self._reader: asyncio.StreamReader
         self._writer: asyncio.StreamWriter
 
-    async def connect(self) -> None:
-        self._reader, self._writer = await asyncio.open_connection("127.0.0.1", self._door.port)
+    async def connect(self, ip: str) -> None:
+        self._reader, self._writer = await asyncio.open_connection("127.0.0.1", self._door.port, local_addr=(ip, 0))
 
     async def close(self) -> None:
         self._writer.transport.abort()
@@ -96,6 +111,9 @@ class Player:
                 times, _, text = rest.partition(" ")
                 text += "\r\n"
                 self._writer.write("".join(text.replace("{n}", str(n)) for n in range(int(times))).encode())
+            case "C+":
+                times, _, text = rest.partition(" ")
+                self._writer.write(text.encode() * int(times))
             case "S:":
                 got = await self._line()
                 assert got.startswith(rest), f"the server said {got!r}"
@@ -132,11 +150,17 @@ class Player:
         async with asyncio.timeout(WITHIN):
             await self._writer.start_tls(context)
 
-    async def _look(self, word: str, rest: str) -> None:
+    async def _look(self, word: str, rest: str) -> None:  # noqa: C901  # one case for each kind of line
         door = self._door
         match word:
             case "STORED":
                 await eventually(lambda: len(door.store.objects) == int(rest))
+            case "UPLOADS":
+                await eventually(lambda: len(door.store.uploads) == int(rest))
+            case "LINES":
+                last = max(door.received(), key=lambda event: event.id)
+                _, message = unpack(door.store.objects[last.key])
+                assert bytes(message).count(b"\r\n") == int(rest), bytes(message).count(b"\r\n")
             case "PUBLISHED":
                 await eventually(lambda: len(door.received()) == int(rest))
             case "REJECTED":
@@ -146,6 +170,12 @@ class Player:
                 received, message = unpack(door.store.objects[last.key])
                 assert received == last
                 assert bytes(message) == octets(rest), bytes(message)
+            case "EVIDENCE":
+                last = max(door.received(), key=lambda event: event.id)
+                assert [piece.code for piece in last.front] == rest.split(), last.front
+            case "CLIENT":
+                last = max(door.received(), key=lambda event: event.id)
+                assert last.envelope.client_ip == rest, last.envelope.client_ip
             case "FROM":
                 last = max(door.received(), key=lambda event: event.id)
                 assert last.envelope.reverse_path == rest, last.envelope.reverse_path
@@ -154,6 +184,11 @@ class Player:
                 assert last.envelope.recipients == tuple(rest.split()), last.envelope.recipients
             case _:
                 raise ValueError(f"no such step: {word}")
+
+
+def _changed(customer: Customer, fields: dict[str, str]) -> Customer:
+    texts = {name: tuple(text.split()) if name in {"allow", "block"} else text for name, text in fields.items()}
+    return msgspec.convert({**msgspec.to_builtins(customer), **texts}, Customer, strict=False)
 
 
 def octets(text: str) -> bytes:

@@ -17,7 +17,7 @@ from tests.dialogs.door import opened
 KNOWN = {str(value) for value in vars(replies).values() if isinstance(value, Reply)}
 OTHER = re.compile(
     r"220 mx\.gatepost\.test ESMTP Gatepost"
-    r"|250[- ](mx\.gatepost\.test|SIZE \d+|8BITMIME|SMTPUTF8|PIPELINING|ENHANCEDSTATUSCODES)"
+    r"|250[- ](mx\.gatepost\.test|SIZE \d+|8BITMIME|SMTPUTF8|PIPELINING|CHUNKING|ENHANCEDSTATUSCODES)"
     r"|250 2\.0\.0 OK id=[0-9A-Z]{26}"
 )
 PIECES = st.one_of(
@@ -25,7 +25,8 @@ PIECES = st.one_of(
         [
             b"EHLO c.test\r\n", b"HELO c.test\r\n", b"MAIL FROM:<a@b.test>\r\n", b"MAIL FROM:<>\r\n", b"RSET\r\n",
             b"RCPT TO:<anna@acme.test>\r\n", b"RCPT TO:<zoe@zeta.test>\r\n", b"RCPT TO:<x@y.test>\r\n", b"DATA\r\n",
-            b".\r\n", b"NOOP\r\n", b"VRFY a\r\n", b"STARTTLS\r\n", b"QUIT\r\n", b"\r\n", b"\n", b"\r", b"\0", b".",
+            b".\r\n", b"BDAT 7\r\nabc\r\n.\r\n", b"BDAT 3 LAST\r\n", b"BDAT 0 last\r\n", b"BDAT x\r\n",
+            b"NOOP\r\n", b"VRFY a\r\n", b"STARTTLS\r\n", b"QUIT\r\n", b"\r\n", b"\n", b"\r", b"\0", b".",
             b"<", b">", b"\xff", b"x" * 3000,
         ]
     ),

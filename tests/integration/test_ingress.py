@@ -18,6 +18,7 @@ from services.core.clock import SystemClock
 from services.core.directory import Directory
 from services.core.errors import BusUnavailable, ConfigError, StartError, StoreUnavailable
 from services.core.signals import Signals
+from services.core.stored import unpack
 from services.ingress import app
 from services.ingress.config import IngressConfig
 from services.runtime.bus import Tombstone
@@ -228,22 +229,89 @@ async def test_connections_are_capped_in_all_and_by_address() -> None:
         assert (await two.line()).startswith("421 4.7.0")
 
 
-async def test_messages_under_way_have_a_budget_together() -> None:
+async def test_over_the_budget_messages_go_to_the_disk_and_nobody_waits_for_who_is_slow() -> None:
     async with opened(changes={"max_bytes_in_flight": 50_000}) as door, connected(door) as one, connected(door) as two:
         for client in (one, two):
             await client.until("220")
             await client.send(TO_DATA.replace("anna@acme.test", "zoe@zeta.test"))
             await client.until("354")
+        memory = door.ingress._front.memory  # type: ignore[union-attr]  # it is open
         await one.send(b"x" * 40_000)
-        await eventually(lambda: door.ingress._front.in_flight == 40_000)  # type: ignore[union-attr]
-        await two.send(b"y" * 40_000 + b"\r\n.\r\n")
-        assert (await two.line()).startswith("452 4.3.1")
+        await eventually(lambda: memory.held >= 39_900)
+        assert not door.store.uploads
+        await two.send(b"y" * 40_000 + b"\r\n")
+        await eventually(lambda: len(door.store.uploads) == 1)
+        assert memory.held <= 50_000
+        await two.send(b".\r\n")
+        assert (await two.line()).startswith("250")
         await one.send(b"\r\n.\r\n")
         assert (await one.line()).startswith("250")
-        await two.send(TO_DATA.removeprefix("EHLO c.test\r\n"))
-        await two.until("354")
-        await two.send(b"z" * 15_000 + b"\r\n.\r\n")
-        assert (await two.line()).startswith("250")
+        assert sorted(event.size for event in door.received()) == [40_002, 40_002]
+        assert (memory.held, door.store.uploads) == (0, [])
+
+
+async def test_a_disk_that_is_slow_slows_the_client_and_costs_no_memory() -> None:
+    changes = {"spool_over": 100_000, "max_line": 1_000_000}
+    async with opened(changes=changes) as door, connected(door) as client:
+        gate = door.store.hold("write")
+        await client.until("220")
+        await client.send(TO_DATA.replace("anna@acme.test", "zoe@zeta.test"))
+        await client.until("354")
+        client.writer.write(b"x" * 900_000 + b"\r\n.\r\n")
+        await eventually(lambda: ("write", "") in door.store.calls)
+        await asyncio.sleep(0.2)
+        assert sum(call == ("write", "") for call in door.store.calls) == 1
+        assert door.ingress._front.memory.held < 600_000  # type: ignore[union-attr]  # it is open
+        gate.set()
+        assert (await client.line()).startswith("250")
+        [event] = door.received()
+        assert unpack(door.store.objects[event.key])[1] == b"x" * 900_000 + b"\r\n"
+
+
+async def test_a_client_that_hangs_up_in_a_long_message_leaves_nothing() -> None:
+    async with opened(changes={"spool_over": 1_000}) as door:
+        for text in ("DATA\r\n", "BDAT 90000\r\n"):
+            async with connected(door) as client:
+                await client.until("220")
+                await client.send("EHLO c.test\r\nMAIL FROM:<a@b.test>\r\nRCPT TO:<zoe@zeta.test>\r\n")
+                await client.until("250 2.1.5")
+                await client.send(text.encode() + b"x" * 50_000)
+                await eventually(lambda: len(door.store.uploads) == 1)
+            await eventually(lambda: not door.store.uploads)
+        async with connected(door) as client:
+            await client.until("220")
+            await client.send("EHLO c.test\r\nMAIL FROM:<a@b.test>\r\nRCPT TO:<zoe@zeta.test>\r\n")
+            await client.until("250 2.1.5")
+            await client.send(b"BDAT 50000\r\n" + b"x" * 50_000)
+            await client.until("250 2.0.0 Chunk")
+            assert len(door.store.uploads) == 1
+        await eventually(lambda: not door.store.uploads)
+        assert (door.ingress._front.memory.held, door.ingress._front.disk.held) == (0, 0)  # type: ignore[union-attr]  # it is open
+
+
+async def test_a_long_message_whose_client_hangs_up_before_the_answer_is_stored_and_published() -> None:
+    async with opened(changes={"spool_over": 1_000}) as door:
+        gate = door.store.hold("commit")
+        async with connected(door) as client:
+            await client.to_data()
+            await client.send(b"x" * 5_000 + b"\r\n.\r\n")
+            await eventually(lambda: any(name == "commit" for name, _ in door.store.calls))
+        gate.set()
+        await eventually(lambda: len(door.received()) == 1)
+        assert len(door.store.objects) == 1
+        await eventually(lambda: not door.store.uploads)
+
+
+async def test_a_commit_that_comes_too_late_is_swept() -> None:
+    changes = {"spool_over": 1_000, "store_timeout": 0.2}
+    async with opened(changes=changes) as door, connected(door) as client:
+        gate = door.store.hold("commit")
+        await client.to_data()
+        await client.send(b"x" * 5_000 + b"\r\n.\r\n")
+        assert (await client.line()).startswith("451 4.3.0")
+        gate.set()
+        await eventually(lambda: any(name == "delete" for name, _ in door.store.calls))
+        assert (door.store.objects, door.store.uploads, door.received()) == ({}, [], [])
 
 
 async def test_a_flood_of_commands_leaves_others_their_turn() -> None:
