@@ -10,9 +10,8 @@ import signal
 import sys
 from pathlib import Path
 
-import pytest
-
 from services.runtime.folder_store import FolderStore
+from tests.parts import lacking
 
 WRITER = """
 import asyncio, hashlib, os, sys
@@ -66,9 +65,10 @@ async def test_what_a_killed_process_acknowledged_is_there_and_whole(tmp_path: P
     assert len(promised) >= sum(after for _, after in rounds)
 
 
-@pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")
 async def test_the_kernel_sees_the_order_that_survives_a_power_loss(tmp_path: Path) -> None:
     """An acknowledgement (write to standard output) comes only after the object's own syncs."""
+    if shutil.which("strace") is None:
+        lacking("strace is not installed")
     trace = tmp_path / "trace"
     calls = "openat,write,writev,fdatasync,fsync,link,linkat,rename,renameat,renameat2"
     process = await asyncio.create_subprocess_exec(

@@ -19,6 +19,7 @@ import pytest
 
 from services.core.errors import StartError, StoreFull, StoreUnavailable
 from services.runtime.folder_store import FolderStore
+from tests.parts import lacking
 
 _SHUTDOWN = 0x8004587D  # _IOR('X', 125, __u32)
 _NO_LOG_FLUSH = struct.pack("I", 2)
@@ -74,12 +75,12 @@ class Drive:
 @pytest.fixture
 def drive(tmp_path: Path) -> Iterator[Drive]:
     if os.geteuid() != 0 or shutil.which("mkfs.ext4") is None:
-        pytest.skip("needs root and mkfs.ext4")
+        lacking("needs root and mkfs.ext4")
     drive = Drive(tmp_path)
     try:
         drive.mount()
     except subprocess.CalledProcessError as error:
-        pytest.skip(f"no loop device can be mounted here: {error.stderr!r}")
+        lacking(f"no loop device can be mounted here: {error.stderr!r}")
     try:
         yield drive
     finally:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import sys
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
@@ -50,10 +49,10 @@ from services.runtime.database import Database, database_url, transact
 from services.runtime.fakes import MemoryBus
 from services.runtime.fakes_store import MemoryStore
 from tests.eventually import eventually
+from tests.parts import named
 from tests.samples import received
 
 DAY = 86_400.0
-POSTGRES = os.environ.get("GATEPOST_TEST_POSTGRES", "")
 A, B, C = "a@example.test", "b@example.test", "c@example.test"
 
 
@@ -65,12 +64,13 @@ async def emptied(url: str) -> None:
     await database.close()
 
 
-@pytest.fixture(params=["sqlite", *(["postgresql"] if POSTGRES else [])])
+@pytest.fixture(params=["sqlite", "postgresql"])
 async def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path / 'gatepost 100%.db'}"
-    await emptied(POSTGRES)
-    return POSTGRES
+    postgres = named("GATEPOST_TEST_POSTGRES", "empty PostgreSQL database")
+    await emptied(postgres)
+    return postgres
 
 
 class House:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
@@ -16,6 +15,7 @@ from services.scanners.checks import content
 from services.scanners.engines.rspamd import Rspamd
 from services.scanners.heuristics import GTUBE
 from tests.mails import PLAIN, context, mail
+from tests.parts import named
 from tests.samples import received
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -177,9 +177,8 @@ def test_addresses_that_are_none(url: str) -> None:
         Rspamd(url)
 
 
-@pytest.mark.skipif("GATEPOST_TEST_RSPAMD" not in os.environ, reason="GATEPOST_TEST_RSPAMD names no rspamd")
 async def test_a_real_rspamd() -> None:
-    client = Rspamd(os.environ["GATEPOST_TEST_RSPAMD"])
+    client = Rspamd(named("GATEPOST_TEST_RSPAMD", "rspamd"))
     try:
         clean = await client.check(mail(PLAIN).raw, received())
         assert clean.action != "reject"

@@ -19,11 +19,16 @@ from aiokafka.admin import AIOKafkaAdminClient
 
 from schemas.catalog import COUNTS, DEADLETTERS, REJECTIONS, SIGNALS, TALLIES, Changelog
 from schemas.events import DeadLetter, Rejection, Signal
+from services.cli import site
 from services.core.errors import StartError
+from services.core.signals import Kind
+from services.runtime.broker import Broker
 from services.runtime.kafka import KafkaBus
-from services.runtime.provision import require_topics
+from services.runtime.provision import make_topics, require_topics
 from services.signals.app import APP
+from services.signals.serve import EXIT_WITHIN
 from tests.eventually import eventually
+from tests.house.gatepost import gatepost
 
 WITHIN = 45.0  # seconds; a member that was killed is missed after ten
 
@@ -143,6 +148,12 @@ async def test_a_harvester_spread_over_a_network_is_told_though_no_address_stand
     assert app.running
 
 
+async def kill_broker(broker: Broker) -> None:
+    assert broker.pid is not None
+    os.kill(broker.pid, signal.SIGKILL)
+    await broker.wait_exit()
+
+
 async def all_committed(kafka: str) -> None:
     """Return once the app has committed past everything in its topics."""
     admin = AIOKafkaAdminClient(bootstrap_servers=kafka)
@@ -224,6 +235,50 @@ async def test_two_members_share_the_work(bus: KafkaBus, app: App, kafka: str, t
     await second.end(signal.SIGKILL)
     await bus.publish([event for n in range(30) for event in refused(f"{later}.{n}", 2)])
     await until_told(bus, f"{later}.0/24", "harvest-network")
+
+
+async def test_a_broker_that_is_killed_is_waited_for_and_a_stop_is_heard_meanwhile(tmp_path: Path) -> None:
+    broker = Broker(tmp_path / "broker")
+    address = await broker.start()
+    await make_topics(address)
+    app, bus = App(address, tmp_path), KafkaBus(address, "signals-test")
+    client = f"{a_network()}.7"
+    try:
+        await app.start()
+        await bus.start()
+        await eventually(lambda: app.said("event=counting") == 1, WITHIN)
+        await bus.publish(refused(client, 20))
+        await all_committed(address)
+        await kill_broker(broker)
+        await asyncio.sleep(2)
+        await broker.start()
+        await bus.publish(refused(client, 5), within=30)
+        await until_told(bus, client, "harvest-address")
+        await bus.close()
+        await kill_broker(broker)
+        began = time.monotonic()
+        await app.end(signal.SIGTERM)
+        assert time.monotonic() - began < EXIT_WITHIN + 5, app.log
+        assert not app.said("Traceback"), app.log
+    finally:
+        if app.running:
+            await app.end(signal.SIGKILL)
+        await bus.close()
+        await broker.stop()
+
+
+async def test_the_command_lists_what_is_active(bus: KafkaBus, kafka: str, tmp_path: Path) -> None:
+    now, network = time.time(), a_network()
+    signals = [
+        Signal(subject=f"{network}.{n}", kind=Kind.ABUSE_RATE, count=9, window_s=60.0, at=now, until=now + 60 - 90 * n)
+        for n in range(2)
+    ]
+    await bus.publish(signals)
+    site.save(tmp_path, site.Site(kafka=kafka, store="", database="", smtp="", mailbox=""))
+    answer = await gatepost("signals", "--data", str(tmp_path))
+    assert answer.code == 0, answer.err
+    assert f"{network}.0" in answer.out
+    assert f"{network}.1" not in answer.out  # lapsed
 
 
 async def test_every_topic_that_faust_needs_is_made_beforehand(kafka: str) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from schemas.catalog import SIGNALS, TALLIES, key_of, partition_of
 from schemas.events import Envelope, Event, Rejection, Signal, Tally
+from services.cli.up import with_signals
 from services.core.clock import ManualClock
 from services.core.errors import ConfigError, UnreadableEvent
 from services.core.signals import Kind, Signals, address_of, network_of
@@ -221,3 +222,11 @@ def test_a_limit_can_be_set_and_turned_off() -> None:
 def test_a_window_that_tumbling_ones_do_not_make_up_is_refused(window: str) -> None:
     with pytest.raises(ConfigError, match="GATEPOST_SIGNALS_HARVEST_WINDOW"):
         load(SignalsConfig, {"GATEPOST_SIGNALS_HARVEST_WINDOW": window}, PREFIX)
+
+
+def test_the_app_is_on_unless_it_is_turned_off() -> None:
+    assert with_signals({})
+    assert with_signals({"GATEPOST_SIGNALS": "On"})
+    assert not with_signals({"GATEPOST_SIGNALS": "off"})
+    with pytest.raises(ConfigError, match="GATEPOST_SIGNALS: on or off"):
+        with_signals({"GATEPOST_SIGNALS": "maybe"})
