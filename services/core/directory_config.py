@@ -130,7 +130,7 @@ def _url(place: Place) -> str:
     try:
         endpoint(text)
     except ConfigError as error:
-        raise place.wrong(f"{quoted(text)} is {error}") from error
+        raise place.wrong(str(error)) from error  # not with the text: somebody may have put a password in it
     return text
 
 

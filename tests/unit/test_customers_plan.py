@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+import msgspec
+
 from schemas.catalog import CUSTOMERS, RECIPIENTS, key_of
-from schemas.events import Customer, Domain, Event, Host, Recipient
+from schemas.events import Customer, Domain, Event, Host, LdapSource, Recipient
 from services.core.address import parse
 from services.core.customers import CustomerSpec, example
 from services.core.directory import Directory, recipient_digest
@@ -124,3 +126,20 @@ def test_a_domain_of_a_customer_that_goes_is_somebody_s_all_the_time() -> None:
     topics.apply(spec("a", "moves.example"))
     topics.apply(spec("b", "moves.example", recipients=["x@moves.example"]), ask=["x@moves.example"])
     assert list(topics.customers) == ["b"]
+
+
+def test_recipients_of_other_sources_stay_as_long_as_customer_and_source_do() -> None:
+    topics = Topics()
+    directory = (LdapSource(name="x", url="ldaps://ldap.a.example", base="dc=a"),)
+    written = spec("a", "a.example", recipients=["x@a.example"])
+    with_ldap = CustomerSpec(msgspec.structs.replace(written.customer, directory=directory), written.recipients)
+    topics.apply(with_ldap)
+    for source in ("csv", "ldap:x"):
+        event = Recipient(customer="a", digest="00", source=source)
+        topics.recipients[key_of(event)] = event
+    assert topics.plan(with_ldap) == []
+    assert [item for item in topics.plan(written) if isinstance(item, Tombstone)] == [
+        Tombstone(RECIPIENTS, "a/00/ldap:x")
+    ]
+    gone = {item.key for item in topics.plan(spec("b", "b.example")) if isinstance(item, Tombstone)}
+    assert {"a/00/csv", "a/00/ldap:x"} < gone

@@ -44,6 +44,19 @@ def test_an_address_is_known_once_its_event_is_applied_and_unknown_after_its_tom
     assert not known(directory, "anna@acme.test")
 
 
+def test_an_address_goes_with_the_last_source_that_knows_it() -> None:
+    directory = Directory()
+    directory.apply(acme("acme.test"))
+    event = recipient("anna@acme.test")
+    for source in ("", "csv", "ldap:x", "csv"):
+        directory.apply(Recipient(customer="acme", digest=event.digest, source=source))
+    for key in (f"{event.digest}", f"{event.digest}/csv", f"{event.digest}/csv", f"{event.digest}/ldap:y"):
+        directory.remove(Recipient, f"acme/{key}")
+        assert known(directory, "anna@acme.test")
+    directory.remove(Recipient, f"acme/{event.digest}/ldap:x")
+    assert not known(directory, "anna@acme.test")
+
+
 def test_postmaster_is_always_known_and_only_in_our_domains() -> None:
     directory = Directory()
     directory.apply(acme("acme.test"))

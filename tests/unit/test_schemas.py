@@ -333,3 +333,13 @@ def test_the_command_answers_1_and_a_line_for_each_problem(root: Path, capsys: p
     capsys.readouterr()
     assert command.main(["check"], root) == 0
     assert command.main(["publish"], root) == 0
+
+
+def test_a_key_may_grow_by_a_field_that_old_records_have_empty(root: Path) -> None:
+    file = root / "published" / "recipients.v1.json"
+    text = file.read_text()
+    assert '"x-key": "customer/digest/source"' in text
+    file.write_text(text.replace("customer/digest/source", "customer/digest"))
+    assert check(root) == []
+    file.write_text(text.replace("customer/digest/source", "customer"))
+    assert any("key changed from customer to customer/digest/source" in problem for problem in check(root))
