@@ -190,10 +190,14 @@ class Conversation(SMTP):
         pause = self._visitor.pause
         if not pause:
             return True
-        if await happens(self._spoke, pause) and self._inlet.waiting():
+        spoke = await happens(self._spoke, pause)
+        if self._ending is not None:
+            return False
+        if not spoke:
+            self._visitor.waited()
+        elif self._inlet.waiting():
             self._out_of_turn("early-talker")
             return False
-        self._visitor.waited()
         return True
 
     def _out_of_turn(self, reason: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 
 from services.core import replies
 from services.core.replies import Reply
+from services.runtime.fakes_dns import FakeDns
 from tests.dialogs.door import opened
 
 KNOWN = {str(value) for value in vars(replies).values() if isinstance(value, Reply)}
@@ -34,21 +36,42 @@ PIECES = st.one_of(
 )  # fmt: skip
 
 
+TIMES = {"data_timeout": 5.0, "command_timeout": 5.0}
+GUARDED = {  # every guard on, and each limit soon reached
+    **TIMES,
+    "exempt": ("192.0.2.0/24",),
+    "greet_pause": 0.005,
+    "greylist_delay": 0.001,
+    "harvest_per_address": 2,
+    "max_errors_per_minute": 5,
+    "max_messages_per_address": 3,
+    "max_recipients_per_address": 3,
+    "max_per_recipient": 2,
+    "dnsbl": ("zen.test=3",),
+    "tarpit": 0.001,
+}
+
+
+@pytest.mark.parametrize("changes", [TIMES, GUARDED], ids=["plain", "guarded"])
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(pieces=st.lists(PIECES, max_size=25))
-def test_any_sequence_of_octets_is_answered_in_our_words(pieces: list[bytes], caplog: pytest.LogCaptureFixture) -> None:
+@given(pieces=st.lists(PIECES, max_size=25), patient=st.booleans())
+def test_any_sequence_of_octets_is_answered_in_our_words(
+    pieces: list[bytes], patient: bool, changes: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
     async def talk() -> bytes:
-        async with opened(changes={"data_timeout": 5.0, "command_timeout": 5.0}) as door:
+        zone = {("1.0.0.127.zen.test", "A"): ("127.0.0.2",)}
+        async with opened(dns=FakeDns(zone), changes=changes) as door:
             reader, writer = await asyncio.open_connection("127.0.0.1", door.port)
+            said = await reader.readline() if patient else b""
             for piece in pieces:
                 writer.write(piece)
             writer.write_eof()
             async with asyncio.timeout(20):
-                said = await _all(reader)
+                said += await _all(reader)
             assert len(door.received()) == len(door.store.objects)
             assert said.count(b"OK id=") <= len(door.received())
             again, second = await asyncio.open_connection("127.0.0.1", door.port)
-            assert (await again.readline()).startswith(b"220")
+            assert (await again.readline()).startswith((b"220", b"421") if changes is GUARDED else b"220")
             writer.transport.abort()
             second.transport.abort()
             return said
