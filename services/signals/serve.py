@@ -1,7 +1,8 @@
 """Signals as a unit of a process: Faust inside a loop that is ours.
 
 Faust's own Worker wants the whole process, its signals and its logging. Started like this it has neither; so its end is
-watched here, and its stop has a deadline, because an app that is in trouble may never come to one.
+watched here, and its stop has a deadline, because an app that is in trouble may never come to one. The deadline ends
+the process, so signals has one of its own.
 """
 
 from __future__ import annotations
@@ -9,8 +10,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import tempfile
+import threading
 from pathlib import Path
+
+import faust
 
 from schemas.catalog import COUNTS, RECEIVED, REJECTIONS, SIGNALS, TALLIES
 from services.core.errors import BusUnavailable, StartError
@@ -25,7 +30,8 @@ from services.signals.config import PREFIX, SignalsConfig
 log = logging.getLogger("gatepost.signals")
 
 START_WITHIN = 60.0  # seconds
-STOP_WITHIN = 10.0  # seconds; whoever supervises the process waits longer
+STOP_WITHIN = 6.0  # seconds
+EXIT_WITHIN = 10.0  # seconds until the process is gone; whoever supervises it waits longer
 
 
 async def serve(ctx: Context) -> None:
@@ -67,11 +73,40 @@ async def _run(counting: Counting, stop: asyncio.Event) -> None:
     except TimeoutError as error:
         raise StartError(f"signals: Faust did not start within {START_WITHIN:.0f} s") from error
     finally:
-        try:
-            async with asyncio.timeout(STOP_WITHIN):
-                await app.stop()
-        except TimeoutError:
-            log.error("event=stop-cut-short after=%.0fs", STOP_WITHIN)
+        await _end(app)
+
+
+async def _end(app: faust.App) -> None:
+    """Stop the app; where it won't be stopped, see to it that the process ends all the same.
+
+    With the broker away Faust can block the loop, or leave a thread behind that keeps the interpreter from ending:
+    no deadline of asyncio helps there. Nothing is lost by it, since all that the app keeps can be counted again.
+    """
+    threading.excepthook = _thread_failed
+    last = threading.Timer(EXIT_WITHIN, _exit)
+    last.daemon = True
+    last.start()
+    try:
+        async with asyncio.timeout(STOP_WITHIN):
+            await app.stop()
+    except TimeoutError:
+        log.warning("event=stop-cut-short after=%.0fs", STOP_WITHIN)
+        for name in (
+            "faust",
+            "mode",
+        ):  # its agents call it a crash when they are cancelled now, with a page of text each
+            logging.getLogger(name).setLevel(logging.CRITICAL)
+    else:
+        last.cancel()
+
+
+def _exit() -> None:
+    log.error("event=exit-forced after=%.0fs", EXIT_WITHIN)
+    os._exit(1)
+
+
+def _thread_failed(failure: threading.ExceptHookArgs) -> None:
+    log.warning("event=thread-failed while=stopping error=%s", failure.exc_type.__name__)
 
 
 async def _until(stop: asyncio.Event, caught_up: asyncio.Event) -> None:

@@ -92,7 +92,7 @@ async def app(kafka: str, tmp_path: Path) -> AsyncIterator[App]:
     yield app
     if app.running:
         assert await app.end(signal.SIGTERM) == 0, app.log
-    assert not app.said("Traceback"), app.log
+    assert not app.said("Traceback"), "\n".join(app.log)
 
 
 def a_network() -> str:
@@ -259,7 +259,7 @@ async def test_a_broker_that_is_killed_is_waited_for_and_a_stop_is_heard_meanwhi
         began = time.monotonic()
         await app.end(signal.SIGTERM)
         assert time.monotonic() - began < EXIT_WITHIN + 5, app.log
-        assert not app.said("Traceback"), app.log
+        assert not app.said("Traceback"), "\n".join(app.log)
     finally:
         if app.running:
             await app.end(signal.SIGKILL)
