@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterator
-from ipaddress import IPv4Address, ip_address, ip_network
+from ipaddress import IPv4Address, ip_address
 
 from schemas.catalog import key_of
 from schemas.events import Signal
+from services.core.networks import neighbours
 
 
 class Kind(enum.StrEnum):
@@ -60,5 +61,4 @@ def address_of(client_ip: str) -> str:
 
 def network_of(client_ip: str) -> str:
     """Return the network that an address is blamed with: its /24, or its /64 for IPv6; raise ValueError as above."""
-    address = address_of(client_ip)
-    return str(ip_network(f"{address}/{64 if ':' in address else 24}", strict=False))
+    return neighbours(address_of(client_ip))
