@@ -73,6 +73,11 @@ async def example_if_alone(bus: Bus, mailbox_port: int) -> bool:
     return True
 
 
+async def any_directory(bus: Bus) -> bool:
+    """Return whether a customer has a directory to read recipients from."""
+    return any(customer.directory for customer in (await latest(bus, CUSTOMERS, Customer)).values())
+
+
 async def latest(bus: Bus, topic: Topic, struct: type[E]) -> dict[str, E]:
     """Return what a compacted topic holds, by key."""
     there: dict[str, E] = {}

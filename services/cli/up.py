@@ -44,6 +44,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "scanners": ("scanners",),
     "signals": ("signals",),
     "backend": ("policy", "delivery", "quarantine", "reaper"),
+    "directory": ("directory",),
 }
 
 
@@ -106,7 +107,10 @@ async def _run(
         stack.push_async_callback(bus.close)
         alone = await _prepare(bus, options, specs, environ)
         site.save(options.data, _site(options, environ, has_mailbox=alone))
-        children = await stack.enter_async_context(_children(environ, with_mailbox=alone))
+        with_directory = await apply.any_directory(bus)
+        children = await stack.enter_async_context(
+            _children(environ, with_mailbox=alone, with_directory=with_directory)
+        )
         async with _kept(children):
             if recover_before is not None:
                 await _recover(store, bus, environ["GATEPOST_DATABASE"], recover_before)
@@ -117,11 +121,15 @@ async def _run(
 
 
 @contextlib.asynccontextmanager
-async def _children(environ: Mapping[str, str], *, with_mailbox: bool) -> AsyncIterator[list[Child]]:
+async def _children(
+    environ: Mapping[str, str], *, with_mailbox: bool, with_directory: bool
+) -> AsyncIterator[list[Child]]:
     """Every group of services, started; stopped in the order of the flow, so that each empties into the next."""
     groups = {**({"mailbox": ("mailbox",)} if with_mailbox else {}), **GROUPS}
     if not with_signals(environ):
         del groups["signals"]
+    if not with_directory:
+        del groups["directory"]
     children = [Child(name, units, environ) for name, units in groups.items()]
     try:
         async with asyncio.TaskGroup() as tasks:
@@ -131,7 +139,7 @@ async def _children(environ: Mapping[str, str], *, with_mailbox: bool) -> AsyncI
     except* StartError as several:
         raise several.exceptions[0] from None
     finally:
-        for name in ("ingress", "signals", "scanners", "backend", "mailbox"):
+        for name in ("ingress", "directory", "signals", "scanners", "backend", "mailbox"):
             for child in children:
                 if child.name == name:
                     await child.stop()
