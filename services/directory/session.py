@@ -65,12 +65,12 @@ class Session:
     async def request_tls(self) -> None:
         """Ask for TLS (RFC 4511 section 4.14) and return when the server has agreed to begin it."""
         self._client.extended_request(ExtendedOperations.LDAP_START_TLS.value)
-        message = await self._answer()
+        # Octet by octet, so that what somebody on the way may have put behind the answer stays on the wire, where
+        # `Wire.start_tls` finds it: taken in here it would be read as if it had come through TLS.
+        message = await self._answer(1)
         if not isinstance(message, ExtendedResponse):
             raise DirectoryUnavailable("the server answers something else than was asked")
         _check(message.result, "StartTLS")
-        if self._messages or self._unread:
-            raise DirectoryRefused("the server sent plain text after it agreed to TLS")
 
     async def bind(self, name: str, password: str) -> None:
         """Bind with a password. An empty one would be a bind as nobody that looks like success (RFC 4513, 5.1.2)."""
@@ -118,14 +118,14 @@ class Session:
         self._wire.write(self._client.data_to_send())
         self._wire.close()
 
-    async def _answer(self) -> LDAPMessage:
+    async def _answer(self, limit: int = SLICE) -> LDAPMessage:
         """Send what is due and return the next message."""
         if data := self._client.data_to_send():
             self._wire.write(data)
         while not self._messages:
             try:
                 async with asyncio.timeout(self._answer_seconds):
-                    data = await self._wire.read(SLICE)
+                    data = await self._wire.read(limit)
             except TimeoutError as error:
                 raise DirectoryUnavailable(f"no answer within {self._answer_seconds:g} s") from error
             self._unread += len(data)

@@ -65,10 +65,10 @@ class Wire(asyncio.Protocol):
 
     async def start_tls(self, context: ssl.SSLContext, name: str) -> None:
         """Go on in TLS; raise DirectoryRefused when the server can't prove that this is its name."""
-        if self._transport is None or self._ended:
-            raise DirectoryUnavailable("the server closed the connection")
         if self._buffer:  # somebody on the way put in what would be read as if it had come through TLS
             raise DirectoryRefused("the server sent plain text after it agreed to TLS")
+        if self._transport is None or self._ended:
+            raise DirectoryUnavailable("the server closed the connection")
         loop = asyncio.get_running_loop()
         try:
             transport = await loop.start_tls(self._transport, self, context, server_hostname=name)
