@@ -83,10 +83,9 @@ class Decoder:
         end = _header(start)
         return bytes(start if end is None else start[:end])
 
-    def _keep(self, piece: bytes) -> None:
-        """Take octets with the line ends that the client gave them; none of them lies in two pieces."""
-        lines = piece.count(b"\n")
-        if piece.count(b"\r") != lines or piece.count(_CRLF) != lines:
+    def _keep(self, piece: bytes, *, regular: bool) -> None:
+        """Take octets with the line ends that the client gave them, if `regular` CRLF; none lies in two pieces."""
+        if not regular and not _regular(piece):
             piece = _LINE_END.sub(_CRLF, piece)
             self.normalised = True
         if b"\0" in piece:
@@ -119,6 +118,12 @@ class Decoder:
         else:
             self._line += len(piece)
         return False
+
+
+def _regular(octets: bytes) -> bool:
+    """Return whether every CR and LF is part of a CRLF: then no lone dot is anything but CRLF . CRLF."""
+    lines = octets.count(b"\n")
+    return octets.count(b"\r") == lines == octets.count(_CRLF)
 
 
 def _header(start: bytes | bytearray) -> int | None:
@@ -156,9 +161,10 @@ class DataDecoder(Decoder):
 
     def _unstuff(self, work: bytes) -> None:
         """Take `work` without its first two octets, which were taken before."""
-        if any(dot in work for dot in _SMUGGLED):
+        regular = _regular(work)
+        if not regular and any(dot in work for dot in _SMUGGLED):
             self.defect = self.defect or Defect.SMUGGLING
-        self._keep(work.replace(b"\r\n.", _CRLF)[len(_CRLF) :])
+        self._keep(work.replace(b"\r\n.", _CRLF)[len(_CRLF) :], regular=regular)
 
 
 class ChunkDecoder(Decoder):
@@ -187,6 +193,7 @@ class ChunkDecoder(Decoder):
         self._tail = _CONTEXT
 
     def _check_and_keep(self, work: bytes) -> None:
-        if (b"\n." in work or b"\r." in work) and _LONE_DOT.search(work):
+        regular = _regular(work)
+        if not regular and _LONE_DOT.search(work):
             self.defect = self.defect or Defect.SMUGGLING
-        self._keep(work[len(_CONTEXT) :])
+        self._keep(work[len(_CONTEXT) :], regular=regular)

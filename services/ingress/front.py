@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections import Counter
-from typing import Protocol
+from typing import Final, Protocol
 
 from schemas.events import Rejection
 from services.core.clock import Clock
@@ -17,6 +17,8 @@ from services.ingress.config import IngressConfig
 from services.ingress.guards import Guards
 from services.ingress.room import Budget
 from services.ingress.visitor import Visitor
+
+_HELD: Final = 200  # connections that wait for nothing but to be sent away
 
 
 class Guest(Protocol):
@@ -66,6 +68,7 @@ class Front:
         self._by_address: Counter[str] = Counter()
         self.memory = Budget(config.max_bytes_in_flight)
         self.disk = Budget(config.max_spooled)
+        self.turns = asyncio.Lock()  # of long messages: as many as there are, one piece of them is decoded at a time
         self._empty = asyncio.Event()
         self._empty.set()
         self._ending: Reply | None = None
@@ -74,6 +77,10 @@ class Front:
         """Remember, until `enter` or `leave`, a connection whose balancer has yet to say whose it is."""
         self._nameless.add(guest)
         self._empty.clear()
+
+    def holds(self) -> bool:
+        """Return whether one more that isn't let in may be kept waiting."""
+        return len(self._nameless) < _HELD
 
     def enter(self, guest: Guest, client: decide.Client) -> Visitor | decide.Refusal:
         """Let a connection in, and remember it until `leave`; or return why not."""

@@ -7,9 +7,11 @@ through: the client waits for the disk then, and nobody is sent away, nor can th
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import logging
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Generic, TypeVar
+from collections.abc import AsyncIterator, Sequence
+from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 from services.core import replies
 from services.core.canonical import Decoder
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
     from services.ingress.front import Front
 
 log = logging.getLogger("gatepost.ingress")
+
+_LONG: Final = 65_536  # octets; shorter messages wait for nobody
 
 D = TypeVar("D", bound=Decoder)
 
@@ -53,6 +57,16 @@ class Incoming(Generic[D]):
     def endless(self) -> bool:
         """Whether it went on so far beyond its limit that its end is not worth waiting for."""
         return self.decoder.size > self.limit + self._front.config.max_size
+
+    @contextlib.asynccontextmanager
+    async def turn(self) -> AsyncIterator[None]:
+        """Hold while a piece is decoded. Of long messages one piece is, then everything else gets its turn."""
+        if self.decoder.size < _LONG:
+            yield
+            return
+        async with self._front.turns:
+            yield
+            await asyncio.sleep(0)
 
     async def settle(self) -> None:
         """Find a place for what the decoder was fed: to be called after each piece."""

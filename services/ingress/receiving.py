@@ -16,7 +16,7 @@ from services.ingress.conversation import Conversation
 from services.ingress.front import Front
 from services.ingress.incoming import Incoming
 
-_PIECE: Final = 262_144  # octets of a chunk taken at a time
+_PIECE: Final = 65_536  # octets taken at a time: more would hold up all others for too long
 
 
 class Receiving(Conversation):
@@ -94,7 +94,9 @@ class Receiving(Conversation):
         """
         rest: bytes | None = None
         while rest is None:
-            rest = message.decoder.feed(await self._octets())
+            octets = await self._octets(_PIECE)
+            async with message.turn():
+                rest = message.decoder.feed(octets)
             await message.settle()
             if message.endless:
                 self._finish(replies.TOO_MANY_ERRORS)
@@ -150,7 +152,8 @@ class Receiving(Conversation):
         while octets:
             piece = await self._octets(min(octets, _PIECE))
             octets -= len(piece)
-            message.decoder.feed(piece)
+            async with message.turn():
+                message.decoder.feed(piece)
             await message.settle()
 
     async def _answer_chunk(self, message: Incoming[ChunkDecoder], chunk: Chunk) -> None:
@@ -173,7 +176,7 @@ class Receiving(Conversation):
 
     # --- both
 
-    async def _octets(self, limit: int | None = None) -> bytes:
+    async def _octets(self, limit: int) -> bytes:
         octets = await self._inlet.chunk(limit)
         if not octets:
             raise ConnectionResetError("end of input within a message")

@@ -30,7 +30,7 @@ T = TypeVar("T")
 
 _FAILURES: Final = (BaseError, OSError, ValueError)  # obstore raises all three
 _PIECE: Final = 1_048_576  # octets copied at a time: a copy holds the loop, and 1 MB takes 0.1 ms
-_LONG_AT_ONCE: Final = 4  # uploads on their way into the bucket; each holds some parts in memory
+_LONG_AT_ONCE: Final = 3  # uploads on their way into the bucket; each holds some parts in memory
 _PAGE: Final = 1000  # objects of a listing's answer, by S3's API
 _CODE: Final = re.compile(r"<Code>(\w{1,60})</Code>")
 _STATUS: Final = re.compile(r"status code: (\d{3})")
