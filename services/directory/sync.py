@@ -30,7 +30,7 @@ log = logging.getLogger("gatepost.directory")
 
 E = TypeVar("E", bound=Event)
 
-BATCH: Final = 1_000  # records published together
+BATCH: Final = 250  # records published together
 TURN: Final = 200  # digests made before others have their turn: about 2 ms
 
 
@@ -72,12 +72,7 @@ class Sync:
             barren = () if state is None else state.barren
             if not heard.whole and decide.unexplained(known, heard.found, heard.present, barren):
                 heard = await self._read(customer, source, None)
-            owners = (
-                decide.of_everything(heard.found)
-                if heard.whole
-                else decide.of_changes(known, heard.found, heard.present)
-            )
-            change = decide.change(customer.id, name, before, owners)
+            owners, change = await asyncio.to_thread(_compared, customer.id, name, before, heard)  # 50 ms for 10,000
             await self._apply(change, source.drop_share, force=force)
             without = decide.barren(owners, heard.present)
             mark = heard.mark if heard.mark is not None and without is not None else Mark("", "")
@@ -116,7 +111,7 @@ class Sync:
             digests[recipient_digest(customer.salt, address)] = ""
             if index % TURN == 0:
                 await asyncio.sleep(0)
-        return decide.change(customer.id, CSV, await self._records(customer.id, CSV), digests)
+        return await asyncio.to_thread(decide.change, customer.id, CSV, await self._records(customer.id, CSV), digests)
 
     async def _read(self, customer: Customer, source: LdapSource, since: Mark | None) -> _Heard:
         """Read the directory; what is known of it afterwards is hashes."""
@@ -216,6 +211,17 @@ class _Done:
             seconds=seconds,
             **self.fields,
         )
+
+
+def _compared(
+    customer: str, source: str, before: Mapping[str, Recipient], heard: _Heard
+) -> tuple[decide.Owners, decide.Change]:
+    if heard.whole:
+        owners = decide.of_everything(heard.found)
+    else:
+        known = {digest: recipient.entry for digest, recipient in before.items()}
+        owners = decide.of_changes(known, heard.found, heard.present)
+    return owners, decide.change(customer, source, before, owners)
 
 
 async def _latest(bus: Bus, topic: Topic, struct: type[E]) -> dict[str, E]:

@@ -62,7 +62,9 @@ def test_the_example_that_is_shipped_is_valid_and_shows_every_key() -> None:
         domains=(Domain(name="globex.example", relay=(Host(host="mail.globex.example"),), any_recipient=True),),
     )
     text = EXAMPLE.read_text()
-    keys = "name unscanned rules when then tag_subject add_headers redirect_to max_size queue_days quarantine_days"
+    (source,) = acme.customer.directory
+    assert (source.name, source.password_env) == ("head-office", "GATEPOST_LDAP_ACME")
+    keys = "directory drop_percent name unscanned rules when then tag_subject add_headers redirect_to max_size queue_days quarantine_days"
     assert [key for key in keys.split() if f"{key}:" not in text] == []
 
 
