@@ -7,7 +7,9 @@ import os
 import signal
 import socket
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 COMMAND = (sys.executable, "-m", "services.cli")
 DOMAIN = "example.test"
@@ -31,11 +33,21 @@ class NotUp(Exception):  # noqa: N818  # it reads as what it says
 class House:
     """`gatepost up` in a folder, from `async with` to its end."""
 
-    def __init__(self, folder: Path, relay_port: int, dns: str) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        relay_port: int,
+        dns: str,
+        *,
+        config: str = CONFIG,
+        environ: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
         self.port = _free_port()
         self._folder = folder
         self._relay_port = relay_port
         self._dns = dns
+        self._config = config
+        self._environ = environ
         self._process: asyncio.subprocess.Process | None = None
 
     @property
@@ -50,13 +62,13 @@ class House:
 
     async def __aenter__(self) -> House:
         config = self._folder / "gatepost.yaml"
-        config.write_text(CONFIG.format(domain=DOMAIN, port=self._relay_port))
+        config.write_text(self._config.format(domain=DOMAIN, port=self._relay_port))
         with self._log.open("wb") as log:
             self._process = await asyncio.create_subprocess_exec(
                 *COMMAND,
                 "up",
                 *("--data", str(self._folder / "data"), "--port", str(self.port), "--config", str(config)),
-                env={**os.environ, "GATEPOST_DNS": self._dns},
+                env={**os.environ, "GATEPOST_DNS": self._dns, **self._environ},
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=log,  # a file costs the bench nothing; a pipe would
                 stderr=log,

@@ -28,13 +28,14 @@ class IngressConfig(msgspec.Struct, frozen=True, kw_only=True):
 
     cert: str = ""  # PEM with the chain; together with `key`
     key: str = ""
+    sni_folder: str = ""  # x.crt and x.key for clients that ask for one of the names in x.crt; read again on a change
     cert_folder: str = ""  # where our own certificate is made and kept when there is no `cert`; empty: no STARTTLS
 
     max_size: Count = 52_428_800  # octets of a message; a customer may have less
     spool_over: Count = 262_144  # octets; a longer message goes to the disk while it comes in
     max_bytes_in_flight: Count = 67_108_864  # octets of messages held in memory; beyond, all go to the disk
     max_spooled: Count = 8_589_934_592  # octets of messages on the disk that have not ended yet
-    max_connections: Count = 500
+    max_connections: Count = 1_000
     max_connections_per_address: Count = 50
     max_recipients: Annotated[int, msgspec.Meta(ge=100)] = 1_000  # a message; RFC 5321 section 4.5.3.1.8 asks for 100
     max_errors: Count = 20  # a session
@@ -74,7 +75,7 @@ class IngressConfig(msgspec.Struct, frozen=True, kw_only=True):
     allow_file: str = ""
     refuse_score: float = 5.0
     slow_score: float = 3.0
-    tarpit: Annotated[float, msgspec.Meta(ge=0, le=30)] = 2.0  # seconds before the answers to MAIL and RCPT
+    tarpit: Annotated[float, msgspec.Meta(ge=0, le=30)] = 2.0  # seconds before an answer to who has a bad name
     greet_pause: Annotated[float, msgspec.Meta(ge=0, le=30)] = 2.0  # for addresses that haven't shown patience before
     bounce_score: float = 3.0  # of a bounce that answers nothing, where the customer signs its reverse-paths
     greylist_delay: Annotated[float, msgspec.Meta(ge=0)] = 0.0  # seconds; 0: no greylisting

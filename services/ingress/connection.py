@@ -175,14 +175,15 @@ class Connection(Receiving):
         elif answer.reply is replies.UNKNOWN_RECIPIENT:
             self._visitor.asked(path, exists=False)
         if isinstance(answer, decide.Refusal):
+            await self._slowly(always=answer.reply is replies.NOT_NOW)
             self._refuse(answer, reverse_path=path, recipient=_said(argument))
             return
         self._accepted.setdefault(answer.address, answer)
         self._say(replies.RECIPIENT_OK)
 
-    async def _slowly(self) -> None:
+    async def _slowly(self, *, always: bool = False) -> None:
         """Keep a client with a bad name waiting: its time costs it more than us."""
-        if self._visitor.slow:
+        if always or self._visitor.slow:
             await self._flush()
             await asyncio.sleep(self._config.tarpit)
 

@@ -30,6 +30,7 @@ log = logging.getLogger("gatepost.ingress")
 
 _OUT_LIMIT: Final = 8_192  # octets of replies that wait for one write
 _PATIENCE: Final = 32  # commands in a row before others get their turn
+_FOR_GOOD: Final = 500  # and above: RFC 5321 section 4.2.1
 _LINGER: Final = 5.0  # seconds to take our last words
 _OUTLAST: Final = 2.0  # seconds to stop talking once we have said them
 
@@ -57,7 +58,7 @@ class Conversation(SMTP):
         self._visitor: Visitor
         self._spoke = asyncio.Event()
         self._header: bytearray | None = None  # of the PROXY protocol, as far as it has come
-        self._header_due: asyncio.TimerHandle | None = None
+        self._due: asyncio.TimerHandle | None = None
 
     def __dir__(self) -> list[str]:
         """Return no names: for each connection aiosmtpd would look through all of them for commands that are not used
@@ -74,19 +75,26 @@ class Conversation(SMTP):
             self.transport = transport
             self._header = bytearray()
             self._front.expect(self)
-            self._header_due = asyncio.get_running_loop().call_later(
-                self._config.proxy_timeout, self._no_header, "time is up"
-            )
+            self._due = asyncio.get_running_loop().call_later(self._config.proxy_timeout, self._no_header, "time is up")
             return
         self._enter(transport)
 
     def _enter(self, transport: asyncio.BaseTransport) -> None:
         answer = self._front.enter(self, self._client)
         if isinstance(answer, decide.Refusal):
-            self._turn_away(transport, answer.reply)
+            self._hold(transport, answer.reply)
             return
         self._visitor = answer
         super().connection_made(transport)
+
+    def _hold(self, transport: asyncio.BaseTransport, reply: Reply) -> None:
+        """Keep who comes too often waiting for its answer, or it would be back at once."""
+        if reply.code < _FOR_GOOD and self._config.tarpit and self._front.holds():
+            self.transport = transport
+            self._front.expect(self)
+            self._due = asyncio.get_running_loop().call_later(self._config.tarpit, self._turn_away, transport, reply)
+        else:
+            self._turn_away(transport, reply)
 
     def _turn_away(self, transport: asyncio.BaseTransport, reply: Reply) -> None:
         stream = cast("asyncio.Transport", transport)
@@ -109,9 +117,9 @@ class Conversation(SMTP):
         except proxy.BadProxy as error:
             self._no_header(str(error))
             return
-        if header is None or self.transport is None or self._header_due is None:
+        if header is None or self.transport is None or self._due is None:
             return
-        self._header_due.cancel()
+        self._due.cancel()
         self._header = None
         if header.ip:
             self._client = decide.Client(header.ip, header.port)
@@ -123,8 +131,8 @@ class Conversation(SMTP):
     def _no_header(self, reason: str) -> None:
         """Send away who comes from a balancer and doesn't say whose connection it is."""
         log.warning("no proxy header client=%s reason=%s", self._client.ip, reason)
-        if self._header_due is not None:
-            self._header_due.cancel()
+        if self._due is not None:
+            self._due.cancel()
         self._front.leave(self)
         self._front.refused(decide.Refusal(replies.PROXY_REFUSED, "bad-proxy"), self._client)
         if self.transport is not None:
@@ -139,8 +147,8 @@ class Conversation(SMTP):
     def connection_lost(self, error: Exception | None) -> None:
         """End the conversation. A message that is being stored and published goes its way without it."""
         if self.session is None:  # never let in
-            if self._header_due is not None:
-                self._header_due.cancel()
+            if self._due is not None:
+                self._due.cancel()
             self._front.leave(self)
             return
         self._front.leave(self)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
+import resource
+from typing import Final
 
 from services.core.signals import Signals
 from services.ingress.app import run
@@ -12,10 +15,13 @@ from services.runtime.dns import Resolver
 from services.runtime.follow import follow_signals
 from services.runtime.host import Context
 
+_FILES: Final = 512  # beside the clients: the store, the broker, DNS
+
 
 async def serve(ctx: Context) -> None:
     """Take mail in until `ctx.stop`."""
     config = read(ctx.environ)
+    _allow_files(config.max_connections + _FILES)
     signals = Signals()
     dns = Resolver(ctx.environ.get("GATEPOST_DNS", "").strip(), ctx.clock)
     await ctx.directory_ready()
@@ -37,3 +43,12 @@ async def serve(ctx: Context) -> None:
         following.cancel()
         await asyncio.wait([following])
         await dns.close()
+
+
+def _allow_files(wanted: int) -> None:
+    """Let the process have as many open files as it may; short of them, asyncio stops accepting for a second a time."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        with contextlib.suppress(OSError, ValueError):  # where even that is forbidden, it stays as it was
+            resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))

@@ -20,7 +20,7 @@ from services.runtime.fakes_dns import FakeDns
 from tests.dialogs.door import Client, Door, opened
 from tests.eventually import eventually
 
-STRANGERS = {"exempt": ("192.0.2.0/24",), "greet_pause": 0.0, "reverse_dns": False}
+STRANGERS = {"exempt": ("192.0.2.0/24",), "greet_pause": 0.0, "reverse_dns": False, "tarpit": 0.0}
 HELLO = "EHLO c.test\r\n"
 FROM = "MAIL FROM:<alice@sender.test>\r\n"
 
@@ -244,6 +244,35 @@ async def test_limits_count_the_address_behind_the_balancer() -> None:
             await client.send(f"PROXY TCP4 {client_ip} 192.0.2.1 1 25\r\n")
             greetings.append((await client.line())[:3])
         assert greetings == ["220", "220", "421"]
+
+
+async def test_who_comes_too_often_waits_to_hear_so_and_holds_up_no_stop() -> None:
+    changes = {**STRANGERS, "max_new_per_address": 1, "tarpit": 0.4}
+
+    def held(door: Door) -> int:
+        assert door.ingress._front is not None
+        return len(door.ingress._front._nameless)
+
+    async with opened(changes=changes) as door:
+        loop = asyncio.get_running_loop()
+        async with from_address(door, "127.0.9.1") as one, from_address(door, "127.0.9.1") as two:
+            began = loop.time()
+            assert (await one.line()).startswith("220")
+            assert (await two.line()).startswith("421 4.7.0")
+            assert loop.time() - began >= 0.4
+            assert await two.line() == ""
+        async with from_address(door, "127.0.9.1"):
+            await eventually(lambda: held(door) == 1)
+        await eventually(lambda: held(door) == 0)
+    async with (
+        opened(changes={**changes, "tarpit": 30.0}) as door,
+        from_address(door, "127.0.9.1"),
+        from_address(door, "127.0.9.1") as late,
+    ):
+        await eventually(lambda: held(door) == 1)
+        async with asyncio.timeout(10):
+            await door.ingress.close()
+            assert await _end(late) == b""
 
 
 async def test_one_customer_does_not_take_all_connections() -> None:

@@ -128,7 +128,7 @@ def test_a_rejection_carries_the_clients_words_cut_and_clean() -> None:
 
 @pytest.mark.parametrize(
     ("in_all", "same", "reason"),
-    [(0, 0, None), (499, 49, None), (500, 0, "too-many-connections"), (60, 50, "too-many-connections-from-address")],
+    [(0, 0, None), (999, 49, None), (1_000, 0, "too-many-connections"), (60, 50, "too-many-connections-from-address")],
 )
 def test_connections_are_counted(in_all: int, same: int, reason: str | None) -> None:
     refusal = decide.connection(in_all, same, CONFIG)
