@@ -64,7 +64,10 @@ def test_the_example_that_is_shipped_is_valid_and_shows_every_key() -> None:
     text = EXAMPLE.read_text()
     (source,) = acme.customer.directory
     assert (source.name, source.password_env) == ("head-office", "GATEPOST_LDAP_ACME")
-    keys = "directory drop_percent name unscanned rules when then tag_subject add_headers redirect_to max_size queue_days quarantine_days"
+    keys = (
+        "directory drop_percent name unscanned rules when then tag_subject add_headers redirect_to max_size queue_days"
+        " quarantine_days"
+    )
     assert [key for key in keys.split() if f"{key}:" not in text] == []
 
 
@@ -204,7 +207,8 @@ MISTAKES = {
     "customers:": "1: customers: expected a list of customers, not nothing",
     "customers: acme": "1: customers: expected a list of customers, not 'acme'",
     "customers:\n- acme": (
-        "2: customers[0]: expected a mapping with id, name, domains, directory, policy, limits, lists and bounces, not 'acme'"
+        "2: customers[0]: expected a mapping with"
+        " id, name, domains, directory, policy, limits, lists and bounces, not 'acme'"
     ),
     "customers:\n- id: acme\n  domain: []": "3: customers[0]: unknown key 'domain', did you mean domains?",
     "customers:\n- id: acme\n  id: b": "3: customers[0]: id is given twice, first on line 2",
