@@ -7,7 +7,9 @@ from typing import Annotated
 
 import msgspec
 
+from services.core.address import parse
 from services.core.canonical import LINE_LIMIT
+from services.core.errors import BadAddress
 from services.core.networks import normal
 from services.runtime.config import load
 
@@ -26,6 +28,7 @@ class IngressConfig(msgspec.Struct, frozen=True, kw_only=True):
         "mx.gatepost.test"
     )
 
+    postmaster: str = ""  # whose mail `RCPT TO:<postmaster>` is: an address of a customer; see decide.postmaster
     cert: str = ""  # PEM with the chain; together with `key`
     key: str = ""
     sni_folder: str = ""  # x.crt and x.key for clients that ask for one of the names in x.crt; read again on a change
@@ -93,6 +96,11 @@ class IngressConfig(msgspec.Struct, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         if bool(self.cert) != bool(self.key):
             raise ValueError("CERT and KEY go together")
+        if self.postmaster:
+            try:
+                parse(self.postmaster)
+            except BadAddress as error:
+                raise ValueError(f"POSTMASTER: {error}") from error
         for name, items in (("EXEMPT", self.exempt), ("PROXY_FROM", self.proxy_from)):
             for item in items:
                 try:

@@ -12,7 +12,7 @@ from schemas.events import Customer, Domain, Envelope, Evidence, Received, Rejec
 from services.core import replies
 from services.core.address import Address, parse
 from services.core.canonical import HEAD_LIMIT, Decoder, Defect
-from services.core.directory import DirectoryView
+from services.core.directory import POSTMASTER, DirectoryView
 from services.core.errors import BadAddress
 from services.core.networks import networks
 from services.core.replies import Reply
@@ -129,6 +129,8 @@ def recipient(  # noqa: PLR0911  # each return is one rule, in the order in whic
         return Refusal(replies.BAD_ARGUMENT)
     if parameters:
         return Refusal(replies.BAD_PARAMETER)
+    if mailbox.lower() == POSTMASTER:
+        mailbox = postmaster(directory, config)
     address = _mailbox(mailbox, smtputf8=sender.smtputf8, bad=replies.BAD_RECIPIENT, reason="bad-recipient")
     if isinstance(address, Refusal):
         return address
@@ -146,6 +148,22 @@ def recipient(  # noqa: PLR0911  # each return is one rule, in the order in whic
     if accepted >= config.max_recipients:
         return Refusal(replies.TOO_MANY_RECIPIENTS, "too-many-recipients", customer.id)
     return Accepted(customer, domain, address)
+
+
+def postmaster(directory: DirectoryView, config: IngressConfig) -> str:
+    """Return whose mail a postmaster without a domain gets (RFC 5321 section 4.5.1).
+
+    It is the configured address; without one the postmaster of our own name's domain, or of the nearest one above it
+    that a customer has. Where there is none the address stays as it is, and is refused as what it is: no address.
+    """
+    if config.postmaster:
+        return config.postmaster
+    name = config.hostname.lower()
+    while name:
+        if directory.lookup_domain(name) is not None:
+            return f"{POSTMASTER}@{name}"
+        name = name.partition(".")[2]
+    return POSTMASTER
 
 
 def _mailbox(text: str, *, smtputf8: bool, bad: Reply, reason: str) -> Address | Refusal:

@@ -15,12 +15,12 @@ from services.core.directory import DirectoryView
 from services.core.errors import StartError
 from services.core.signals import Signals
 from services.ingress.accept import Acceptor
+from services.ingress.certificates import Certificates
 from services.ingress.config import IngressConfig
 from services.ingress.connection import Connection
 from services.ingress.front import Front
 from services.ingress.guards import Guards
 from services.ingress.rejections import Rejections
-from services.ingress.tls import server_context
 from services.runtime.bus import Bus
 from services.runtime.dns import Dns
 from services.runtime.store import Store
@@ -55,6 +55,7 @@ class Ingress:
         self._guards = Guards(
             config, dns=dns, directory=directory, signals=signals, clock=clock, publish=self._rejections.note
         )
+        self._certificates = Certificates(config, clock)
         self._front: Front | None = None
         self._server: asyncio.Server | None = None
         # aiosmtpd logs whole messages at DEBUG, and each command at INFO: ours are the lines that are wanted.
@@ -63,7 +64,7 @@ class Ingress:
     async def start(self) -> int:
         """Listen, and return the port; raise StartError or ConfigError, one line each."""
         config = self._config
-        tls = await asyncio.to_thread(server_context, config, self._clock.now())
+        tls = await self._certificates.start()
         front = Front(
             config,
             directory=self._directory,
@@ -80,6 +81,7 @@ class Ingress:
                 lambda: Connection(front), config.host, config.port, backlog=_BACKLOG, reuse_address=True
             )
         except OSError as error:
+            await self._certificates.close()
             reason = os.strerror(error.errno) if error.errno else str(error)
             raise StartError(f"ingress can't listen on {config.host}:{config.port}: {reason}") from error
         self._front, self._server = front, server
@@ -92,7 +94,7 @@ class Ingress:
     async def serve(self, stop: asyncio.Event) -> None:
         """Return when `stop` is set; raise what ended a task of ours before that."""
         waiting = asyncio.create_task(stop.wait(), name="ingress-stop")
-        kept = (self._acceptor.sweeper.task, self._rejections.task, *self._guards.tasks)
+        kept = (self._acceptor.sweeper.task, self._rejections.task, self._certificates.task, *self._guards.tasks)
         own = [task for task in kept if task is not None]
         try:
             done, _ = await asyncio.wait([waiting, *own], return_when=asyncio.FIRST_COMPLETED)
@@ -104,9 +106,11 @@ class Ingress:
     async def close(self) -> None:
         """Take no more, let messages under way come to their answer, send the others away with 421."""
         if self._server is None or self._front is None:
+            await self._certificates.close()
             await self._guards.close()
             return
         self._server.close()
+        await self._certificates.close()
         await self._front.close(replies.SHUTTING_DOWN, self._config.shutdown_timeout)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._config.shutdown_timeout):

@@ -28,20 +28,57 @@ def server_context(config: IngressConfig, now: float) -> ssl.SSLContext | None:
 
     TLS 1.2 or later (RFC 8996). Raises ConfigError for a certificate that can't be used, StartError for a folder.
     """
+    if config.cert:
+        return _context(Path(config.cert), Path(config.key), "GATEPOST_INGRESS_CERT, GATEPOST_INGRESS_KEY")
+    if config.cert_folder:
+        own = own_certificate(Path(config.cert_folder), config.hostname, now)
+        return _context(own, own, "GATEPOST_INGRESS_CERT_FOLDER")
+    return None
+
+
+def named_contexts(config: IngressConfig) -> dict[str, ssl.SSLContext]:
+    """Return a context for each name that a certificate in `sni_folder` is for. Blocks on files.
+
+    The folder holds pairs, x.crt with the chain and x.key; the names are those inside the certificate, wildcards too.
+    Raises ConfigError, also for a name that two certificates are for.
+    """
+    found: dict[str, ssl.SSLContext] = {}
+    if not config.sni_folder:
+        return found
+    try:
+        files = sorted(Path(config.sni_folder).glob("*.crt"))
+        for file in files:
+            context = _context(file, file.with_suffix(".key"), f"GATEPOST_INGRESS_SNI_FOLDER, {file.name}")
+            for name in _names(file):
+                if name in found:
+                    raise ConfigError(f"GATEPOST_INGRESS_SNI_FOLDER, {file.name}: {name} has a certificate already")
+                found[name] = context
+    except OSError as error:
+        raise ConfigError(f"GATEPOST_INGRESS_SNI_FOLDER: {error.strerror}") from error
+    if not found:
+        raise ConfigError("GATEPOST_INGRESS_SNI_FOLDER: no certificate with a name in *.crt")
+    return found
+
+
+def _context(certificate: Path, key: Path, setting: str) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    if config.cert:
-        try:
-            context.load_cert_chain(config.cert, config.key)
-        except OSError as error:
-            bad = isinstance(error, ssl.SSLError)
-            reason = "not a PEM certificate with its key" if bad else error.strerror
-            raise ConfigError(f"GATEPOST_INGRESS_CERT, GATEPOST_INGRESS_KEY: {reason}") from error
-        return context
-    if config.cert_folder:
-        context.load_cert_chain(own_certificate(Path(config.cert_folder), config.hostname, now))
-        return context
-    return None
+    try:
+        context.load_cert_chain(certificate, key)
+    except OSError as error:
+        bad = isinstance(error, ssl.SSLError)
+        reason = "not a PEM certificate with its key" if bad else error.strerror
+        raise ConfigError(f"{setting}: {reason}") from error
+    return context
+
+
+def _names(file: Path) -> list[str]:
+    try:
+        certificate = x509.load_pem_x509_certificate(file.read_bytes())
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except (ValueError, x509.ExtensionNotFound):
+        return []
+    return [name.lower() for name in names.get_values_for_type(x509.DNSName)]
 
 
 def own_certificate(folder: Path, hostname: str, now: float) -> Path:
