@@ -60,7 +60,7 @@ async def import_csv(  # the command line's own options
     try:
         (owner,) = await _customers(bus, customer)
         found = parse_csv(data, str(file), {domain.name for domain in owner.domains})
-        print(f"{found.rows} rows, {len(found.addresses)} addresses, {found.repeated} repeated")
+        print(f"rows: {found.rows}, addresses: {len(found.addresses)}, repeated: {found.repeated}")
         if dry_run:
             change = await _syncer(bus).csv_change(owner, found.addresses)
             print(f"would add {len(change.added)} and remove {len(change.removed)}; nothing was changed")
@@ -98,7 +98,8 @@ async def status(site: Site) -> None:
 
 
 def _syncer(bus: Bus) -> Sync:
-    return Sync(bus, LdapReader(load(DirectoryConfig, os.environ), os.environ), SystemClock())
+    clock = SystemClock()
+    return Sync(bus, LdapReader(load(DirectoryConfig, os.environ), os.environ, clock), clock)
 
 
 async def _customers(bus: Bus, customer: str | None) -> list[Customer]:
@@ -144,6 +145,6 @@ def _outcome(state: DirectoryState) -> str:
     if state.failing_since:
         return f"{state.customer} {state.source}: {state.problem}"
     return (
-        f"{state.customer} {state.source}: {state.addresses} addresses of {state.entries} entries, "
+        f"{state.customer} {state.source}: addresses: {state.addresses}, entries: {state.entries}, "
         f"{state.added} added, {state.removed} removed, {state.seconds:.1f} s"
     )

@@ -16,6 +16,7 @@ from typing import Final, NamedTuple
 from sansldap import FilterAnd, FilterGreaterOrEqual, LDAPFilter, SearchResultEntry
 
 from schemas.events import LdapSource
+from services.core.clock import Clock
 from services.core.directory_config import endpoint
 from services.core.directory_entries import ATTRIBUTES, FILTER
 from services.core.errors import DirectoryRefused, DirectoryUnavailable
@@ -43,9 +44,10 @@ class _Kind(NamedTuple):
 class LdapReader:
     """The Reader over LDAP."""
 
-    def __init__(self, config: DirectoryConfig, environ: Mapping[str, str]) -> None:
+    def __init__(self, config: DirectoryConfig, environ: Mapping[str, str], clock: Clock) -> None:
         self._config = config
         self._environ = environ
+        self._clock = clock
 
     async def read(self, source: LdapSource, since: Mark | None, take: Callable[[Entry], None]) -> Reading:
         """See `port.Reader`."""
@@ -61,7 +63,8 @@ class LdapReader:
             raise DirectoryUnavailable(f"no session within {limit:g} s") from error
         try:
             async with asyncio.timeout(self._config.directory_read_seconds):
-                return await _Read(session, source, condition, take, self._config).run(since)
+                now = datetime.datetime.fromtimestamp(self._clock.now(), datetime.UTC).strftime(_STAMP)
+                return await _Read(session, source, condition, take, self._config).run(since, now)
         except TimeoutError as error:
             raise DirectoryUnavailable(f"not read within {self._config.directory_read_seconds:g} s") from error
         finally:
@@ -134,7 +137,8 @@ class _Read:
         self._latest = ""
         self._named = True  # every entry has an id that stays when it is renamed
 
-    async def run(self, since: Mark | None) -> Reading:
+    async def run(self, since: Mark | None, today: str) -> Reading:
+        """Read; `today` is the time as the server would write it."""
         root = await self._session.root(_ROOT)
         self._page = self._config.directory_page if PAGED in root.get("supportedcontrol", ()) else 0
         kind = _kind(root, self._source.url)
@@ -145,7 +149,8 @@ class _Read:
             await self._entries(kind, FilterAnd([self._condition, _after(kind, since.value)]))
         else:
             await self._entries(kind, self._condition)
-        value = kind.now or self._latest
+        # One entry stamped in the future, by a clock that was wrong once, must not hide the changes until then.
+        value = kind.now or min(self._latest, today)
         mark = Mark(kind.server, value) if value and self._named else None
         return Reading(frozenset(self._present), mark, whole)
 

@@ -12,7 +12,7 @@ from services.runtime.host import Context
 async def serve(ctx: Context) -> None:
     """Sync on schedule until `ctx.stop`."""
     config = load(DirectoryConfig, ctx.environ)
-    reader = LdapReader(config, ctx.environ)
+    reader = LdapReader(config, ctx.environ, ctx.clock)
     await ctx.directory_ready()
     ctx.ready("directory")
     await Schedule(config, ctx.bus, reader, ctx.clock, ctx.directory.customers).run(ctx.stop)

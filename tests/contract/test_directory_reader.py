@@ -9,6 +9,7 @@ from typing import Protocol
 import pytest
 
 from schemas.events import LdapSource
+from services.core.clock import SystemClock
 from services.core.errors import DirectoryUnavailable
 from services.directory.config import DirectoryConfig
 from services.directory.fakes import MemoryReader
@@ -51,7 +52,9 @@ class Ldap:
         self._slapd = slapd
         self._there: set[str] = set()
         self.reader: Reader = LdapReader(
-            DirectoryConfig(directory_secrets=str(slapd.secrets), directory_page=2), {"GATEPOST_LDAP_X": PASSWORD}
+            DirectoryConfig(directory_secrets=str(slapd.secrets), directory_page=2),
+            {"GATEPOST_LDAP_X": PASSWORD},
+            SystemClock(),
         )
         self.source = LdapSource(
             url=f"ldap://localhost:{slapd.port}",

@@ -39,7 +39,7 @@ class Site:
         self.slapd = slapd
         self.bus = bus or MemoryBus()
         self.config = DirectoryConfig(directory_secrets=str(slapd.secrets), directory_retry_seconds=0.2)
-        self.reader = LdapReader(self.config, {"GATEPOST_LDAP_TEST": secret})
+        self.reader = LdapReader(self.config, {"GATEPOST_LDAP_TEST": secret}, SystemClock())
         self.sync = Sync(self.bus, self.reader, SystemClock())
         self.customer = Customer(
             id="acme",
@@ -139,6 +139,22 @@ async def test_who_is_added_is_known_and_who_is_removed_is_not_after_one_sync(sl
     state = await site.run(whole=whole, drop_share=0.5)
     assert state.problem == ""
     assert await site.knows("dora", "cléo", "a.smith", "a.miller", "anna", "ben") == ["dora", "a.miller", "anna", "ben"]
+
+
+async def test_an_entry_stamped_in_the_future_does_not_hide_what_changes_before_then(tmp_path: Path) -> None:
+    slapd = Slapd(tmp_path / "slapd")
+    slapd.load(
+        person("anna", mail="anna@acme.test", createTimestamp="20990101000000Z", modifyTimestamp="20990101000000Z")
+    )
+    async with slapd:
+        site = Site(slapd)
+        await site.run()
+        await slapd.change(person("ben", mail="ben@acme.test"))
+        await site.run()
+        await slapd.change(f"dn: uid=ben,{PEOPLE}\nchangetype: modify\nadd: mail\nmail: benny@acme.test\n")
+        state = await site.run()
+        assert (state.problem, state.runs) == ("", 2)
+        assert await site.knows("anna", "ben", "benny") == ["anna", "ben", "benny"]
 
 
 async def test_an_address_that_two_entries_have_stays_until_the_last_of_them_goes(slapd: Slapd) -> None:
@@ -312,7 +328,7 @@ async def test_a_server_that_hangs_or_babbles_is_given_up_in_time(slapd: Slapd) 
     port = listening.sockets[0].getsockname()[1]
     config = DirectoryConfig(directory_connect_seconds=0.3, directory_secrets=str(slapd.secrets))
     site = Site(slapd)
-    site.sync = Sync(site.bus, LdapReader(config, {"GATEPOST_LDAP_TEST": PASSWORD}), SystemClock())
+    site.sync = Sync(site.bus, LdapReader(config, {"GATEPOST_LDAP_TEST": PASSWORD}, SystemClock()), SystemClock())
     for says in ("within 0.3 s", "doesn't speak LDAP"):
         began = time.monotonic()
         assert says in (await site.run(url=f"ldap://127.0.0.1:{port}")).problem

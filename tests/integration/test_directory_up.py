@@ -67,7 +67,7 @@ async def test_up_reads_the_directory_and_the_commands_sync_import_and_tell(
         await slapd.delete("ben")
         answer = await house.gatepost("directory", "sync", "--customer", "acme")
         assert (answer.code, answer.err) == (0, "")
-        assert "acme ldap:office: 2 addresses" in answer.out
+        assert "acme ldap:office: addresses: 2" in answer.out
         await eventually(lambda: taken("dora"))
         assert not await taken("ben")
 
@@ -76,7 +76,7 @@ async def test_up_reads_the_directory_and_the_commands_sync_import_and_tell(
         command = ("directory", "import-csv", "--customer", "acme")
         answer = await house.gatepost(*command, "--dry-run", str(table))
         assert answer.out.splitlines() == [
-            "2 rows, 2 addresses, 0 repeated",
+            "rows: 2, addresses: 2, repeated: 0",
             "would add 2 and remove 0; nothing was changed",
         ]
         assert not await taken("ben")
