@@ -43,6 +43,7 @@ class App:
             "GATEPOST_STORE": str(folder / "objects"),
             "GATEPOST_SIGNALS_ADDRESS_RATE": "0",
         }
+        self._file = folder / "signals.log"
         self._process: asyncio.subprocess.Process | None = None
         self._reading: asyncio.Task[None] | None = None
         self.log: list[str] = []
@@ -57,6 +58,8 @@ class App:
         assert process.stderr is not None
         async for line in process.stderr:
             self.log.append(line.decode("utf-8", "replace").rstrip())
+            with self._file.open("a") as file:  # stays when a test fails
+                file.write(f"{self.log[-1]}\n")
 
     def said(self, text: str) -> int:
         return sum(text in line for line in self.log)
