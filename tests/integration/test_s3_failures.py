@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 
@@ -218,3 +219,31 @@ async def test_provisioning_tells_a_refusal_from_a_silence() -> None:
     async with scripted(b"") as (_, _, location):
         with pytest.raises(StoreUnavailable):
             await provision(location, within=0.3)
+
+
+def names(folder: Path) -> list[str]:
+    return [file.name for file in folder.iterdir()]
+
+
+async def test_an_upload_that_breaks_off_is_temporary_and_leaves_no_file(tmp_path: Path) -> None:
+    for script in ((b"",), (failure("503 Slow Down", "SlowDown"),), (failure("507 Full", "StorageFull"),)):
+        async with scripted(*script) as (_, server, location):
+            store = S3Store(location, LIMITS, spool=str(tmp_path))
+            upload = store.begin(64)
+            await upload.write([b"x" * 6_000_000])
+            assert not names(tmp_path)  # it has no name, so that a crash leaves nothing
+            with pytest.raises(StoreUnavailable):
+                await upload.commit([(KEY, b"head")])
+            upload.discard()
+            assert any("uploads" in request for request in server.requests)  # in parts
+            await store.close()
+
+
+async def test_an_upload_without_a_place_for_its_file_is_temporary(tmp_path: Path) -> None:
+    async with scripted(OK) as (_, _, location):
+        store = S3Store(location, LIMITS, spool=str(tmp_path / "missing"))
+        upload = store.begin(64)
+        with pytest.raises(StoreUnavailable, match="ENOENT"):
+            await upload.write([b"x"])
+        upload.discard()
+        await store.close()
