@@ -1,6 +1,6 @@
 """Every failure has a type, and the type says whether trying again can help and whose fault it is.
 
-Text in an exception is for the log. What an SMTP client may hear is in `services.core.replies`, and is the same for all of them.
+Text in an exception is for the log. What an SMTP client may hear is in `services.core.replies`, and always the same.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ class GatepostError(Exception):
     """The root of every failure that Gatepost raises on purpose."""
 
 
-class Temporary(GatepostError):
+class Temporary(GatepostError):  # noqa: N818  # the name says what it is
     """Trying again later can help: the work stays owned and is retried."""
 
 
-class Permanent(GatepostError):
+class Permanent(GatepostError):  # noqa: N818  # as above
     """Trying again gives the same answer: the work ends here, with this reason."""
 
 
@@ -84,7 +84,7 @@ class ConfigError(Permanent):
 
 
 class DirectoryRefused(Permanent):
-    """A customer's directory refuses us, isn't who it should be, or can't mean what it says: the last good copy stays."""
+    """A customer's directory refuses us, isn't the right one, or can't mean what it says. The last good copy stays."""
 
 
 class StartError(Permanent):

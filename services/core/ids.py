@@ -16,7 +16,7 @@ def message_id(now: float, entropy: Callable[[int], bytes]) -> str:
 
 
 def is_message_id(text: str) -> bool:
-    """Return whether `text` has the shape of an id of ours; what comes from outside is checked before it becomes a key."""
+    """Return whether `text` has the shape of an id of ours: what comes from outside is checked before it is a key."""
     return _SHAPE.fullmatch(text) is not None
 
 
