@@ -25,7 +25,8 @@ from services.runtime.s3_location import S3Location
 
 _log = logging.getLogger("gatepost.store")
 
-_RULE: Final = "gatepost-nothing-kept"
+_RULES: Final = "gatepost-nothing-kept"
+_RULE: Final = f"{_RULES}-2"  # another number when it says something else: an old one is replaced
 _REFUSED: Final = frozenset(
     {"AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "BucketAlreadyExists", "InvalidBucketName"}
 )
@@ -93,15 +94,20 @@ def _make(client: minio.Minio, location: S3Location) -> None:
 def _let_go_of_old_versions(client: minio.Minio, location: S3Location) -> None:
     there = client.get_bucket_lifecycle(location.bucket)
     rules = [] if there is None else there.rules
-    ours = Rule(
+    # MinIO forgets the last part of the rule at once, and removes parts that are a day old by itself.
+    ours = _rule(location, AbortIncompleteMultipartUpload(days_after_initiation=1))
+    if ours not in rules and _rule(location, None) not in rules:
+        others = [rule for rule in rules if not (rule.rule_id or "").startswith(_RULES)]
+        client.set_bucket_lifecycle(location.bucket, LifecycleConfig([*others, ours]))
+        _log.info("lifecycle rule set bucket=%s rule=%s", location.bucket, _RULE)
+
+
+def _rule(location: S3Location, broken_off: AbortIncompleteMultipartUpload | None) -> Rule:
+    return Rule(
         ENABLED,
         rule_id=_RULE,
         rule_filter=Filter(prefix=f"{location.prefix}/" if location.prefix else ""),
         noncurrent_version_expiration=NoncurrentVersionExpiration(noncurrent_days=1),
         expiration=Expiration(expired_object_delete_marker=True),
-        abort_incomplete_multipart_upload=AbortIncompleteMultipartUpload(days_after_initiation=1),
+        abort_incomplete_multipart_upload=broken_off,
     )
-    if ours not in rules:
-        others = [rule for rule in rules if rule.rule_id != _RULE]
-        client.set_bucket_lifecycle(location.bucket, LifecycleConfig([*others, ours]))
-        _log.info("lifecycle rule set bucket=%s rule=%s", location.bucket, _RULE)

@@ -87,7 +87,7 @@ class TestS3Store(StoreContract):
         await provision(location)
         after = client.get_bucket_lifecycle(location.bucket)
         assert after is not None
-        assert [rule.rule_id for rule in after.rules] == ["theirs", "gatepost-nothing-kept"]
+        assert [rule.rule_id for rule in after.rules] == ["theirs", "gatepost-nothing-kept-2"]
         await asyncio.gather(*(provision(location) for _ in range(3)))
         client.remove_bucket(location.bucket)
 
