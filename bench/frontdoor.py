@@ -191,9 +191,10 @@ class Sender:
 async def measured(house: House, name: str, chosen: argparse.Namespace) -> tuple[str, ...]:
     """Return a row of the table."""
     house.check()
-    sender, before, began = Sender(house.port), usage.tree(house.pid), perf_counter()
+    sender, before, machine, began = Sender(house.port), usage.tree(house.pid), usage.machine(), perf_counter()
     await sender.run(chosen.rate, chosen.messages)
     after, took = usage.tree(house.pid), perf_counter() - began
+    busy = (usage.machine() - machine) / took / usage.CORES * 100
     ms = sorted(sender.ms)
     ingress = next(part for part in after if "ingress" in part)
     cpu = (after[ingress].cpu - before[ingress].cpu) / took * 100
@@ -201,7 +202,15 @@ async def measured(house: House, name: str, chosen: argparse.Namespace) -> tuple
         print(f"  not accepted, {times} times: {reply}", file=sys.stderr)
     cells = [f"{percentile(ms, share):.1f}" for share in (0.5, 0.95, 0.99, 1.0)]
     lost = str(sum(sender.refused.values()))
-    return (name, str(chosen.messages), lost, *cells, f"{cpu:.0f} %", f"{after[ingress].rss / 2**20:.0f}")
+    return (
+        name,
+        str(chosen.messages),
+        lost,
+        *cells,
+        f"{cpu:.0f} %",
+        f"{busy:.0f} %",
+        f"{after[ingress].rss / 2**20:.0f}",
+    )
 
 
 async def main(chosen: argparse.Namespace) -> str:
@@ -221,7 +230,18 @@ async def main(chosen: argparse.Namespace) -> str:
                 rows.append(await measured(house, "alone", chosen))
                 async with _attacked(house.port, chosen, told):
                     rows.append(await measured(house, "under attack", chosen))
-    columns = ("setting", "sent", "not accepted", "p50 ms", "p95 ms", "p99 ms", "most", "ingress CPU", "ingress MB")
+    columns = (
+        "setting",
+        "sent",
+        "not accepted",
+        "p50 ms",
+        "p95 ms",
+        "p99 ms",
+        "most",
+        "ingress CPU",
+        "machine busy",
+        "ingress MB",
+    )
     head = [f"    {name:<20}  {value}" for name, value in known.items()]
     attackers = f"{chosen.idle} idle, {chosen.slow} slow, {chosen.harvesters} harvester(s)"
     notes = [f"- attack: {attackers}; {chosen.rate:g} messages/s over {SENDERS} connections that behave"]
