@@ -17,7 +17,8 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
+from itertools import count, repeat
 from pathlib import Path
 
 from services.cli import apply, ground, site
@@ -130,7 +131,10 @@ async def _children(
         del groups["signals"]
     if not with_directory:
         del groups["directory"]
-    children = [Child(name, units, environ) for name, units in groups.items()]
+    children = [
+        Child(name, units, {**environ, "GATEPOST_METRICS_PORT": str(port)})
+        for port, (name, units) in zip(_metrics_ports(environ), groups.items(), strict=False)
+    ]
     try:
         async with asyncio.TaskGroup() as tasks:
             for child in children:
@@ -143,6 +147,14 @@ async def _children(
             for child in children:
                 if child.name == name:
                     await child.stop()
+
+
+def _metrics_ports(environ: Mapping[str, str]) -> Iterator[int]:
+    """GATEPOST_METRICS_PORT and those after it, one for each process; 0 for all while it isn't set."""
+    first = environ.get("GATEPOST_METRICS_PORT", "").strip() or "0"
+    if not first.isdecimal():
+        raise ConfigError(f"GATEPOST_METRICS_PORT: {first!r} is no port")
+    return count(int(first)) if int(first) else repeat(0)
 
 
 def with_signals(environ: Mapping[str, str]) -> bool:

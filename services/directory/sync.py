@@ -24,6 +24,7 @@ from services.core.directory_entries import addresses
 from services.core.errors import DirectoryRefused, DirectoryUnavailable
 from services.directory import decide
 from services.directory.port import Entry, Mark, Reader
+from services.runtime import metrics
 from services.runtime.bus import Bus, Tombstone
 
 log = logging.getLogger("gatepost.directory")
@@ -166,12 +167,15 @@ class Sync:
             done.state = msgspec.structs.replace(
                 old, tried_at=now, failing_since=old.failing_since or now, problem=str(error), added=0, removed=0
             )
+            metrics.DIRECTORY_FAILING.labels(customer, source).set(done.state.failing_since)
             log.error(
                 "customer=%s source=%s event=directory-alarm failing_since=%.0f addresses_kept=%d error=%s",
                 *(customer, source, done.state.failing_since, old.addresses, error),
             )
         else:
             done.state = done.succeeded(clock.now(), clock.monotonic() - began)
+            metrics.DIRECTORY_FAILING.labels(customer, source).set(0)
+            metrics.DIRECTORY_ADDRESSES.labels(customer, source).set(done.state.addresses)
             log.info(
                 "customer=%s source=%s event=directory-synced addresses=%d added=%d removed=%d seconds=%.2f",
                 *(customer, source, done.state.addresses, done.state.added, done.state.removed, done.state.seconds),

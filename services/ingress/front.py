@@ -17,6 +17,7 @@ from services.ingress.config import IngressConfig
 from services.ingress.guards import Guards
 from services.ingress.room import Budget
 from services.ingress.visitor import Visitor
+from services.runtime import metrics
 
 _HELD: Final = 200  # connections that wait for nothing but to be sent away
 
@@ -121,6 +122,7 @@ class Front:
         """Tell of a refusal that has a reason."""
         if refusal.reason:
             self.refusals[refusal.reason] += 1
+            metrics.REFUSALS.labels(refusal.reason).inc()
             now = self._clock.now()
             self._rejections.note(
                 decide.rejection(refusal, client, now, reverse_path=reverse_path, recipient=recipient)

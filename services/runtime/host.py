@@ -12,7 +12,7 @@ import logging
 import os
 import signal
 from collections.abc import Callable, Coroutine, Iterable, Mapping
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 import uvloop
@@ -22,7 +22,7 @@ from services.core.clock import Clock, SystemClock
 from services.core.directory import Directory
 from services.core.errors import BusUnavailable, ConfigError, StartError
 from services.core.waiting import happens
-from services.runtime import logs
+from services.runtime import logs, metrics
 from services.runtime.bus import Service
 from services.runtime.config import load
 from services.runtime.consume import Consumer
@@ -42,6 +42,8 @@ class RuntimeConfig(msgspec.Struct, frozen=True, kw_only=True):
     kafka: str = "127.0.0.1:9092"
     store: str = "gatepost-data/objects"
     log_level: str = "INFO"
+    metrics_host: str = "127.0.0.1"
+    metrics_port: Annotated[int, msgspec.Meta(ge=0, le=65535)] = 0  # GET /metrics is answered there; 0: nowhere
     notify_fd: int = -1  # where `ready` goes, for whoever started this process
 
 
@@ -92,7 +94,8 @@ def main(units: Mapping[str, Unit], environ: Mapping[str, str] = os.environ) -> 
     try:
         config = load(RuntimeConfig, environ)
         logs.set_up(config.log_level)
-        return uvloop.run(_main(units, config, environ))
+        with metrics.served(config.metrics_host, config.metrics_port):
+            return uvloop.run(_main(units, config, environ))
     except ConfigError as error:
         log.error("%s", error)
         return 2

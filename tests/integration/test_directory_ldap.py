@@ -22,6 +22,7 @@ from services.directory.app import Schedule
 from services.directory.config import DirectoryConfig
 from services.directory.ldap import ACTIVE_DIRECTORY, LdapReader
 from services.directory.sync import Sync, states
+from services.runtime import metrics
 from services.runtime.fakes import MemoryBus
 from services.runtime.follow import follow
 from tests.dialogs.door import connected, opened
@@ -308,9 +309,13 @@ async def test_a_server_that_is_down_leaves_the_last_good_directory_and_raises_a
     assert (second.succeeded_at, second.addresses) == (good.succeeded_at, len(ALL))
     assert await site.knows(*ALL) == list(ALL)
     assert caplog.text.count("event=directory-alarm") == 2
+    labels = {"customer": "acme", "source": "ldap:ldap"}
+    assert metrics.value("gatepost_directory_failing_since_seconds", **labels) == first.failing_since
     assert (await states(site.bus))["acme/ldap:ldap"] == second
     await slapd.start()
     assert (await site.run()).failing_since == 0
+    assert metrics.value("gatepost_directory_failing_since_seconds", **labels) == 0
+    assert metrics.value("gatepost_directory_addresses", **labels) == len(ALL)
 
 
 async def test_a_server_that_hangs_or_babbles_is_given_up_in_time(slapd: Slapd) -> None:
