@@ -14,13 +14,13 @@ import subprocess
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
-import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from services.runtime.ports import free_ports
+from tests.parts import lacking
 
 BASE = "dc=acme,dc=test"
 ADMIN = f"cn=admin,{BASE}"
@@ -67,9 +67,7 @@ def program(name: str) -> str:
     """Return the path of one of slapd's programs; without it the test is skipped, and fails when CI=true."""
     found = shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/lib/openldap")
     if found is None:
-        if os.environ.get("CI") == "true":
-            pytest.fail(f"{name} is missing; .ci/install-slapd installs it")
-        pytest.skip(f"{name} is missing; Debian's packages are slapd and ldap-utils")
+        lacking(f"{name} is missing; .ci/install-slapd installs Debian's packages slapd and ldap-utils")
     return found
 
 
