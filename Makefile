@@ -40,8 +40,9 @@ bench: $(VENV)/.run ## ARGS="FOLDER" names a folder of messages
 	$(BIN)/python -m bench.pipeline $(ARGS)
 
 lock: $(VENV)/.dev ## after a change of the dependencies
-	$(BIN)/uv pip compile -q --python-version 3.11 --universal --generate-hashes --no-header --group build pyproject.toml -o requirements.lock
-	$(BIN)/uv pip compile -q --python-version 3.11 --universal --generate-hashes --no-header --group build --group dev pyproject.toml -o requirements-dev.lock
+	$(BIN)/uv pip compile -q --python-version 3.11 --universal --generate-hashes --no-header --extra embedded --group build pyproject.toml -o requirements.lock
+	$(BIN)/uv pip compile -q --python-version 3.11 --universal --generate-hashes --no-header --group build pyproject.toml -o requirements-image.lock
+	$(BIN)/uv pip compile -q --python-version 3.11 --universal --generate-hashes --no-header --extra embedded --group build --group dev pyproject.toml -o requirements-dev.lock
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
