@@ -19,6 +19,7 @@ check: $(VENV)/.dev ## lint, types, import rules, schemas
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo 2>&1
 	$(BIN)/python -m schemas check
+	$(BIN)/python -m k8s check
 
 format: $(VENV)/.dev
 	$(BIN)/ruff check --fix .

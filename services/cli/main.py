@@ -108,15 +108,48 @@ def run(names: tuple[str, ...]) -> None:
     sys.exit(host({name: unit(name) for name in names}))
 
 
+kafka_option = click.option("--kafka", envvar="GATEPOST_KAFKA", required=True, metavar="HOST:PORT[,…]")
+
+
 @gatepost.command()
-@click.option("--kafka", envvar="GATEPOST_KAFKA", required=True, metavar="HOST:PORT[,…]")
+@kafka_option
+@click.option(
+    "--customers", type=click.Path(path_type=Path, dir_okay=False), help="Apply the customers of this file as well."
+)
+@click.option("--within", default=0.0, metavar="SECONDS", help="How long to wait for what isn't there yet.")
 @command
-async def provision(kafka: str) -> None:
-    """Make the topics, the bucket of GATEPOST_STORE, and the plan of scanners. Safe to run again."""
-    from services.cli import apply
+async def provision(kafka: str, customers: Path | None, within: float) -> None:
+    """Make topics, the bucket of GATEPOST_STORE, the tables of GATEPOST_DATABASE and the plan. Safe to run again."""
+    from services.cli import provision as provisioning
 
     logs.set_up("INFO")
-    await apply.provision(kafka, os.environ)
+    print(await provisioning.provision(kafka, os.environ, customers, within))
+
+
+@gatepost.command("await")
+@kafka_option
+@click.option("--within", default=600.0, show_default=True, metavar="SECONDS")
+@command
+async def await_command(kafka: str, within: float) -> None:
+    """Wait until all that `provision` makes is there."""
+    from services.cli import provision as provisioning
+
+    logs.set_up("INFO")
+    print(await provisioning.wait(kafka, within))
+
+
+@gatepost.command()
+@kafka_option
+@click.option("--smtp", required=True, metavar="HOST:PORT", help="The front door.")
+@click.option("--to", "recipient", required=True, metavar="ADDRESS", help="Who gets the clean message.")
+@click.option("--within", default=120.0, show_default=True, metavar="SECONDS")
+@command
+async def probe(kafka: str, smtp: str, recipient: str, within: float) -> None:
+    """Send a clean message and EICAR through the service, and see that one arrives and the other doesn't."""
+    from services.cli import probe as probes
+
+    logs.set_up("ERROR")
+    print(await probes.probe(kafka, smtp, recipient, within))
 
 
 @gatepost.group()

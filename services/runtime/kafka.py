@@ -29,6 +29,7 @@ from schemas.events import Event
 from services.core.errors import BusUnavailable, UnreadableEvent
 from services.runtime.bus import Record, Tombstone
 from services.runtime.consume import decode
+from services.runtime.kafka_security import client_settings
 from services.runtime.source import Listener, Raw, Slot
 
 log = logging.getLogger("gatepost.kafka")
@@ -78,6 +79,7 @@ class KafkaBus:
                     max_request_size=1_900_000,
                     request_timeout_ms=10_000,
                     metadata_max_age_ms=30_000,
+                    **client_settings(),
                 )
                 try:
                     await producer.start()
@@ -203,6 +205,7 @@ class GroupSource:
             "metadata_max_age_ms": 30_000,
             "request_timeout_ms": REBALANCE_MS + 10_000,
             "retry_backoff_ms": 100,
+            **client_settings(),
         }
         self._consumer: AIOKafkaConsumer | None = None
         self._paused = False
@@ -291,6 +294,7 @@ async def _reader(bootstrap: str, client: str, slots: list[TopicPartition]) -> A
         max_partition_fetch_bytes=FETCH_BYTES,
         request_timeout_ms=10_000,
         metadata_max_age_ms=30_000,
+        **client_settings(),
     )
     try:
         await consumer.start()

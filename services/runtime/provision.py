@@ -10,6 +10,7 @@ from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
 from schemas.catalog import CHANGELOGS, TOPICS, Changelog, Topic
 from services.core.errors import BusUnavailable, StartError
+from services.runtime.kafka_security import client_settings
 
 MAX_RECORD = 2_000_000  # octets; a Received event with 1,000 long recipients needs a third of it
 REPLICAS = 3  # of each partition, where there are as many brokers
@@ -48,7 +49,7 @@ async def make_topics(bootstrap: str) -> None:
     Raises BusUnavailable when the broker can't be reached, StartError when a topic has another number of partitions
     than the catalogue says: keys would no longer meet.
     """
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, client_id="gatepost-provision", request_timeout_ms=20_000)
+    admin = _admin(bootstrap, "gatepost-provision")
     try:
         await admin.start()
         cluster = await admin.describe_cluster()
@@ -62,6 +63,12 @@ async def make_topics(bootstrap: str) -> None:
         raise BusUnavailable(f"{bootstrap}: {error}") from error
     finally:
         await admin.close()
+
+
+def _admin(bootstrap: str, client: str) -> AIOKafkaAdminClient:
+    return AIOKafkaAdminClient(
+        bootstrap_servers=bootstrap, client_id=client, request_timeout_ms=20_000, **client_settings()
+    )
 
 
 async def _create(admin: AIOKafkaAdminClient, topics: list[Topic | Changelog], replicas: int) -> None:
@@ -86,7 +93,7 @@ async def require_topics(bootstrap: str, topics: Sequence[Topic | Changelog]) ->
 
     Raises BusUnavailable when the broker can't be reached, StartError when a topic is missing or is cut otherwise.
     """
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, client_id="gatepost-require", request_timeout_ms=20_000)
+    admin = _admin(bootstrap, "gatepost-require")
     try:
         await admin.start()
         existing = set(await admin.list_topics())
