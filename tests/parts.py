@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from typing import NoReturn
 
 import pytest
@@ -18,3 +19,8 @@ def lacking(reason: str) -> NoReturn:
 def named(variable: str, what: str) -> str:
     """Return what the environment variable names."""
     return os.environ.get(variable) or lacking(f"{variable} names no {what}")
+
+
+def program(name: str) -> str:
+    """Return the path of a program."""
+    return shutil.which(name) or lacking(f"no {name} on the path")

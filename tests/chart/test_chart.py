@@ -1,0 +1,198 @@
+"""The chart as helm renders it: what the cluster would be given, and what is refused with a sentence."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from services.scanners.registry import discover
+from tests.chart.conftest import CHART, VALUES, render
+from tests.parts import named, program
+
+EVALUATION = ("-f", str(CHART / "ci" / "evaluation.yaml"))
+PRODUCTION = ("-f", str(CHART / "ci" / "production.yaml"))
+MINIMAL = ("-f", str(CHART / "ci" / "minimal.yaml"))
+
+
+def pod_of(item: dict[str, Any]) -> dict[str, Any]:
+    spec: dict[str, Any] = item["spec"] if item["kind"] == "Pod" else item["spec"]["template"]["spec"]
+    return spec
+
+
+def environ(item: dict[str, Any]) -> dict[str, Any]:
+    return {e["name"]: e.get("value", e.get("valueFrom")) for e in pod_of(item)["containers"][0]["env"]}
+
+
+def test_it_is_linted_without_a_word(helm: str, values: Path) -> None:
+    done = subprocess.run([helm, "lint", "--strict", str(CHART), "-f", str(values)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_kubernetes_knows_every_field(helm: str, values: Path) -> None:
+    """Render and check against the schemas of Kubernetes itself, strictly: an unknown field is a mistake."""
+    schemas, conform = named("GATEPOST_TEST_K8S_SCHEMAS", "folder of schemas"), program("kubeconform")
+    rendered = render(helm, "-f", str(values))
+    assert rendered.code == 0, rendered.said
+    done = subprocess.run(
+        [
+            conform,
+            "-strict",
+            "-summary",
+            "-skip",
+            "ScaledObject,PodMonitor",  # of KEDA and of the Prometheus operator: not Kubernetes' own
+            "-schema-location",
+            f"{schemas}/{{{{.ResourceKind}}}}{{{{.KindSuffix}}}}.json",
+            "-",
+        ],
+        input=rendered.text,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout
+
+
+def test_there_is_a_deployment_for_each_service_and_each_scanner(helm: str) -> None:
+    names = render(helm, *EVALUATION).of("Deployment").keys()
+    services = {"ingress", "policy", "delivery", "quarantine", "reaper", "signals", "directory", "mailbox"}
+    assert names == {f"gatepost-{name}" for name in services} | {f"gatepost-scanner-{name}" for name in discover()}
+
+
+def test_replicas_are_nobodys_but_the_operators(helm: str) -> None:
+    """A number in the manifest would reset what `kubectl scale` and autoscalers set."""
+    assert all("replicas" not in item["spec"] for item in render(helm, *EVALUATION).of("Deployment").values())
+    there = render(helm, *PRODUCTION).of("Deployment")
+    assert {n for n, item in there.items() if "replicas" in item["spec"]} == {
+        "gatepost-delivery",
+        "gatepost-scanner-virus",
+    }
+
+
+def test_pods_may_do_nothing_that_they_need_not(helm: str, values: Path) -> None:
+    engines = {"clamd", "rspamd", "kafka", "s3", "postgres"}  # other people's images
+    for item in render(helm, "-f", str(values)).objects:
+        if item["kind"] not in {"Deployment", "Job", "Pod", "StatefulSet"}:
+            continue
+        pod, name = pod_of(item), item["metadata"]["name"]
+        assert pod["automountServiceAccountToken"] is False, name
+        for container in pod["containers"] + pod.get("initContainers", []):
+            assert container["resources"]["limits"]["memory"], name
+            if container["name"] in engines:
+                continue
+            assert pod["securityContext"]["runAsNonRoot"] is True, name
+            assert container["securityContext"] == {
+                "allowPrivilegeEscalation": False,
+                "readOnlyRootFilesystem": True,
+                "capabilities": {"drop": ["ALL"]},
+            }, name
+
+
+def test_nothing_selects_the_pods_of_helm_test(helm: str) -> None:
+    """A Deployment or Service whose selector matches the test's pod counts it as its own."""
+    objects = render(helm, *EVALUATION).objects
+    (pod,) = [item for item in objects if item["kind"] == "Pod"]
+    labels = pod["metadata"]["labels"]
+    for item in objects:
+        selector = item.get("spec", {}).get("selector", {})
+        wanted = selector.get("matchLabels", selector)
+        if item["kind"] in {"Deployment", "Service", "StatefulSet"}:
+            assert not wanted.items() <= labels.items(), item["metadata"]["name"]
+
+
+def test_secrets_are_named_and_never_written(helm: str) -> None:
+    rendered = render(helm, *PRODUCTION)
+    assert rendered.of("Secret") == {}
+    seen = environ(rendered.of("Deployment")["gatepost-quarantine"])
+    assert seen["GATEPOST_KAFKA_PASSWORD"] == {"secretKeyRef": {"name": "gatepost-kafka", "key": "password"}}
+    assert seen["AWS_SECRET_ACCESS_KEY"] == {"secretKeyRef": {"name": "gatepost-s3", "key": "secret-access-key"}}
+    assert seen["GATEPOST_DATABASE"] == {"secretKeyRef": {"name": "gatepost-database", "key": "url"}}
+    assert "GATEPOST_DATABASE" not in environ(rendered.of("Deployment")["gatepost-policy"])
+
+
+def test_a_scanner_is_given_only_the_engine_that_it_asks_for(helm: str) -> None:
+    there = render(helm, *PRODUCTION).of("Deployment")
+    assert environ(there["gatepost-scanner-virus"])["GATEPOST_CLAMD"] == "gatepost-clamd:3310"
+    assert "GATEPOST_RSPAMD" not in environ(there["gatepost-scanner-virus"])
+    assert environ(there["gatepost-scanner-content"])["GATEPOST_RSPAMD"] == "http://gatepost-rspamd:11333"
+    assert environ(there["gatepost-scanner-content"])["GATEPOST_SCANNERS"] == "content"
+    assert "gatepost-scanner-content" not in render(helm, *MINIMAL).of("Deployment")
+
+
+def test_the_plan_is_that_of_the_scanners_which_run(helm: str) -> None:
+    (job,) = render(helm, *MINIMAL).of("Job").values()
+    assert environ(job)["GATEPOST_SCANNERS"] == ",".join(sorted(set(discover()) - {"content"}))
+
+
+def test_provisioning_comes_before_everything(helm: str) -> None:
+    (job,) = render(helm, *PRODUCTION).of("Job").values()
+    assert job["metadata"]["annotations"]["helm.sh/hook"] == "pre-install,pre-upgrade,pre-rollback"
+    assert "--customers" in pod_of(job)["containers"][0]["args"]
+    (job,) = render(helm, *EVALUATION).of("Job").values()  # its Kafka is made by the same release
+    assert "annotations" not in job["metadata"]
+    for item in render(helm, *EVALUATION).of("Deployment").values():
+        assert pod_of(item)["initContainers"][0]["args"] == ["await"]
+
+
+def test_each_service_may_reach_what_it_needs_and_nothing_else(helm: str) -> None:
+    rendered = render(helm, *PRODUCTION)
+    policies = rendered.of("NetworkPolicy")
+    services = [n for n in rendered.of("Deployment") if not n.endswith(("-clamd", "-rspamd"))]
+    assert policies.keys() == {*services, "gatepost-provision"}
+
+    def ports(name: str) -> set[int]:
+        return {p["port"] for rule in policies[f"gatepost-{name}"]["spec"]["egress"] for p in rule.get("ports", [])}
+
+    assert ports("policy") == {53, 9093}
+    assert ports("reaper") == {53, 9093, 443}
+    assert ports("quarantine") == {53, 9093, 443, 5432}
+    assert ports("scanner-virus") == {53, 9093, 443, 3310}
+    assert policies["gatepost-policy"]["spec"]["policyTypes"] == ["Ingress", "Egress"]
+
+
+def test_the_senders_address_is_kept(helm: str) -> None:
+    rendered = render(helm, *PRODUCTION)
+    assert rendered.of("Service")["gatepost-ingress"]["spec"]["externalTrafficPolicy"] == "Local"
+    assert environ(rendered.of("Deployment")["gatepost-ingress"])["GATEPOST_INGRESS_PROXY_FROM"] == "10.1.0.0/16"
+
+
+WRONG = {
+    "evaluation.enabled=false": "name your Kafka",
+    "evaluation.s3.image=": "name an image of an S3 server",
+    "kafka.bootstrap=kafka:9092": "brings its own Kafka",
+    "scanners.virsu.replicas=2": "no scanner is called that; there are auth,",
+    "ingress.service.port=99999": "maximum: got 99,999, want 65,535",
+    "services.delivery.replicas=two": "got string, want integer",
+    "services.policy.autoscaling.enabled=true,services.policy.keda.enabled=true": "choose one",
+    "services.policy.autoscaling.enabled=true,services.policy.replicas=2": "leave replicas out",
+    "services.ingress.keda.enabled=true": "has no consumer group; use autoscaling",
+    "clamd.enabled=true,clamd.addresses={other:3310}": "choose one",
+    "env.GATEPSOT_DNS=x": "GATEPSOT_DNS",
+    "hostname=not a name": "does not match pattern",
+    "ingres.port=25": "additional properties 'ingres' not allowed",
+}
+
+
+@pytest.mark.parametrize("change", WRONG)
+def test_a_wrong_value_is_refused_with_a_sentence(helm: str, change: str) -> None:
+    rendered = render(helm, *EVALUATION, "--set", change)
+    assert rendered.code != 0
+    assert WRONG[change] in rendered.said
+
+
+def test_every_value_is_in_the_schema(helm: str) -> None:
+    """A value that the schema doesn't know could not be set."""
+    assert json.loads((CHART / "values.schema.json").read_text())["additionalProperties"] is False
+    assert render(helm, *MINIMAL).code == 0
+
+
+def test_there_are_several_values_files() -> None:
+    assert len(VALUES) >= 3
+
+
+def test_two_releases_share_nothing(helm: str) -> None:
+    first, second = render(helm, *EVALUATION), render(helm, *EVALUATION, release="other")
+    names = [{(i["kind"], i["metadata"]["name"]) for i in r.objects} for r in (first, second)]
+    assert not names[0] & names[1]
