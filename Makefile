@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 ARGS ?=
 
-.PHONY: run test check format unit contract integration containers bench lock clean
+.PHONY: run test check format unit contract integration containers chart image e2e-k8s bench lock clean
 
 run: $(VENV)/.run ## broker, store and every service on this machine
 	@exec $(BIN)/gatepost up $(ARGS)
@@ -36,6 +36,15 @@ integration: $(VENV)/.dev
 
 containers: $(VENV)/.dev
 	$(BIN)/pytest tests/containers $(ARGS)
+
+chart: $(VENV)/.dev ## needs helm, kubeconform and GATEPOST_TEST_K8S_SCHEMAS
+	$(BIN)/pytest tests/chart $(ARGS)
+
+image: ## the one image of every service
+	docker build -t gatepost:test .
+
+e2e-k8s: $(VENV)/.dev ## the chart on the cluster of KUBECONFIG, whose nodes have gatepost:test and the evaluation's images
+	CI=true $(BIN)/pytest tests/kubernetes -s $(ARGS)
 
 bench: $(VENV)/.run ## ARGS="FOLDER" names a folder of messages
 	$(BIN)/python -m bench.pipeline $(ARGS)

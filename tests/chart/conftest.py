@@ -40,7 +40,11 @@ def helm() -> str:
 
 def render(helm: str, *arguments: str, release: str = "gatepost") -> Rendered:
     done = subprocess.run(
-        [helm, "template", release, str(CHART), "--kube-version", "1.34.0", *arguments], capture_output=True, text=True, check=False, timeout=60
+        [helm, "template", release, str(CHART), "--kube-version", "1.34.0", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
     )
     return Rendered(done.returncode, done.stdout, done.stderr)
 

@@ -1,0 +1,137 @@
+"""The chart on a real cluster: `make e2e-k8s`. The cluster is KUBECONFIG's, and its nodes have the images."""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.kubernetes.cluster import CommandError, Release, run
+from tests.kubernetes.load import Load
+from tests.parts import named, program
+
+SLOW = Path(__file__).with_name("slow_engine.yaml")
+
+
+@pytest.fixture(scope="module")
+def release() -> Iterator[Release]:
+    named("KUBECONFIG", "cluster")
+    program("helm"), program("kubectl")
+    release = Release("gatepost", "gatepost-e2e", os.environ.get("GATEPOST_TEST_IMAGE", "gatepost:test"))
+    took = release.install()
+    print(f"\nhelm install --wait: {took:.0f} s")
+    yield release
+    release.kubectl("delete", "namespace", release.namespace, "--wait=false")
+
+
+def eventually(true: Callable[[], bool], within: float = 120) -> bool:
+    until = time.monotonic() + within
+    while time.monotonic() < until:
+        if true():
+            return True
+        time.sleep(1)
+    return False
+
+
+def all_arrived(release: Release, accepted: list[str]) -> bool:
+    return eventually(lambda: set(accepted) <= set(release.arrived()))
+
+
+def test_helm_test_sends_a_clean_mail_and_a_virus(release: Release) -> None:
+    said = run("helm", "test", release.name, "-n", release.namespace, "--logs", "--timeout", "3m")
+    assert "Phase:          Succeeded" in said, said
+
+
+def test_no_message_is_lost_whatever_is_done_to_the_release(release: Release) -> None:
+    """Scale a scanner up and down, restart everything, kill pods, upgrade: all under a steady load."""
+    chance = random.Random(7)
+    services = [
+        item["metadata"]["name"].removeprefix(f"{release.name}-")
+        for item in release.get("deploy")["items"]
+        if not item["metadata"]["name"].endswith("-mailbox")  # the stand-in for the customer's MTA keeps the proof
+    ]
+    for name in ("ingress", "delivery", "scanner-virus"):
+        release.scale(name, 2)
+    with Load(release.address("ingress"), 25, rate=10) as load:
+        release.scale("scanner-virus", 4)
+        release.scale("scanner-virus", 1)
+        for name in services:
+            release.kubectl("rollout", "restart", release.deployment(name))
+        for name in services:
+            release.kubectl("rollout", "status", release.deployment(name), "--timeout=240s")
+        graceful = dict(load.heard)
+        for _ in range(6):
+            pods = [
+                pod["metadata"]["name"]
+                for pod in release.get("pods", "-l", "app.kubernetes.io/name=gatepost")["items"]
+                if pod["metadata"]["labels"]["app.kubernetes.io/component"] in services
+            ]
+            release.kubectl("delete", "pod", chance.choice(pods), "--force", "--grace-period=0")
+            time.sleep(4)
+        release.upgrade("env.GATEPOST_RELAY_CONNECTIONS=8")
+        time.sleep(3)
+    print(f"\naccepted {len(load.accepted)}, heard {dict(load.heard)}, before any pod was killed {graceful}")
+    assert set(graceful) <= {"421"}
+    assert not {code for code in load.heard if code.startswith("5")}
+    assert len(load.accepted) > 100
+    assert all_arrived(release, load.accepted), sorted(set(load.accepted) - set(release.arrived()))[:10]
+    # What `kubectl scale` set is still set after the upgrade.
+    assert release.get(release.deployment("delivery"))["spec"]["replicas"] == 2
+
+
+def test_scanning_grows_with_replicas(release: Release) -> None:
+    """With an engine that takes 200 ms a message, four replicas scan at least 3.5 times as fast as one."""
+    release.kubectl("apply", "-f", "-", given=SLOW.read_text().replace("IMAGE", release.image))
+    release.kubectl("rollout", "status", "deploy/slow-engine", "--timeout=120s")
+    slow = (
+        "rspamd.url=http://slow-engine:11333",
+        "scanners.content.env.GATEPOST_SCANNER_IN_FLIGHT=1",
+        "networkPolicy.enabled=false",
+    )
+    release.upgrade(*slow)
+    took = {}
+    for replicas in (1, 4):
+        release.scale("scanner-content", 0)
+        with Load(release.address("ingress"), 25, rate=40, threads=8, name=f"grow{replicas}") as load:
+            assert eventually(lambda load=load: len(load.accepted) >= 240)  # type: ignore[misc]  # bound at once
+        began = time.monotonic()
+        release.scale("scanner-content", replicas)
+        ready = time.monotonic()
+        before = len(release.arrived())
+        assert all_arrived(release, load.accepted)
+        took[replicas] = len(load.accepted) / (time.monotonic() - began)
+        print(
+            f"\n{replicas} replicas: {took[replicas]:.1f}/s ({ready - began:.0f} s to be ready, {before} there by then)"
+        )
+    assert took[4] / took[1] >= 3.5
+
+
+def test_a_rollback_works(release: Release) -> None:
+    release.upgrade("env.GATEPOST_LOG_LEVEL=WARNING")
+    run("helm", "rollback", release.name, "-n", release.namespace, "--wait", "--timeout", "5m")
+    with Load(release.address("ingress"), 25, rate=5, name="rolled") as load:
+        assert eventually(lambda: len(load.accepted) >= 10)
+    assert all_arrived(release, load.accepted)
+
+
+def test_a_wrong_value_is_refused_with_a_sentence(release: Release) -> None:
+    with pytest.raises(CommandError, match="99,999"):
+        release.upgrade("ingress.service.port=99999")
+    with pytest.raises(CommandError, match="no scanner is called that; there are"):
+        release.upgrade("scanners.virsu.replicas=2")
+
+
+def test_uninstall_leaves_nothing(release: Release) -> None:
+    release.kubectl("delete", "deploy,svc", "-l", "app=slow-engine")
+    release.uninstall()
+
+    def left() -> list[str]:
+        kinds = "all,configmap,secret,serviceaccount,networkpolicy,pdb,pvc"
+        names = release.kubectl("get", kinds, "-o", "name").split()
+        return [name for name in names if name not in {"configmap/kube-root-ca.crt", "serviceaccount/default"}]
+
+    assert eventually(lambda: not left(), 90), left()
