@@ -19,7 +19,7 @@ CUSTOMERS_MOST: Final = 1_000  # whose briefings are kept encoded
 _DECODED_MOST: Final = 256
 
 
-class Briefing(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Briefing(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, cache_hash=True):
     """The facts that checks need and no message holds. Empty in all: nobody knows anything of the customer."""
 
     customer: str = ""
