@@ -110,7 +110,13 @@ DEPARTED: Final = Topic(
 )
 GREYLIST: Final = Topic("greylist.v1", events.Greylisted, "digest", 1, None, ("ingress",), ("ingress",))
 CUSTOMERS: Final = Topic(
-    "customers.v1", events.Customer, "id", 1, None, ("cli",), ("ingress", "policy", "delivery", "quarantine")
+    "customers.v1",
+    events.Customer,
+    "id",
+    1,
+    None,
+    ("cli",),
+    ("ingress", "policy", "delivery", "quarantine", "scanners"),
 )
 RECIPIENTS: Final = Topic(
     "recipients.v1", events.Recipient, "customer/digest/source", 1, None, ("cli", "directory"), ("ingress", "directory")

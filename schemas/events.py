@@ -299,6 +299,29 @@ class LdapSource(Event, frozen=True, kw_only=True):
     drop_share: float = 0.2  # a sync that would take away more than this of the addresses is refused
 
 
+class Person(Event, frozen=True, kw_only=True):
+    """Somebody whose name a stranger might use: the head of the house, who pays the bills."""
+
+    name: str  # as it is written in full; its order, case and accents don't matter
+    addresses: tuple[str, ...] = ()  # other addresses that the person does write from
+
+
+class Brand(Event, frozen=True, kw_only=True):
+    """A name that only its own domains may use."""
+
+    name: str
+    domains: tuple[str, ...]
+
+
+class Protect(Event, frozen=True, kw_only=True):
+    """Whom somebody who deceives this customer would pretend to be."""
+
+    persons: tuple[Person, ...] = ()
+    partners: tuple[str, ...] = ()  # domains of others, lower case, A-labels
+    brands: tuple[Brand, ...] = ()
+    allowed: tuple[str, ...] = ()  # domains that look like one of the customer's, a partner's or a brand's and may
+
+
 class Customer(Event, frozen=True, kw_only=True):
     """A customer as the mail path needs it. Topic customers.v1 (compacted), key: id."""
 
@@ -317,6 +340,7 @@ class Customer(Event, frozen=True, kw_only=True):
     bounce_key: str = ""  # the customer's MTA signs its reverse-paths with it (BATV, prvs=); empty: it doesn't
     refuse_unsolicited: bool = False  # a bounce without a valid tag is refused; otherwise it is marked
     directory: tuple[LdapSource, ...] = ()
+    protect: Protect = Protect()
 
 
 class Recipient(Event, frozen=True, kw_only=True):

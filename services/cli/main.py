@@ -282,12 +282,19 @@ _quarantine_act("delete", "Delete a held message for good.")
 @gatepost.command()
 @click.argument("files", type=click.Path(path_type=Path, dir_okay=False), nargs=-1, required=True)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a file.")
+@click.option(
+    "--config",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="The customers file: its domains and whom it protects are looked for.",
+)
+@click.option("--customer", default=None, help="Which customer of that file; the first when it isn't given.")
 @command
-async def scan(files: tuple[Path, ...], as_json: bool) -> None:
+async def scan(files: tuple[Path, ...], as_json: bool, config: Path | None, customer: str | None) -> None:
     """Run every scanner on message files and explain what they say."""
     from services.cli import views
+    from services.cli.customers_file import read_briefing
 
-    await views.scanned(files, as_json=as_json)
+    await views.scanned(files, read_briefing(config, customer), as_json=as_json)
 
 
 @gatepost.command()

@@ -18,6 +18,7 @@ from services.mailbox.app import listing
 from services.quarantine.decide import Held
 from services.quarantine.index import Index
 from services.runtime.kafka import KafkaBus
+from services.scanners.briefing import Briefing
 from services.scanners.file import scan_file
 
 _CONTROL = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160), 0x2028, 0x2029, 0x202E, 0x2066)}
@@ -132,10 +133,10 @@ async def signals(site: Site) -> None:
     print(table(("kind", "subject", "counted", "last seen (UTC)", "holds until (UTC)"), rows))
 
 
-async def scanned(files: Sequence[Path], *, as_json: bool) -> None:
-    """Run every scanner on each file and print what they say."""
+async def scanned(files: Sequence[Path], briefing: Briefing, *, as_json: bool) -> None:
+    """Run every scanner on each file, told what the briefing says, and print what they say."""
     for path in files:
-        findings = await scan_file(path)
+        findings = await scan_file(path, briefing=briefing)
         if as_json:
             print(
                 orjson.dumps(

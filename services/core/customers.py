@@ -18,12 +18,13 @@ from typing import Final
 
 import msgspec
 
-from schemas.events import Action, Customer, Domain, Host
+from schemas.events import Action, Customer, Domain, Host, Protect
 from services.core.address import parse, parse_domain
 from services.core.customer_rules import parse_rules
 from services.core.directory_config import parse_directory
 from services.core.errors import BadAddress
 from services.core.networks import normal
+from services.core.protection import parse_protect
 from services.core.relay_hosts import parse_host
 from services.core.tree import Place, Scalar, quoted
 
@@ -35,7 +36,7 @@ QUARANTINE_DAYS_MOST: Final = 30.0
 NETWORKS_MOST: Final = 1_000  # of one list
 BOUNCE_KEY_LEAST: Final = 8  # characters
 
-_KEYS: Final = ("id", "name", "domains", "directory", "policy", "limits", "lists", "bounces")
+_KEYS: Final = ("id", "name", "domains", "directory", "policy", "limits", "lists", "bounces", "protect")
 _ID: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 _SIZE: Final = re.compile(r"([0-9]{1,12}) ?([KMG]?)i?B?", re.IGNORECASE)
 _UNITS: Final = {"": 1, "K": 1_024, "M": 1_048_576, "G": 1_073_741_824}
@@ -86,6 +87,7 @@ def _customer(place: Place, ids: dict[str, Place], domains: dict[str, tuple[str,
         name=fields["name"].text() if "name" in fields else "",
         domains=tuple(own),
         directory=parse_directory(fields["directory"]) if "directory" in fields else (),
+        protect=parse_protect(fields["protect"]) if "protect" in fields else Protect(),
     )
     if "policy" in fields:
         customer = _with_policy(customer, fields["policy"])

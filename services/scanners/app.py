@@ -14,6 +14,7 @@ from services.core.clock import Clock
 from services.core.errors import ObjectNotFound, UnreadableEvent
 from services.runtime.bus import Record, Stateless, Tombstone
 from services.scanners import decide
+from services.scanners.briefing import Briefings
 from services.scanners.config import ScannersConfig
 from services.scanners.contract import Finding, Spec
 from services.scanners.pool import Pool
@@ -24,7 +25,7 @@ log = logging.getLogger("gatepost.scanners")
 class Scans(Protocol):
     """What a service needs of the pool."""
 
-    async def scan(self, scanner: str, received: Received) -> Finding:
+    async def scan(self, scanner: str, received: Received, briefing: bytes) -> Finding:
         """See `pool.Pool.scan`."""
         ...
 
@@ -32,10 +33,11 @@ class Scans(Protocol):
 class ScannerService(Stateless):
     """The Service of one scanner, for its consumer group over mail.received.v1 and mail.rescans.v1."""
 
-    def __init__(self, spec: Spec, pool: Scans, clock: Clock) -> None:
+    def __init__(self, spec: Spec, pool: Scans, briefings: Briefings, clock: Clock) -> None:
         self.spec = spec
         self.joined = asyncio.Event()  # set once partitions were assigned, even none
         self._pool = pool
+        self._briefings = briefings
         self._clock = clock
 
     @property
@@ -56,7 +58,7 @@ class ScannerService(Stateless):
             return ()
         origin = event.origin if isinstance(event, Rescan) else record.offset
         try:
-            finding = await self._pool.scan(self.spec.name, received)
+            finding = await self._pool.scan(self.spec.name, received, self._briefings.of(received.customer))
         except ObjectNotFound:
             finding = decide.gone()
         verdict = decide.verdict(self.spec, received, finding, origin=origin, now=self._clock.now())
@@ -80,10 +82,12 @@ class ScannerService(Stateless):
         )
 
 
-def services(config: ScannersConfig, names: tuple[str, ...], pool: Pool, clock: Clock) -> dict[str, ScannerService]:
+def services(
+    config: ScannersConfig, names: tuple[str, ...], pool: Pool, briefings: Briefings, clock: Clock
+) -> dict[str, ScannerService]:
     """Return the services of the named scanners by name; of the configured ones, or all of the pool's, by default."""
     chosen = names or config.scanners or tuple(pool.specs)
-    return {name: ScannerService(pool.specs[name], pool, clock) for name in chosen}
+    return {name: ScannerService(pool.specs[name], pool, briefings, clock) for name in chosen}
 
 
 def _log(verdict: Verdict) -> None:

@@ -17,6 +17,7 @@ import msgspec
 from schemas.events import Evidence, Received, Status
 from services.core.clock import Clock
 from services.runtime.dns import Dns
+from services.scanners.briefing import EMPTY, Briefing
 from services.scanners.mail import Mail
 
 
@@ -131,13 +132,14 @@ class ContentEngine(Protocol):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Context:
-    """The ports of a scanner. An engine that isn't configured is None."""
+    """The ports of a scanner, and what it is told. An engine that isn't configured is None."""
 
     clock: Clock
     dns: Dns
     signatures: Signatures
     clamd: VirusEngine | None = None
     rspamd: ContentEngine | None = None
+    briefing: Briefing = EMPTY  # of the customer whose message it is
 
 
 class Scanner(Protocol):

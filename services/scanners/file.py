@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import email.utils
 import os
 import re
@@ -17,6 +18,7 @@ from services.core.errors import ConfigError
 from services.core.stored import unpack
 from services.scanners import config as settings
 from services.scanners import run
+from services.scanners.briefing import EMPTY, Briefing
 from services.scanners.config import ScannersConfig
 from services.scanners.contract import Finding, Spec
 from services.scanners.mail import Mail
@@ -27,7 +29,9 @@ _STORED: Final = b"GATEPOST/1 "
 _LINE_END = re.compile(rb"\r?\n")
 
 
-async def scan_file(path: Path, config: ScannersConfig | None = None) -> list[tuple[Spec, Finding]]:
+async def scan_file(
+    path: Path, config: ScannersConfig | None = None, briefing: Briefing = EMPTY
+) -> list[tuple[Spec, Finding]]:
     """Return what each scanner says of the message in the file: an .eml, or an object of the store with its envelope.
 
     An .eml has no envelope: Return-Path stands for the sender, and SPF has no client address to judge. Raises
@@ -38,7 +42,8 @@ async def scan_file(path: Path, config: ScannersConfig | None = None) -> list[tu
     mail = await asyncio.to_thread(_read, path, clock)
     scanners = choose(chosen.scanners).values()
     async with open_ports(chosen, [item.SPEC for item in scanners], clock) as ctx:
-        return [(item.SPEC, await run.run(item, mail, ctx)) for item in scanners]
+        told = dataclasses.replace(ctx, briefing=briefing)
+        return [(item.SPEC, await run.run(item, mail, told)) for item in scanners]
 
 
 def _read(path: Path, clock: Clock) -> Mail:

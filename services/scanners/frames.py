@@ -32,6 +32,7 @@ class Scan(msgspec.Struct, frozen=True, tag=True):
     scanner: str
     id: str
     key: str
+    briefing: bytes = b""  # as `briefing.decode` reads it
 
 
 class Ready(msgspec.Struct, frozen=True, tag=True):

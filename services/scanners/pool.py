@@ -44,8 +44,8 @@ class Pool:
         """End all workers."""
         await asyncio.gather(*(slot.close() for slot in self._slots))
 
-    async def scan(self, scanner: str, received: Received) -> Finding:
-        """Return the finding of one scanner on one message.
+    async def scan(self, scanner: str, received: Received, briefing: bytes = b"") -> Finding:
+        """Return the finding of one scanner on one message, under an encoded briefing (`briefing.Briefings`).
 
         Raises ObjectNotFound when the message is gone, and what is temporary as such: StoreUnavailable, and
         EngineUnavailable when no worker could take it.
@@ -55,7 +55,7 @@ class Pool:
         if refused is not None:
             return refused
         slot = self._slots[zlib.crc32(received.id.encode()) % len(self._slots)]
-        scan = Scan(next(self._numbers), scanner, received.id, received.key)
+        scan = Scan(next(self._numbers), scanner, received.id, received.key, briefing)
         job = Job(scan, spec.timeout + self._grace, asyncio.get_running_loop().create_future())
         answer = await slot.run(job)
         return _finding(answer, received) if isinstance(answer, Failed) else answer

@@ -8,6 +8,7 @@ from schemas.catalog import RECEIVED, RESCANS
 from services.runtime.host import Context
 from services.scanners import config as settings
 from services.scanners.app import ScannerService, services
+from services.scanners.briefing import Briefings
 from services.scanners.pool import Pool
 
 
@@ -17,8 +18,9 @@ async def serve(ctx: Context) -> None:
     pool = Pool(config, config.scanners)
     await pool.start()
     try:
+        await ctx.directory_ready()  # a scan that knows nothing of its customer would find too little
         async with asyncio.TaskGroup() as tasks:
-            units = services(config, config.scanners, pool, ctx.clock)
+            units = services(config, config.scanners, pool, Briefings(ctx.directory.customer), ctx.clock)
             for service in units.values():
                 work = ctx.consume(service.group, service.group, (RECEIVED, RESCANS), service)
                 tasks.create_task(work, name=service.group)

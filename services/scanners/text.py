@@ -36,6 +36,11 @@ def header(value: bytes) -> str:
     return _WORD.sub(_encoded_word, _BETWEEN.sub(r"\1", text))
 
 
+def unfolded(value: bytes) -> str:
+    """Return a header field's value on one line, encoded words left as they are: what addresses are read from."""
+    return from_bytes(value).replace("\r", "").replace("\n", "").strip()
+
+
 def _encoded_word(found: re.Match[str]) -> str:
     charset, kind, payload = found.groups()
     try:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
+import dataclasses
 import logging
 import os
 import resource
@@ -24,6 +25,7 @@ from services.runtime import logs
 from services.runtime.open_store import open_store
 from services.scanners import run as runner
 from services.scanners.auth.dmarc import organizational
+from services.scanners.briefing import decode
 from services.scanners.cache import MailCache
 from services.scanners.contract import Context, Finding, Scanner
 from services.scanners.frames import Done, Failed, Ready, Refused, Scan, Setup, frame, receive, to_worker
@@ -62,7 +64,8 @@ class Worker:
 
     async def _scan(self, scan: Scan) -> Finding:
         mail = await self._mails.get(scan.key, scan.id)
-        return await runner.run(self._scanners[scan.scanner], mail, self._ctx)
+        ctx = dataclasses.replace(self._ctx, briefing=decode(scan.briefing))
+        return await runner.run(self._scanners[scan.scanner], mail, ctx)
 
     def _answer(self, scan: Scan, task: asyncio.Task[Finding]) -> None:
         self._tasks.discard(task)

@@ -15,13 +15,14 @@ import msgspec
 import pytest
 
 from schemas.catalog import RECEIVED
-from schemas.events import Received, Status, Verdict
+from schemas.events import Customer, Person, Protect, Received, Status, Verdict
 from services.core.clock import SystemClock
 from services.core.errors import ConfigError, EngineUnavailable, ObjectNotFound, StartError, StoreUnavailable
 from services.core.stored import pack
 from services.runtime.bus import Record
 from services.runtime.folder_store import FolderStore
 from services.scanners.app import services
+from services.scanners.briefing import Briefings
 from services.scanners.config import ScannersConfig
 from services.scanners.contract import Finding
 from services.scanners.pool import Pool
@@ -96,6 +97,16 @@ async def test_a_message_stays_with_one_worker_and_is_parsed_once(house: House) 
         by_message = [await asyncio.gather(*(pool.scan("good", item) for _ in range(3))) for item in messages]
         assert all(len({finding.evidence for finding in findings}) == 1 for findings in by_message)
         assert len({pid_of(findings[0]) for findings in by_message}) == 2
+
+
+async def test_each_scan_brings_its_briefing(house: House) -> None:
+    protect = Protect(persons=(Person(name="Erika Mustermann"),))
+    briefings = Briefings({"acme": Customer(id="acme", protect=protect)}.get)
+    async with house.pool() as pool:
+        message = await house.message()
+        told = await pool.scan("told", message, briefings.of("acme"))
+        assert (told.engine, [item.text for item in told.evidence]) == ("acme", ["Erika Mustermann"])
+        assert (await pool.scan("told", message, briefings.of("nobody"))).engine == ""
 
 
 @pytest.mark.parametrize(("odd", "reason"), [("hang", "time"), ("exit", "crash"), ("hungry", "crash")])
@@ -234,7 +245,7 @@ async def test_the_real_scanners_through_their_services(house: House) -> None:
     async with AsyncExitStack() as stack:
         config = msgspec.structs.replace(house.config, dns="127.0.0.1:9")
         pool = await stack.enter_async_context(house.pool("services.scanners.checks", dns="127.0.0.1:9"))
-        scanners = services(config, (), pool, SystemClock())
+        scanners = services(config, (), pool, Briefings(dict[str, Customer]().get), SystemClock())
         message = await house.message(body=EICAR)
         record = Record(RECEIVED, 0, 4, message.id, message, NOW)
         verdicts = {}

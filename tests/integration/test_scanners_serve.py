@@ -25,6 +25,7 @@ async def test_every_scanner_answers_every_message(tmp_path: Path) -> None:
     ready: list[str] = []
     environ = {"GATEPOST_STORE": str(tmp_path), "GATEPOST_DNS": "127.0.0.1:9", "GATEPOST_SCANNER_WORKERS": "1"}
     ctx = Context(environ, cast("KafkaBus", bus), store, ready.append)
+    ctx.directory.caught_up()
     raw = crlf(PLAIN + EICAR)
     messages = [received(size=len(raw)) for _ in range(10)]
     for event in messages:

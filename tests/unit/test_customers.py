@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from schemas.events import Action, Customer, Domain, Host, Match, Rule, Status
+from schemas.events import Action, Brand, Customer, Domain, Host, Match, Person, Protect, Rule, Status
 from services.cli.customers_file import read_customers
 from services.core.customers import CustomerSpec, example, parse_customers
 from services.core.errors import ConfigError
@@ -66,7 +66,7 @@ def test_the_example_that_is_shipped_is_valid_and_shows_every_key() -> None:
     assert (source.name, source.password_env) == ("head-office", "GATEPOST_LDAP_ACME")
     keys = (
         "directory drop_percent name unscanned rules when then tag_subject add_headers redirect_to max_size queue_days"
-        " quarantine_days"
+        " quarantine_days protect persons partners brands allowed"
     )
     assert [key for key in keys.split() if f"{key}:" not in text] == []
 
@@ -182,6 +182,20 @@ def test_own_lists_and_bounces() -> None:
     assert (spec.customer.bounce_key, spec.customer.refuse_unsolicited) == ("a shared secret", True)
 
 
+def test_whom_to_protect() -> None:
+    written = (
+        '{persons: [Max  Muster, {name: Erika Muster, addresses: [Erika@HOME.example, "erika@home.example"]}],'
+        " partners: Bücher.example, brands: [{name: Rocket, domains: [rocket.example]}], allowed: [b.example]}"
+    )
+    (spec,) = parse(protecting(written))
+    assert spec.customer.protect == Protect(
+        persons=(Person(name="Max Muster"), Person(name="Erika Muster", addresses=("erika@home.example",))),
+        partners=("xn--bcher-kva.example",),
+        brands=(Brand(name="Rocket", domains=("rocket.example",)),),
+        allowed=("b.example",),
+    )
+
+
 def relayed(relay: str) -> str:
     return customer(f"name: a.example\n    relay: {relay}\n    recipients: any")
 
@@ -192,6 +206,10 @@ def listing(value: str) -> str:
 
 def ruled(rule: str) -> str:
     return customer(more=f"  policy:\n    rules:\n    - {rule}")
+
+
+def protecting(value: str) -> str:
+    return customer(more=f"  protect: {value}")
 
 
 DOMAIN = "customers[0].domains[0]"
@@ -208,7 +226,7 @@ MISTAKES = {
     "customers: acme": "1: customers: expected a list of customers, not 'acme'",
     "customers:\n- acme": (
         "2: customers[0]: expected a mapping with"
-        " id, name, domains, directory, policy, limits, lists and bounces, not 'acme'"
+        " id, name, domains, directory, policy, limits, lists, bounces and protect, not 'acme'"
     ),
     "customers:\n- id: acme\n  domain: []": "3: customers[0]: unknown key 'domain', did you mean domains?",
     "customers:\n- id: acme\n  id: b": "3: customers[0]: id is given twice, first on line 2",
@@ -320,6 +338,26 @@ MISTAKES = {
     ruled("{name: a, add_headers: [X-A]}"): f"9: {RULE}.add_headers: expected a mapping of header names to values",
     ruled("{name: a, redirect_to: nobody}"): (
         f"9: {RULE}.redirect_to: 'nobody' is not an address: no @ after the local part"
+    ),
+    # whom to protect
+    protecting("{person: [a b]}"): "7: customers[0].protect: unknown key 'person', did you mean persons?",
+    protecting("{persons: [Erika]}"): (
+        "7: customers[0].protect.persons[0]: 'Erika' is one word, and the name of many: write it in full"
+    ),
+    protecting("{persons: [Max Muster, {name: max  MUSTER}]}"): (
+        "7: customers[0].protect.persons[1].name: 'max MUSTER' is listed twice"
+    ),
+    protecting("{persons: [{name: Max Muster, addresses: [max]}]}"): (
+        "7: customers[0].protect.persons[0].addresses[0]: 'max' is not an address: no @ after the local part"
+    ),
+    protecting("{partners: [bank]}"): (
+        "7: customers[0].protect.partners[0]: 'bank' is not a full domain name, such as bank.example"
+    ),
+    protecting("{brands: [{name: Ace, domains: [ace.example]}]}"): (
+        "7: customers[0].protect.brands[0].name: 'Ace' is too short: honest names hold it by chance"
+    ),
+    protecting("{brands: [{name: Rocket, domains: []}]}"): (
+        "7: customers[0].protect.brands[0].domains: a brand has one domain at least: that may use its name"
     ),
     # limits
     customer(more="  limits: {max_size: 50XB}"): "7: customers[0].limits.max_size: '50XB' is not a size, such as 50MB",

@@ -8,14 +8,28 @@ import pytest
 
 from schemas import wire
 from schemas.catalog import OUTCOMES, RECEIVED, RESCANS
-from schemas.events import DeadLetter, Event, Outcome, Received, Rescan, State, Status, Verdict
+from schemas.events import (
+    Customer,
+    DeadLetter,
+    Event,
+    Outcome,
+    Person,
+    Protect,
+    Received,
+    Rescan,
+    State,
+    Status,
+    Verdict,
+)
 from services.core.clock import ManualClock
 from services.core.errors import EngineUnavailable, GatepostError, ObjectNotFound, StoreUnavailable, UnreadableEvent
 from services.runtime.bus import Record
 from services.scanners.app import ScannerService
+from services.scanners.briefing import Briefing, Briefings, brief, decode
 from services.scanners.contract import Cost, Finding, Reason, Spec, unavailable
 from tests.samples import NOW, received
 
+CUSTOMER = Customer(id="example", protect=Protect(persons=(Person(name="Erika Mustermann"),)))
 SPEC = Spec("virus", "1", Cost.CPU, timeout=1.0)
 
 
@@ -25,9 +39,11 @@ class Scans:
     def __init__(self, answer: Finding | GatepostError) -> None:
         self.answer = answer
         self.asked: list[tuple[str, str]] = []
+        self.told = Briefing()
 
-    async def scan(self, scanner: str, received: Received) -> Finding:
+    async def scan(self, scanner: str, received: Received, briefing: bytes) -> Finding:
         self.asked.append((scanner, received.id))
+        self.told = decode(briefing)
         if isinstance(self.answer, GatepostError):
             raise self.answer
         return self.answer
@@ -39,7 +55,7 @@ def record(event: Event, offset: int = 5) -> Record:
 
 
 def service(answer: Finding | GatepostError) -> ScannerService:
-    return ScannerService(SPEC, Scans(answer), ManualClock(NOW))
+    return ScannerService(SPEC, Scans(answer), Briefings({CUSTOMER.id: CUSTOMER}.get), ManualClock(NOW))
 
 
 async def test_a_verdict_follows_a_received_message() -> None:
@@ -60,6 +76,20 @@ async def test_a_rescan_keeps_the_origin() -> None:
 async def test_a_rescan_of_others_is_nothing_to_us() -> None:
     rescan = Rescan(received=received(), scanners=("auth",), attempt=1, origin=77, asked_at=NOW)
     assert await service(Finding(status=Status.CLEAN)).handle(record(rescan)) == ()
+
+
+async def test_a_scan_is_told_of_the_customer() -> None:
+    scans = Scans(Finding(status=Status.CLEAN))
+    known = {CUSTOMER.id: CUSTOMER}
+    briefings = Briefings(known.get)
+    await ScannerService(SPEC, scans, briefings, ManualClock(NOW)).handle(record(received()))
+    assert scans.told == brief(CUSTOMER)
+    assert scans.told.persons[0].name == "Erika Mustermann"
+    assert briefings.of("example") is briefings.of("example")  # encoded once
+    known["example"] = Customer(id="example", name="changed")
+    assert decode(briefings.of("example")) == Briefing(customer="example")
+    known.clear()
+    assert decode(briefings.of("example")) == Briefing()
 
 
 async def test_a_message_that_went() -> None:

@@ -9,7 +9,7 @@ from services.scanners.auth import dkim, dmarc, spf
 from services.scanners.auth.lookups import Lookups
 from services.scanners.contract import Context, Cost, Finding, Port, Spec
 from services.scanners.mail import Mail
-from services.scanners.text import clean, from_bytes, token
+from services.scanners.text import clean, token, unfolded
 
 SPEC: Final = Spec(name="auth", version="1", cost=Cost.NETWORK, timeout=10.0, ports=frozenset({Port.DNS}))
 
@@ -21,7 +21,7 @@ _SPF_SCORES: Final = {"fail": 2.0, "softfail": 0.5}
 async def scan(mail: Mail, ctx: Context) -> Finding:
     """Return CLEAN, or SUSPICIOUS when DMARC fails and its domain objects, or From names no one author."""
     envelope = mail.received.envelope
-    values = [_unfolded(value) for value in mail.values("from")]
+    values = [unfolded(value) for value in mail.values("from")]
     domain, problem = dmarc.author_domain(values)
     signatures = dkim.signatures(mail.fields)
     lookups = Lookups(ctx.dns, ctx.clock)
@@ -46,10 +46,6 @@ async def scan(mail: Mail, ctx: Context) -> Finding:
         engine="gatepost-auth 1",
         results=(_spf_shown(spf_result), *_dkim_shown(dkim_results), _dmarc_shown(dmarc_result)),
     )
-
-
-def _unfolded(value: bytes) -> str:
-    return from_bytes(value).replace("\r", "").replace("\n", "").strip()
 
 
 def _dmarc(
