@@ -57,9 +57,14 @@ class Budget:
         """Let the time stand: others have their turn."""
         self.seconds -= time.process_time() - self._since
 
+    @property
+    def left(self) -> float:
+        """Return the seconds of CPU that are left."""
+        return self.seconds - (time.process_time() - self._since)
+
     def check(self, shown: str) -> None:
         """Raise LimitMet when time is up."""
-        if time.process_time() - self._since > self.seconds:
+        if self.left < 0:
             self.stop(f"{shown}: more than {MAX_SECONDS:.0f} s of unpacking")
 
     def stop(self, text: str) -> None:

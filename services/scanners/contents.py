@@ -68,7 +68,8 @@ class Contents:
 def _all(parts: list[Part], rival: list[bytes], budget: Budget) -> Iterator[Content]:
     for part in parts:
         data = part.data
-        kind = filetypes.of(data)
+        whole = part.gap and part.content_type == "message/rfc822"  # its parts are among these
+        kind = "message" if whole else filetypes.of(data)
         yield from _with_members(
             Content(_shown(part), data, kind, part.filename, part.content_type, hidden=part.gap, part=part), budget
         )
@@ -93,7 +94,7 @@ def _inner(outer: Content, member: Member) -> Content:
     return Content(
         f"{outer.name}{member.joint}{clean(member.name, 80)}",
         member.data,
-        filetypes.of(member.data),
+        member.type or filetypes.of(member.data),
         member.name[:1000],
         depth=outer.depth + 1,
         within=outer.type,

@@ -32,7 +32,6 @@ _MAGICS: Final[tuple[tuple[int, bytes, str], ...]] = (
     (0, b"7z\xbc\xaf\x27\x1c", "7z"),
     (0, b"Rar!\x1a\x07", "rar"),
     (0, b"MSCF", "cab"),
-    (0, b"ISc(", "cab"),
     (7, b"**ACE**", "ace"),
     (0, b"\x60\xea", "arj"),
     (2, b"-lh", "lzh"),

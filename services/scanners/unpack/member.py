@@ -14,3 +14,4 @@ class Member:
     sealed: bool = False
     hidden: bool = False
     joint: str = "/"
+    type: str = ""  # where more is known than the octets tell
