@@ -9,6 +9,7 @@ from typing import Final
 
 from schemas.events import Evidence, Received
 from services.scanners import text
+from services.scanners.contents import Contents
 from services.scanners.mime import Defect, Field, Part, Tree, walk
 
 TEXT_LIMIT: Final = 262_144  # characters of text, and of HTML, that are looked at
@@ -29,12 +30,21 @@ class Mail:
 
     @property
     def weight(self) -> int:
-        """Return the octets of memory that the mail may come to occupy, roughly."""
-        return 3 * len(self.raw) + 16_384
+        """Return the octets of memory that the mail may come to occupy, roughly, with what was unpacked so far."""
+        unpacked = self.__dict__.get("contents")
+        return 3 * len(self.raw) + 16_384 + (unpacked.octets if unpacked is not None else 0)
 
     @cached_property
     def tree(self) -> Tree:
         return walk(self.raw)
+
+    @cached_property
+    def contents(self) -> Contents:
+        """Return all that the message holds: decoded parts, members of archives, and what hides in text.
+
+        Walk it as often as needed: each thing is unpacked once. Between two steps of a walk others may have their turn.
+        """
+        return Contents(self.parts, self.rival)
 
     @property
     def fields(self) -> tuple[Field, ...]:

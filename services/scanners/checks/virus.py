@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import Iterator
 from typing import Final
 
 from schemas.events import Evidence, Status
 from services.core.errors import EngineUnavailable
-from services.scanners.archives import Budget, is_zip, unpack
+from services.scanners.budget import Budget
 from services.scanners.contract import Context, Cost, Finding, Match, Port, Spec
 from services.scanners.decide import worst
 from services.scanners.mail import Mail
-from services.scanners.mime import Part, base64_lenient, uuencoded
 from services.scanners.text import clean
 
 SPEC: Final = Spec(
@@ -26,13 +24,16 @@ SPEC: Final = Spec(
 
 _RULES_WITHIN: Final = 20.0  # seconds of CPU for all that is in one message
 _BREATHE_AFTER: Final = 0.05  # seconds after which other scans of the worker have their turn
-_BLOCK = re.compile(  # possessive, and begun only where a run begins: linear, whatever the text
-    rb"(?<![A-Za-z0-9+/])[A-Za-z0-9+/]{40,}+(?:[ \t]*+\r?\n[A-Za-z0-9+/]{1,100}+)*+={0,2}"
-)
-_BLOCKS: Final = 50  # base64 blocks outside of base64 parts that are decoded
 _LIMIT_SCORE: Final = 6.0  # what we couldn't look into is suspicious
-_FORM_SCORES: Final = {"ARCHIVE_LIMIT": _LIMIT_SCORE, "ARCHIVE_ENCRYPTED": 3.0, "ARCHIVE_BROKEN": 2.0}
-_SUSPICIOUS_FORMS: Final = frozenset({"ARCHIVE_LIMIT"})
+_FORM_SCORES: Final = {
+    "ARCHIVE_LIMIT": _LIMIT_SCORE,
+    "ARCHIVE_DISAGREES": _LIMIT_SCORE,
+    "ARCHIVE_ENCRYPTED": 3.0,
+    "ARCHIVE_UNREAD": 3.0,
+    "ARCHIVE_BROKEN": 2.0,
+    "ENCODED_LIMIT": 3.0,
+}
+_SUSPICIOUS_FORMS: Final = frozenset({"ARCHIVE_LIMIT", "ARCHIVE_DISAGREES"})
 
 
 async def scan(mail: Mail, ctx: Context) -> Finding:
@@ -64,9 +65,8 @@ async def _clamd(mail: Mail, ctx: Context) -> tuple[str | None, str]:
 
 async def _own(mail: Mail, ctx: Context) -> tuple[list[tuple[Match, str]], Budget]:
     started = turn = ctx.clock.monotonic()
-    budget = Budget()
     hits: dict[str, tuple[Match, str]] = {}
-    for name, data in contents(mail, budget):
+    for name, data in _octets(mail):
         now = ctx.clock.monotonic()
         if now - turn > _BREATHE_AFTER:
             await asyncio.sleep(0)
@@ -74,43 +74,13 @@ async def _own(mail: Mail, ctx: Context) -> tuple[list[tuple[Match, str]], Budge
         for match in ctx.signatures.match(data, _RULES_WITHIN - (now - started)):
             if match.rule not in hits or hits[match.rule][1] == "message":
                 hits[match.rule] = (match, name)  # the part says more than the whole
-    return list(hits.values()), budget
+    return list(hits.values()), mail.contents.budget
 
 
-def contents(mail: Mail, budget: Budget) -> Iterator[tuple[str, bytes]]:
-    """Yield name and octets of all that is to be scanned: the message, its parts, what hides in them, archived files.
-
-    What no MIME parser decodes may still be decoded by somebody's reader: base64 and uuencoded blocks in plain text,
-    and parts that only the second parser sees.
-    """
+def _octets(mail: Mail) -> Iterator[tuple[str, bytes]]:
     yield "message", mail.raw
-    for part in mail.parts:
-        name = _name(part)
-        yield from _with_members(name, part.data, budget)
-        if part.encoding != "base64":
-            for hidden in _hidden(part.data):
-                yield from _with_members(f"{name}: encoded text", hidden, budget)
-    for payload in mail.rival:
-        yield from _with_members("a part that readers disagree on", payload, budget)
-
-
-def _with_members(name: str, data: bytes, budget: Budget) -> Iterator[tuple[str, bytes]]:
-    yield name, data
-    if is_zip(data):
-        yield from unpack(data, name, budget)
-
-
-def _hidden(data: bytes) -> Iterator[bytes]:
-    for number, block in enumerate(_BLOCK.finditer(data)):
-        if number >= _BLOCKS:
-            break
-        yield base64_lenient(block.group())
-    if b"begin " in data and (decoded := uuencoded(data)):
-        yield decoded
-
-
-def _name(part: Part) -> str:
-    return clean(part.filename, 80) if part.filename else f"part {part.path} {clean(part.content_type, 60)}"
+    for content in mail.contents:
+        yield content.name, content.data
 
 
 def _finding(mail: Mail, hits: list[tuple[Match, str]], budget: Budget, engine: str) -> Finding:
