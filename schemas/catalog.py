@@ -33,7 +33,7 @@ RECEIVED: Final = Topic(
     "id",
     PARTITIONS,
     12 * DAY,
-    ("ingress", "recover"),
+    ("ingress", "recover", "delivery"),
     ("scanners", "policy", "signals"),
     joined=True,
 )
@@ -102,6 +102,18 @@ DEFERRED: Final = Topic(
     ("delivery",),
     joined=True,
 )
+QUEUE_COMMANDS: Final = Topic(
+    "delivery.commands.v1",
+    events.QueueCommand,
+    "command_id",
+    1,
+    400 * DAY,  # a hold is one of these: it ends when somebody says so, long before this
+    ("cli",),
+    ("delivery",),
+)
+QUEUES: Final = Topic(
+    "delivery.queues.v1", events.QueueState, "customer/destination/owner", 1, None, ("delivery",), ("cli", "delivery")
+)
 PENDING: Final = Topic(
     "policy.pending.v1", events.Pending, "id", PARTITIONS, None, ("policy",), ("policy",), joined=True
 )
@@ -145,6 +157,8 @@ TOPICS: Final[tuple[Topic, ...]] = (
     COMMANDS,
     DEADLETTERS,
     DEFERRED,
+    QUEUE_COMMANDS,
+    QUEUES,
     PENDING,
     DEPARTED,
     GREYLIST,
@@ -193,6 +207,10 @@ def key_of(event: events.Event) -> str:  # noqa: PLR0911, C901  # one return a k
             return f"{event.subject}/{event.kind}"
         case events.Scanner():
             return event.name
+        case events.QueueCommand():
+            return event.command_id
+        case events.QueueState():
+            return f"{event.customer}/{event.destination}/{event.owner}"
         case events.DeadLetter():
             return f"{event.topic}/{event.partition}/{event.offset}"
         case (

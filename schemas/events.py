@@ -57,6 +57,7 @@ class Received(Event, frozen=True, kw_only=True):
     plan: tuple[str, ...]  # scanners that must answer before policy acts
     recovered: bool = False  # published again from the store
     front: tuple[Evidence, ...] = ()  # what the door saw: policy counts it like a scanner's
+    bounce_of: str = ""  # the id of the message whose sender this notification of ours (RFC 3464) tells; goes by MX
 
 
 class Rescan(Event, frozen=True, kw_only=True):
@@ -161,7 +162,8 @@ class Outcome(Event, frozen=True, kw_only=True):
     reply: str = ""  # the last answer of the customer's MTA, one line
     tls: str = ""
     attempts: int = 0
-    possible_duplicate: bool = False  # the connection was lost after the final dot
+    possible_duplicate: bool = False  # the connection was lost after the final dot, or the process that tried it
+    bounce: str = ""  # the id of the notification that tells the sender
 
 
 class Rejection(Event, frozen=True, kw_only=True):
@@ -191,6 +193,8 @@ class Deferred(Event, frozen=True, kw_only=True):
     next_at: float
     reply: str
     possible_duplicate: bool = False
+    under_way: bool = False  # an attempt began: found so by the next owner, the message may have arrived
+    warned: bool = False  # the sender was told of the delay
 
 
 class Pending(Event, frozen=True, kw_only=True):
@@ -240,6 +244,53 @@ class QuarantineCommand(Event, frozen=True, kw_only=True):
     at: float
 
 
+class Order(enum.StrEnum):
+    """What a person may ask of delivery."""
+
+    FLUSH = "flush"
+    HOLD = "hold"
+    RESUME = "resume"
+    FAIL = "fail"
+
+
+class QueueCommand(Event, frozen=True, kw_only=True):
+    """Somebody acts on what waits. Topic delivery.commands.v1, key: command_id. Every delivery process reads all.
+
+    It means the message where there is one, else the destination; both are the customer's.
+    """
+
+    command_id: str
+    action: Order
+    customer: str
+    destination: str = ""  # as QueueState names it
+    message: str = ""  # the id
+    by: str
+    why: str
+    at: float
+
+
+class QueueState(Event, frozen=True, kw_only=True):
+    """How one delivery process sees a destination. Topic delivery.queues.v1 (compacted), key: customer/destination/owner.
+
+    It is published again while anything waits; one that is old was left by a process that is gone.
+    """
+
+    customer: str
+    destination: str  # host:port,… as configured
+    owner: str  # the lowest partition of the process
+    state: str  # open, slow or down
+    depth: int
+    oldest: float = 0.0  # when the message that waits longest began to; 0: none waits
+    connections: int = 0
+    limit: int = 0  # of connections, at present
+    reply: str = ""  # the last answer, one line
+    replied_at: float = 0.0
+    probe_at: float = 0.0  # when it is next asked whether it is up; 0: it is
+    held_by: str = ""
+    held_why: str = ""
+    at: float
+
+
 # --- what the operator configures
 
 
@@ -266,11 +317,14 @@ class Rule(Event, frozen=True, kw_only=True):
 
 
 class Host(Event, frozen=True, kw_only=True):
-    """One of the customer's MTAs. Lower preference is tried first."""
+    """One of the customer's MTAs, or a name whose records say which they are. Lower preference is tried first."""
 
     host: str
     port: int = 25
     preference: int = 10
+    lookup: str = ""  # empty: the host's own addresses; mx, srv: what those records of the name list
+    tls: str = ""  # empty: opportunistic; none, required, verified, pinned
+    ca_file: str = ""  # with pinned: the file in delivery's folder of certificates
 
 
 class Domain(Event, frozen=True, kw_only=True):
@@ -341,6 +395,7 @@ class Customer(Event, frozen=True, kw_only=True):
     refuse_unsolicited: bool = False  # a bounce without a valid tag is refused; otherwise it is marked
     directory: tuple[LdapSource, ...] = ()
     protect: Protect = Protect()
+    delay_warning_hours: float = 0.0  # after which a sender is told that its mail waits; 0: never
 
 
 class Recipient(Event, frozen=True, kw_only=True):

@@ -9,6 +9,7 @@ from typing import Protocol
 
 from schemas.catalog import Topic
 from schemas.events import Event
+from services.runtime.source import Raw
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -21,6 +22,7 @@ class Record:
     key: str
     event: Event | None  # None: a tombstone; only compacted topics have them
     timestamp: float  # seconds since the epoch, by the producer
+    suspect: bool = False  # somebody may have begun to handle it, and was ended before he could say how far he came
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -48,6 +50,12 @@ class Bus(Protocol):
 
         A record that doesn't decode is logged and left out. Raises BusUnavailable when the end can't be reached.
         """
+        ...
+
+    def read_raw(
+        self, topic: Topic, partitions: Iterable[int] | None = None, *, tail: int | None = None
+    ) -> AsyncIterator[Raw]:
+        """As `read`, with the records as the broker has them: for who needs little of each of very many."""
         ...
 
     def follow(self, topic: Topic, caught_up: asyncio.Event) -> AsyncIterator[Record]:

@@ -5,12 +5,16 @@
 Records of a partition are begun in order and may end out of order; only the contiguous prefix of finished ones is
 committed, so a crash repeats work and never loses any. A full service pauses its partitions. A rebalance waits for what
 is in flight, commits, and only then lets go.
+
+Whoever acts where nothing can be taken back (delivery) announces how far it will go, in the note of its commits, and
+takes the note back when it ends cleanly. What lies before the note of an owner that was killed comes as `suspect`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import base64
+import dataclasses
 import logging
 import random
 from collections.abc import Awaitable, Callable, Iterable, Sequence
@@ -32,6 +36,7 @@ DRAIN_WITHIN = (
     20.0  # seconds a rebalance waits for work in flight; what isn't done by then is done again by the next owner
 )
 RETRY_FIRST, RETRY_MOST = 0.2, 15.0  # seconds between tries of one record
+REACH = 200  # records past those begun that are announced with one commit: after a crash so many are suspect at most
 BUG_TRIES = 3  # tries of a record whose handling fails in a way that nobody foresaw
 
 
@@ -47,6 +52,7 @@ class Consumer:
         clock: Clock,
         *,
         max_in_flight: int = 200,
+        announce: bool = False,
     ) -> None:
         self.name = name
         self.assigned_once = asyncio.Event()
@@ -57,6 +63,9 @@ class Consumer:
         self._limit = max_in_flight
         self._prefixes: dict[Slot, Prefix] = {}
         self._committed: dict[Slot, int] = {}
+        self._announces = announce
+        self._announced: dict[Slot, int] = {}  # no record from here on is begun
+        self._suspect: dict[Slot, int] = {}  # records before this may have been begun by somebody else
         self._tasks: set[asyncio.Task[None]] = set()
         self._room = asyncio.Event()
         self._committing = asyncio.Lock()
@@ -103,8 +112,27 @@ class Consumer:
                 await self._poll(0.0, 1)  # keeps the group membership alive; paused, so it brings nothing
             self._source.resume()
             return
-        for raw in await self._poll(0.5, room):
+        batch = await self._poll(0.5, room)
+        if self._announces and batch:
+            await self._announce(batch)
+        for raw in batch:
             self._begin(raw)
+
+    async def _announce(self, batch: Iterable[Raw]) -> None:
+        """Write down how far this owner may go, before it goes there."""
+        reach: dict[Slot, int] = {}
+        for raw in batch:
+            slot = (raw.topic, raw.partition)
+            if slot in self._prefixes and raw.offset >= self._announced.get(slot, 0):
+                reach[slot] = raw.offset + REACH
+        while reach and not self._stop.is_set():
+            async with self._committing:
+                reach = {slot: to for slot, to in reach.items() if slot in self._prefixes}
+                positions = {slot: self._committed.get(slot, 0) for slot in reach}
+                if not reach or await self._source.commit(positions, {slot: str(to) for slot, to in reach.items()}):
+                    self._announced.update(reach)
+                    return
+            await self._pause(0.5)
 
     async def _poll(self, within: float, limit: int) -> list[Raw]:
         try:
@@ -136,6 +164,8 @@ class Consumer:
         except UnreadableEvent as error:
             await self._bury(raw, str(error))
         else:
+            if raw.offset < self._suspect.get((raw.topic, raw.partition), 0):
+                record = dataclasses.replace(record, suspect=True)
             results = await self._handle(raw, record)
             if results:
                 await self._publish(results)
@@ -220,7 +250,8 @@ class Consumer:
             await asyncio.sleep(COMMIT_EVERY)
             await self._commit()
 
-    async def _commit(self) -> None:
+    async def _commit(self, *, last: bool = False) -> None:
+        """Commit what is finished; the `last` commit takes back what was announced, as nothing is under way."""
         async with self._committing:
             positions = {
                 slot: prefix.position
@@ -232,7 +263,10 @@ class Consumer:
             except Temporary as error:
                 log.warning("consumer=%s event=commit-put-off error=%s", self.name, error)
                 return
-            if positions and await self._source.commit(positions):
+            if last:
+                positions = {**{slot: self._committed.get(slot, 0) for slot in self._announced}, **positions}
+            notes = {} if last else {slot: str(to) for slot, to in self._announced.items()}
+            if positions and await self._source.commit(positions, notes):
                 self._committed.update(positions)
 
     async def _drain(self) -> None:
@@ -243,7 +277,7 @@ class Consumer:
             if late:
                 log.warning("consumer=%s event=drain-cut-short records=%d", self.name, len(late))
                 await asyncio.wait(late)
-        await self._commit()
+        await self._commit(last=all(prefix.in_flight == 0 for prefix in self._prefixes.values()))
 
     def _partitions(self) -> frozenset[int]:
         return frozenset(partition for _, partition in self._prefixes)
@@ -258,14 +292,30 @@ class Consumer:
         await self._service.revoked(self._partitions())
         self._prefixes.clear()
         self._committed.clear()
+        self._announced.clear()
+        self._suspect.clear()
 
     async def assigned(self, slots: frozenset[Slot]) -> None:
         """Load what belongs to the partitions, as often as it takes: nothing is handled before."""
         self._prefixes = {slot: Prefix() for slot in slots}
         partitions = frozenset(partition for _, partition in slots)
+        if self._announces:
+            await self._insist(lambda: self._look_back(slots))
         await self._insist(lambda: self._service.assigned(partitions))
         self.assigned_once.set()
         log.info("consumer=%s event=assigned partitions=%s", self.name, sorted(slots))
+
+
+    async def _look_back(self, slots: frozenset[Slot]) -> None:
+        """Learn how far the last owners may have come that did not end cleanly."""
+        for slot, left in (await self._source.left(slots)).items():
+            self._committed[slot] = left.position
+            said = int(left.note) if left.note.isdecimal() else 0
+            self._announced[slot] = said
+            self._suspect[slot] = min(said, left.end)
+            if self._suspect[slot] > left.position:
+                count = self._suspect[slot] - left.position
+                log.warning("consumer=%s event=unclean-end partition=%d suspect=%d", self.name, slot[1], count)
 
 
 def decode(raw: Raw) -> Record:

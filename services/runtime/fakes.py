@@ -13,7 +13,7 @@ from services.core.clock import Clock, SystemClock
 from services.core.errors import BusUnavailable
 from services.runtime.bus import Record, Tombstone
 from services.runtime.consume import decode
-from services.runtime.source import Listener, Raw, Slot
+from services.runtime.source import Left, Listener, Raw, Slot
 
 
 class MemoryBus:
@@ -28,6 +28,7 @@ class MemoryBus:
         self.lose_acks = False
         self.logs: dict[Slot, list[Raw]] = defaultdict(list)
         self.offsets: dict[tuple[str, Slot], int] = {}
+        self.notes: dict[tuple[str, Slot], str] = {}
         self.groups: dict[str, list[MemorySource]] = defaultdict(list)
         self.grown = asyncio.Condition()
         self._clock = clock or SystemClock()
@@ -64,12 +65,19 @@ class MemoryBus:
         self, topic: Topic, partitions: Iterable[int] | None = None, *, tail: int | None = None
     ) -> AsyncIterator[Record]:
         """See `bus.Bus.read`."""
+        async for raw in self.read_raw(topic, partitions, tail=tail):
+            yield decode(raw)
+
+    async def read_raw(
+        self, topic: Topic, partitions: Iterable[int] | None = None, *, tail: int | None = None
+    ) -> AsyncIterator[Raw]:
+        """See `bus.Bus.read_raw`."""
         if self.down:
             raise BusUnavailable("down, by order of the test")
         for partition in range(topic.partitions) if partitions is None else partitions:
             records = list(self.logs[topic.name, partition])
             for raw in records if tail is None else records[max(0, len(records) - tail) :]:
-                yield decode(raw)
+                yield raw
 
     async def follow(self, topic: Topic, caught_up: asyncio.Event) -> AsyncIterator[Record]:
         """See `bus.Bus.follow`."""
@@ -146,13 +154,27 @@ class MemorySource:
             batch += part
         return batch
 
-    async def commit(self, positions: Mapping[Slot, int]) -> bool:
+    async def commit(self, positions: Mapping[Slot, int], notes: Mapping[Slot, str] | None = None) -> bool:
         """See `source.Source.commit`."""
         if self._bus.down or not positions.keys() <= self._at.keys():
             return False
         for slot, offset in positions.items():
             self._bus.offsets[self._group, slot] = offset
+            self._bus.notes[self._group, slot] = (notes or {}).get(slot, "")
         return True
+
+    async def left(self, slots: Iterable[Slot]) -> dict[Slot, Left]:
+        """See `source.Source.left`."""
+        if self._bus.down:
+            raise BusUnavailable("down, by order of the test")
+        return {
+            slot: Left(
+                self._bus.offsets.get((self._group, slot), 0),
+                self._bus.notes.get((self._group, slot), ""),
+                len(self._bus.logs[slot]),
+            )
+            for slot in slots
+        }
 
     def pause(self) -> None:
         """See `source.Source.pause`."""

@@ -69,11 +69,24 @@ class Context:
             raise StartError(f"the directory could not be read within {DIRECTORY_WITHIN:.0f} s") from error
 
     async def consume(
-        self, name: str, group: str, topics: Iterable[Topic], service: Service, *, max_in_flight: int = 200
+        self,
+        name: str,
+        group: str,
+        topics: Iterable[Topic],
+        service: Service,
+        *,
+        max_in_flight: int = 200,
+        announce: bool = False,
     ) -> None:
         """Drive the service until `stop`; `name` is ready when its first partitions are."""
         consumer = Consumer(
-            group, self.bus.source(group, topics), service, self.bus, self.clock, max_in_flight=max_in_flight
+            group,
+            self.bus.source(group, topics),
+            service,
+            self.bus,
+            self.clock,
+            max_in_flight=max_in_flight,
+            announce=announce,
         )
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(consumer.run(self.stop), name=f"consume-{group}")

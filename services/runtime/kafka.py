@@ -30,7 +30,7 @@ from services.core.errors import BusUnavailable, UnreadableEvent
 from services.runtime.bus import Record, Tombstone
 from services.runtime.consume import decode
 from services.runtime.kafka_security import client_settings
-from services.runtime.source import Listener, Raw, Slot
+from services.runtime.source import Left, Listener, Raw, Slot
 
 log = logging.getLogger("gatepost.kafka")
 
@@ -142,6 +142,16 @@ class KafkaBus:
         self, topic: Topic, partitions: Iterable[int] | None = None, *, tail: int | None = None
     ) -> AsyncIterator[Record]:
         """See `bus.Bus.read`."""
+        async for raw in self.read_raw(topic, partitions, tail=tail):
+            try:
+                yield decode(raw)
+            except UnreadableEvent as error:
+                log.error("topic=%s offset=%d event=unreadable error=%s", raw.topic, raw.offset, error)
+
+    async def read_raw(
+        self, topic: Topic, partitions: Iterable[int] | None = None, *, tail: int | None = None
+    ) -> AsyncIterator[Raw]:
+        """See `bus.Bus.read_raw`."""
         slots = [TopicPartition(topic.name, p) for p in (range(topic.partitions) if partitions is None else partitions)]
         if not slots:
             return
@@ -154,9 +164,10 @@ class KafkaBus:
             while remaining:
                 async with asyncio.timeout(STALL):
                     batch = await consumer.getmany(*remaining, timeout_ms=500)
-                for record in _decoded(batch):
-                    if record.offset < last[TopicPartition(topic.name, record.partition)]:
-                        yield record
+                for slot, records in batch.items():
+                    for record in records:
+                        if record.offset < last[slot]:
+                            yield _raw(record)
                 remaining = {slot for slot in remaining if await consumer.position(slot) < last[slot]}
 
     async def follow(self, topic: Topic, caught_up: asyncio.Event) -> AsyncIterator[Record]:
@@ -214,12 +225,13 @@ class GroupSource:
         """See `source.Source.start`."""
         consumer = AIOKafkaConsumer(**self._settings)
         consumer.subscribe(list(self._topics), listener=_Rebalance(self, listener))
+        self._consumer = consumer  # the first assignment comes before `start` returns, and asks for it
         try:
             await consumer.start()
         except (KafkaError, OSError) as error:
+            self._consumer = None
             await consumer.stop()
             raise BusUnavailable(str(error)) from error
-        self._consumer = consumer
 
     async def poll(self, within: float, limit: int) -> list[Raw]:
         """See `source.Source.poll`."""
@@ -235,13 +247,14 @@ class GroupSource:
             raise BusUnavailable(f"{type(error).__name__}: {error}") from error
         return [_raw(record) for records in batch.values() for record in records]
 
-    async def commit(self, positions: Mapping[Slot, int]) -> bool:
+    async def commit(self, positions: Mapping[Slot, int], notes: Mapping[Slot, str] | None = None) -> bool:
         """See `source.Source.commit`."""
         if self._consumer is None:
             return False
+        offsets = {TopicPartition(*slot): (offset, (notes or {}).get(slot, "")) for slot, offset in positions.items()}
         try:
             async with asyncio.timeout(10.0):
-                await self._consumer.commit({TopicPartition(*slot): offset for slot, offset in positions.items()})
+                await self._consumer.commit(offsets)
         except (CommitFailedError, IllegalStateError) as error:
             log.warning("event=commit-refused error=%s", type(error).__name__)
             return False
@@ -249,6 +262,25 @@ class GroupSource:
             log.warning("event=commit-failed error=%s", type(error).__name__)
             return False
         return True
+
+    async def left(self, slots: Iterable[Slot]) -> dict[Slot, Left]:
+        """See `source.Source.left`."""
+        if self._consumer is None:
+            raise BusUnavailable("not started")
+        parts = [TopicPartition(*slot) for slot in slots]
+        try:
+            async with asyncio.timeout(20.0):
+                ends = await self._consumer.end_offsets(parts)
+                # `committed` gives the offset alone; the admin client, which gives the note, would connect anew.
+                found = await self._consumer._coordinator.fetch_committed_offsets(parts)
+        except (TimeoutError, KafkaError) as error:
+            raise BusUnavailable(f"{type(error).__name__}: {error}") from error
+        return {
+            (part.topic, part.partition): Left(
+                found[part].offset if part in found else 0, found[part].metadata if part in found else "", ends[part]
+            )
+            for part in parts
+        }
 
     def pause(self) -> None:
         """See `source.Source.pause`."""

@@ -6,7 +6,7 @@ Implementations: `kafka.GroupSource` and `fakes.MemorySource`.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Protocol
 
 Slot = tuple[str, int]  # topic name and partition
@@ -22,6 +22,15 @@ class Raw:
     key: bytes
     value: bytes | None
     timestamp: float  # seconds since the epoch
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Left:
+    """What the partition's last owner left behind."""
+
+    position: int  # the next offset to read; 0 where nothing was ever committed
+    note: str  # committed with it; empty where there was none
+    end: int  # the partition's end now
 
 
 class Listener(Protocol):
@@ -50,8 +59,15 @@ class Source(Protocol):
         """
         ...
 
-    async def commit(self, positions: Mapping[Slot, int]) -> bool:
-        """Commit the next offsets to read. False when the partitions are no longer ours, or the broker is away."""
+    async def commit(self, positions: Mapping[Slot, int], notes: Mapping[Slot, str] | None = None) -> bool:
+        """Commit the next offsets to read, each with a note for whoever owns the partition next.
+
+        False when the partitions are no longer ours, or the broker is away.
+        """
+        ...
+
+    async def left(self, slots: Iterable[Slot]) -> dict[Slot, Left]:
+        """Return what the last owners of partitions that are ours now left behind. Raises BusUnavailable."""
         ...
 
     def pause(self) -> None:

@@ -48,6 +48,7 @@ class Echo(Stateless):
     def __init__(self) -> None:
         self.seen: list[str] = []
         self.finished_ids: list[str] = []
+        self.suspects: set[str] = set()
         self.fail: dict[str, list[Exception]] = {}
         self.gate = asyncio.Event()
         self.gate.set()
@@ -56,6 +57,8 @@ class Echo(Stateless):
         event = record.event
         assert isinstance(event, Received)
         self.seen.append(event.id)
+        if record.suspect:
+            self.suspects.add(event.id)
         await self.gate.wait()
         if self.fail.get(event.id):
             raise self.fail[event.id].pop(0)
@@ -220,6 +223,35 @@ async def test_a_second_member_takes_its_share_and_nothing_is_skipped(bus: Bus, 
         await bus.publish(third)
         await eventually(lambda: {message.id for message in third} <= set(one.finished_ids), 60)
     assert two.finished_ids
+
+
+async def test_what_a_killed_owner_may_have_begun_is_suspect_and_nothing_else(
+    bus: Bus, request: pytest.FixtureRequest
+) -> None:
+    name, service, next_one, last = group(request), Echo(), Echo(), Echo()
+    service.gate.clear()
+    begun = [received() for _ in range(5)]
+    ids = {message.id for message in begun}
+    await bus.publish(begun)
+    running = Running(bus, name, service, announce=True, max_in_flight=5_000)  # other tests' records wait as well
+    await running.__aenter__()
+    await eventually(lambda: ids <= set(service.seen), 30)
+    for task in running.consumer._tasks:
+        task.cancel()  # it never hears how they ended
+    running.task.cancel()
+    await asyncio.gather(running.task, return_exceptions=True)
+    async with Running(bus, name, next_one, announce=True):
+        await eventually(lambda: ids <= set(next_one.finished_ids), 60)
+        later = received()
+        await bus.publish([later])
+        await eventually(lambda: later.id in next_one.finished_ids, 30)
+    assert ids <= next_one.suspects
+    assert later.id not in next_one.suspects
+    async with Running(bus, name, last, announce=True):  # the one before ended cleanly
+        more = received()
+        await bus.publish([more])
+        await eventually(lambda: more.id in last.finished_ids, 30)
+    assert not last.suspects
 
 
 async def test_a_table_comes_back_as_it_was_flushed(bus: Bus) -> None:

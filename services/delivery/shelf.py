@@ -1,0 +1,281 @@
+"""What waits, small: a million messages of one dead destination must fit beside everything else.
+
+The same promise as `runtime.table.Table` over mail.deferred.v1. Each entry is one `bytes`: a header that decisions need
+often, then the event compressed against what such events have in common. Nothing here is an object that the garbage
+collector would have to walk through.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import struct
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Final
+
+import msgspec
+import zstandard
+
+from schemas import wire
+from schemas.catalog import DEFERRED, key_of, partition_of
+from schemas.events import Branch, Deferred, Disposition, Envelope, Event, Evidence, Received, Status
+from services.runtime.bus import Bus, Tombstone
+
+log = logging.getLogger("gatepost.delivery")
+
+_HEAD: Final = struct.Struct("<ddIB")  # since, next_at, home, flags
+_WRITTEN: Final = 1  # the topic has the key
+_LEVEL: Final = 3
+_TURN: Final = 256  # records that are loaded or written before others get their turn in the loop
+
+
+class Brief(msgspec.Struct):
+    """The part of a Deferred that says where it belongs; the rest isn't decoded as it is loaded."""
+
+    class Of(msgspec.Struct):
+        """The part of its disposition."""
+
+        class Message(msgspec.Struct):
+            """The part of its message."""
+
+            id: str
+            customer: str
+            domain: str
+            bounce_of: str = ""
+
+        class Way(msgspec.Struct):
+            """The part of a branch."""
+
+            redirect_to: str = ""
+
+        received: Message
+        branches: tuple[Way, ...]
+
+    disposition: Of
+    branch: int
+    recipients: tuple[str, ...]
+    since: float
+    next_at: float
+    under_way: bool = False
+
+
+Place = Callable[[Deferred | Brief], int]
+_brief = msgspec.json.Decoder(Brief)
+
+
+def _sample() -> bytes:
+    """Return an event as most of them are. It is never stored: any text compresses and comes back the same."""
+    envelope = Envelope(
+        reverse_path="noreply@mail.example.com",
+        recipients=("info@example.org",),
+        client_ip="192.0.2.25",
+        client_port=48122,
+        helo="mail-sor.outbound.protection.example.com",
+        tls="TLSv1.3 TLS_AES_256_GCM_SHA384",
+    )
+    received = Received(
+        id="01K8Z4N5QJ3M8V7T2R6XW9YB0C",
+        customer="example",
+        domain="example.org",
+        key="mail/example/0C/01K8Z4N5QJ3M8V7T2R6XW9YB0C",
+        envelope=envelope,
+        size=5312,
+        received_at=1762243201.482,
+        server="mx.example.net",
+        plan=("auth", "content", "virus"),
+    )
+    seen = (
+        ("HTML_ONLY", "the message has no plain text part"),
+        ("SPF_SOFTFAIL", "SPF of example.com: softfail"),
+        ("DKIM_FAIL", "DKIM of example.com: the body was changed"),
+        ("DMARC_FAIL", "DMARC of example.com fails, and the domain asks for p=none"),
+    )
+    disposition = Disposition(
+        received=received,
+        branches=(
+            Branch(recipients=("info@example.org",), action="deliver", rule="default", reason="no rule objects"),  # type: ignore[arg-type]  # as it is on the wire
+        ),
+        status=Status.CLEAN,
+        score=0.4,
+        evidence=tuple(Evidence(code=code, text=text, score=0.5) for code, text in seen),
+        auth_results=(
+            ("spf", "pass smtp.mailfrom=mail.example.com"),
+            ("dkim", "pass header.d=example.com header.s=selector1 header.b=dGVzdA"),
+            ("dkim", "none"),
+            ("dmarc", "pass header.from=example.com policy.dmarc=reject"),
+        ),
+        scanners=("auth/1=clean", "content/1=clean", "virus/1=clean"),
+        decided_at=1762243201.503,
+    )
+    replies = ("the destination is down", "waits for a connection", ":25: Connection refused", "451 4.3.0 try later")
+    entry = Deferred(
+        disposition=disposition,
+        branch=0,
+        recipients=("info@example.org",),
+        attempts=0,
+        since=1762243201.503,
+        next_at=1762243261.503,
+        reply="; ".join(replies),
+    )
+    return wire.encode(entry)
+
+
+class Shelf:
+    """What waits, by key. An entry's home is the number of its destination, which the queue gives out."""
+
+    def __init__(self, bus: Bus) -> None:
+        self._bus = bus
+        self._live: dict[str, bytes] = {}
+        self._gone: set[str] = set()  # keys that the topic has and we don't
+        self._dirty: set[str] = set()
+        self._writing = asyncio.Lock()  # two writers could bring an older state of a key after a newer one
+        common = zstandard.ZstdCompressionDict(_sample(), dict_type=zstandard.DICT_TYPE_RAWCONTENT)
+        common.precompute_compress(level=_LEVEL)
+        self._pack = zstandard.ZstdCompressor(
+            level=_LEVEL, dict_data=common, write_checksum=False, write_dict_id=False
+        ).compress
+        self._unpack = zstandard.ZstdDecompressor(dict_data=common).decompress
+
+    # --- one entry
+
+    def get(self, key: str) -> Deferred | None:
+        """Return the event under the key, None when there is none."""
+        packed = self._live.get(key)
+        return None if packed is None else wire.decode(self._unpack(packed[_HEAD.size :]), Deferred)
+
+    def put(self, entry: Deferred, home: int = 0) -> None:
+        """Set the event under its key; durable at the next flush."""
+        key = key_of(entry)
+        before = self._live.get(key)
+        written = before[_HEAD.size - 1] & _WRITTEN if before is not None else int(key in self._gone) * _WRITTEN
+        self._gone.discard(key)
+        packed = self._pack(wire.encode(entry))
+        self._live[key] = _HEAD.pack(entry.since, entry.next_at, home, written) + packed
+        self._dirty.add(key)
+
+    def delete(self, key: str) -> None:
+        """Take the key out; one that isn't there is fine."""
+        packed = self._live.pop(key, None)
+        if packed is not None:
+            self._dirty.add(key)
+            if packed[_HEAD.size - 1] & _WRITTEN:
+                self._gone.add(key)
+
+    def since(self, key: str) -> float:
+        """Return since when the entry waits, without decoding it."""
+        return float(_HEAD.unpack_from(self._live[key])[0])
+
+    def home(self, key: str) -> int | None:
+        """Return the number of the entry's destination, None when there is no such entry."""
+        packed = self._live.get(key)
+        return None if packed is None else int(_HEAD.unpack_from(packed)[2])
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._live
+
+    def __len__(self) -> int:
+        return len(self._live)
+
+    def items(self) -> Iterator[tuple[str, Deferred]]:
+        """Yield a copy of what is there, decoded one by one."""
+        for key in list(self._live):
+            if (entry := self.get(key)) is not None:
+                yield key, entry
+
+    def keys(self, partitions: frozenset[int]) -> list[str]:
+        """Return the keys of these partitions, the longest waiting first."""
+        keys = [key for key in self._live if self.partition_of(key) in partitions]
+        keys.sort(key=self.since)
+        return keys
+
+    @staticmethod
+    def partition_of(key: str) -> int:
+        """Return the partition that the key belongs to."""
+        return partition_of(key, DEFERRED.partitions)
+
+    # --- the topic
+
+    async def load(self, partitions: frozenset[int], place: Place) -> list[str]:
+        """Read the partitions from the topic; return the keys of attempts that began and whose end nobody wrote down.
+
+        Raises BusUnavailable when that can't be done to the end.
+        """
+        self.drop(partitions)
+        cut: set[str] = set()
+        count = 0
+        async for raw in self._bus.read_raw(DEFERRED, sorted(partitions)):
+            count += 1
+            if count % _TURN == 0:
+                await asyncio.sleep(0)
+            key = raw.key.decode("utf-8", "replace")
+            cut.discard(key)
+            if raw.value is None:
+                self._live.pop(key, None)
+                continue
+            try:
+                brief = _brief.decode(raw.value)
+            except msgspec.DecodeError as error:
+                log.error("topic=%s offset=%d event=unreadable error=%s", raw.topic, raw.offset, error)
+                continue
+            if brief.under_way:
+                cut.add(key)
+            head = _HEAD.pack(brief.since, brief.next_at, place(brief), _WRITTEN)
+            self._live[key] = head + self._pack(raw.value)
+        return sorted(cut)
+
+    def drop(self, partitions: Iterable[int]) -> None:
+        """Forget the partitions: they are somebody else's now."""
+        gone = frozenset(partitions)
+        for key in [key for key in self._live if self.partition_of(key) in gone]:
+            del self._live[key]
+        self._gone = {key for key in self._gone if self.partition_of(key) not in gone}
+        self._dirty = {key for key in self._dirty if self.partition_of(key) not in gone}
+
+    async def flush(self, only: Iterable[str] | None = None) -> None:
+        """Write what changed and return when it is acknowledged; when that fails or is cancelled, it stays due.
+
+        `only` names the keys to write; all of them by default.
+        """
+        async with self._writing:
+            due = set(self._dirty) if only is None else self._dirty & set(only)
+            if not due:
+                return
+            self._dirty -= due
+            waiting = list(due)
+            try:
+                while waiting:
+                    await self._write(waiting[-_TURN:])
+                    del waiting[-_TURN:]
+            finally:
+                self._dirty |= set(waiting)  # a commit after this one must not pass what isn't written
+
+    async def _write(self, keys: Sequence[str]) -> None:
+        items: list[Event | Tombstone] = []
+        for key in keys:
+            if (entry := self.get(key)) is not None:
+                items.append(entry)
+            elif key in self._gone:
+                items.append(Tombstone(DEFERRED, key))
+        if items:
+            await self._bus.publish(items)
+        for item in items:
+            self._written(item)
+
+    def _written(self, item: Event | Tombstone) -> None:
+        if isinstance(item, Tombstone):
+            self._gone.discard(item.key)
+            if (packed := self._live.get(item.key)) is not None:
+                self._live[item.key] = _flagged(packed, 0)  # put again meanwhile: not written yet
+            return
+        key = key_of(item)
+        packed = self._live.get(key)
+        if packed is None:
+            self._gone.add(key)
+            self._dirty.add(key)  # deleted meanwhile
+        elif not packed[_HEAD.size - 1] & _WRITTEN:
+            self._live[key] = _flagged(packed, _WRITTEN)
+
+
+def _flagged(packed: bytes, flags: int) -> bytes:
+    since, next_at, home, _ = _HEAD.unpack_from(packed)
+    return _HEAD.pack(since, next_at, home, flags) + packed[_HEAD.size :]
