@@ -57,6 +57,11 @@ class Received(Event, frozen=True, kw_only=True):
     plan: tuple[str, ...]  # scanners that must answer before policy acts
     recovered: bool = False  # published again from the store
     front: tuple[Evidence, ...] = ()  # what the door saw: policy counts it like a scanner's
+    connected_at: float = 0.0  # when the client connected; 0 here and below: not known
+    mail_at: float = 0.0  # when MAIL was taken
+    data_at: float = 0.0  # when the message began to come in; `received_at` is when all of it was there
+    subject: str = ""  # at most SUBJECT_LIMIT characters
+    message_id: str = ""  # RFC 5322 section 3.6.4, without its angle brackets
 
 
 class Rescan(Event, frozen=True, kw_only=True):
@@ -175,6 +180,8 @@ class Rejection(Event, frozen=True, kw_only=True):
     reverse_path: str = ""
     recipient: str = ""
     customer: str = ""
+    client_port: int = 0
+    connected_at: float = 0.0  # with address and port: which connection it was; 0: not known
 
 
 # --- tables: the last event of a key counts
@@ -191,6 +198,8 @@ class Deferred(Event, frozen=True, kw_only=True):
     next_at: float
     reply: str
     possible_duplicate: bool = False
+    tried_at: float = 0.0  # when the last attempt ended; 0: there was none, or it is not known
+    host: str = ""  # that gave the reply
 
 
 class Pending(Event, frozen=True, kw_only=True):
