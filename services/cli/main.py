@@ -309,6 +309,24 @@ async def trace(
     await traces.show(where, wanted, query, as_json=as_json)
 
 
+@gatepost.command()
+@data_option
+@click.option("--since", default="", metavar="WHEN", help="Only messages accepted since: 2h, 7d ago, or a date, UTC.")
+@click.option("--objects", is_flag=True, help="Compare the objects of the store as well.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+@command
+async def ledger(data: Path, since: str, objects: bool, as_json: bool) -> None:
+    """Prove that every accepted message has ended or is in flight, and name each that is neither. Exit code 1: some."""
+    from services.cli import ledger as ledgers
+    from services.cli import site
+    from services.cli.trace import moment
+
+    logs.set_up("WARNING")
+    where = site.find(data)
+    if not await ledgers.ledger(where, since=moment(since, time.time()), objects=objects, as_json=as_json):
+        sys.exit(1)
+
+
 @gatepost.command("recover")
 @data_option
 @command

@@ -24,7 +24,16 @@ from schemas.events import (
 from services.trace.decide import address_of, asks
 
 # Of two at the same time, which is first.
-_FLOW: Final[tuple[type[Event], ...]] = (Received, Rejection, Verdict, Rescan, Disposition, QuarantineCommand, Deferred, Outcome)
+_FLOW: Final[tuple[type[Event], ...]] = (
+    Received,
+    Rejection,
+    Verdict,
+    Rescan,
+    Disposition,
+    QuarantineCommand,
+    Deferred,
+    Outcome,
+)
 _ORDER: Final = {kind: place for place, kind in enumerate(_FLOW)}
 _DID: Final = {Action.DELIVER: "deliver to", Action.QUARANTINE: "hold for", Action.DELETE: "delete for"}
 _ENDED: Final = {
