@@ -34,14 +34,21 @@ RECEIVED: Final = Topic(
     PARTITIONS,
     12 * DAY,
     ("ingress", "recover", "delivery"),
-    ("scanners", "policy", "signals"),
+    ("scanners", "policy", "signals", "trace"),
     joined=True,
 )
 RESCANS: Final = Topic(
-    "mail.rescans.v1", events.Rescan, "received.id", PARTITIONS, 2 * DAY, ("policy",), ("scanners",), joined=True
+    "mail.rescans.v1",
+    events.Rescan,
+    "received.id",
+    PARTITIONS,
+    2 * DAY,
+    ("policy",),
+    ("scanners", "trace"),
+    joined=True,
 )
 VERDICTS: Final = Topic(
-    "mail.verdicts.v1", events.Verdict, "id", PARTITIONS, 12 * DAY, ("scanners",), ("policy",), joined=True
+    "mail.verdicts.v1", events.Verdict, "id", PARTITIONS, 12 * DAY, ("scanners",), ("policy", "trace"), joined=True
 )
 DISPOSITIONS: Final = Topic(
     "mail.dispositions.v1",
@@ -50,7 +57,7 @@ DISPOSITIONS: Final = Topic(
     PARTITIONS,
     12 * DAY,
     ("policy", "quarantine"),
-    ("delivery", "quarantine"),
+    ("delivery", "quarantine", "trace"),
     joined=True,
 )
 OUTCOMES: Final = Topic(
@@ -60,7 +67,7 @@ OUTCOMES: Final = Topic(
     PARTITIONS,
     40 * DAY,
     ("delivery", "policy", "quarantine"),
-    ("reaper", "delivery", "recover"),
+    ("reaper", "delivery", "recover", "trace"),
     joined=True,
 )
 REJECTIONS: Final = Topic(
@@ -70,7 +77,7 @@ REJECTIONS: Final = Topic(
     PARTITIONS,
     7 * DAY,
     ("ingress",),
-    ("signals",),
+    ("signals", "trace"),
 )
 COMMANDS: Final = Topic(
     "quarantine.commands.v1",
@@ -79,7 +86,7 @@ COMMANDS: Final = Topic(
     PARTITIONS,
     40 * DAY,
     ("cli",),
-    ("quarantine",),
+    ("quarantine", "trace"),
     joined=True,
 )
 DEADLETTERS: Final = Topic(
@@ -99,7 +106,7 @@ DEFERRED: Final = Topic(
     PARTITIONS,
     None,
     ("delivery",),
-    ("delivery",),
+    ("delivery", "trace"),
     joined=True,
 )
 QUEUE_COMMANDS: Final = Topic(

@@ -58,6 +58,11 @@ class Received(Event, frozen=True, kw_only=True):
     recovered: bool = False  # published again from the store
     front: tuple[Evidence, ...] = ()  # what the door saw: policy counts it like a scanner's
     bounce_of: str = ""  # the id of the message whose sender this notification of ours (RFC 3464) tells; goes by MX
+    connected_at: float = 0.0  # when the client connected; 0 here and below: not known
+    mail_at: float = 0.0  # when MAIL was taken
+    data_at: float = 0.0  # when the message began to come in; `received_at` is when all of it was there
+    subject: str = ""  # at most SUBJECT_LIMIT characters
+    message_id: str = ""  # RFC 5322 section 3.6.4, without its angle brackets
 
 
 class Rescan(Event, frozen=True, kw_only=True):
@@ -177,6 +182,8 @@ class Rejection(Event, frozen=True, kw_only=True):
     reverse_path: str = ""
     recipient: str = ""
     customer: str = ""
+    client_port: int = 0
+    connected_at: float = 0.0  # with address and port: which connection it was; 0: not known
 
 
 # --- tables: the last event of a key counts
@@ -195,6 +202,8 @@ class Deferred(Event, frozen=True, kw_only=True):
     possible_duplicate: bool = False
     under_way: bool = False  # an attempt began: found so by the next owner, the message may have arrived
     warned: bool = False  # the sender was told of the delay
+    tried_at: float = 0.0  # when the last attempt ended; 0: there was none, or it is not known
+    host: str = ""  # that gave the reply
 
 
 class Pending(Event, frozen=True, kw_only=True):

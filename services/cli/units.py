@@ -7,7 +7,18 @@ from typing import cast
 
 from services.runtime.host import Unit
 
-UNITS = ("ingress", "scanners", "policy", "delivery", "quarantine", "reaper", "mailbox", "signals", "directory")
+UNITS = (
+    "ingress",
+    "scanners",
+    "policy",
+    "delivery",
+    "quarantine",
+    "reaper",
+    "mailbox",
+    "signals",
+    "directory",
+    "trace",
+)
 
 
 def unit(name: str) -> Unit:

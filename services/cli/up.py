@@ -46,6 +46,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "signals": ("signals",),
     "backend": ("policy", "delivery", "quarantine", "reaper"),
     "directory": ("directory",),
+    "trace": ("trace",),
 }
 
 
@@ -143,7 +144,7 @@ async def _children(
     except* StartError as several:
         raise several.exceptions[0] from None
     finally:
-        for name in ("ingress", "directory", "signals", "scanners", "backend", "mailbox"):
+        for name in ("ingress", "directory", "signals", "scanners", "backend", "trace", "mailbox"):
             for child in children:
                 if child.name == name:
                     await child.stop()

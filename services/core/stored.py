@@ -15,8 +15,9 @@ from collections.abc import Iterable
 import msgspec
 
 from schemas import wire
-from schemas.events import Received
+from schemas.events import SUBJECT_LIMIT, Received
 from services.core.errors import ObjectCorrupt
+from services.core.heading import MESSAGE_ID_LIMIT
 
 _MAGIC = b"GATEPOST/1 "
 _PADDED = _MAGIC + b"%07d\r\n"
@@ -25,6 +26,8 @@ _ANY_SIZE = 10**15  # octets; no message is as long
 _SLACK = (
     512  # octets by which a header may grow until its message has come in: a longer time stamp, more seen of a client
 )
+_SUBJECT = "\U0010ffff" * SUBJECT_LIMIT  # no subject takes more octets
+_MESSAGE_ID = "\U0010ffff" * MESSAGE_ID_LIMIT
 _HEAD_LIMIT = 4_194_304  # octets of a header; 1,000 recipients of 320 octets fit many times
 
 
@@ -41,8 +44,9 @@ def pack_into(room: int, received: Received) -> bytes:
 
 
 def room_for(drafts: Iterable[Received]) -> int:
-    """Return the octets to leave for the head of each of these, whatever size its message will have."""
-    longest = max(len(wire.encode(msgspec.structs.replace(draft, size=_ANY_SIZE))) for draft in drafts)
+    """Return the octets to leave for the head of each of these, whatever its message will be."""
+    unknown = {"size": _ANY_SIZE, "subject": _SUBJECT, "message_id": _MESSAGE_ID}
+    longest = max(len(wire.encode(msgspec.structs.replace(draft, **unknown))) for draft in drafts)
     return _PADDED_LENGTH + longest + _SLACK
 
 

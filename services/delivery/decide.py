@@ -178,6 +178,8 @@ def conclude(
         attempts=attempts,
         next_at=min(now + after, expires),
         reply=last.reply.line,
+        tried_at=now,
+        host=last.host,
         possible_duplicate=duplicate or any(result.reply.ambiguous for result in waiting.values()),
     )
     return Concluded(outcomes, rest)

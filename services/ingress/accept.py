@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final, NamedTuple
 
 from schemas.events import Received
 from services.core import replies
 from services.core.clock import Clock
 from services.core.errors import GatepostError, StoreUnavailable
+from services.core.heading import Heading
 from services.core.ids import message_id
 from services.core.replies import Reply
 from services.core.stored import pack, pack_into, room_for
@@ -26,6 +27,7 @@ from services.runtime.store import Store, Upload
 
 log = logging.getLogger("gatepost.ingress")
 
+_NO_HEADING: Final = Heading()
 _PACE: Final = 2_000_000.0  # octets a second that storing a long message is given on top
 
 
@@ -60,7 +62,8 @@ class Acceptor:
         self, accepted: Sequence[decide.Accepted], client: decide.Client, sender: decide.Sender, plan: tuple[str, ...]
     ) -> LongMessage:
         """Return where a message goes that is too long to be held in memory."""
-        drafts = self._events({f"{at:026d}": group for at, group in _groups(accepted)}, client, sender, 0, plan)
+        ids = {f"{at:026d}": group for at, group in _groups(accepted)}
+        drafts = decide.received(ids, client, sender, size=0, now=0.0, server=self._config.hostname, plan=plan)
         room = room_for(drafts)
         return LongMessage(self._store.begin(room), room)
 
@@ -73,6 +76,7 @@ class Acceptor:
         sender: decide.Sender,
         size: int,
         plan: tuple[str, ...],
+        heading: Heading = _NO_HEADING,
     ) -> Reply:
         """Return 250 with the message's id when every object is durable and every event acknowledged; 451 otherwise.
 
@@ -81,7 +85,16 @@ class Acceptor:
         """
         now = self._clock.now()
         ids = {message_id(now, self._entropy): group for _, group in _groups(accepted)}
-        events = self._events(ids, client, sender, size, plan, now)
+        events = decide.received(
+            ids,
+            client,
+            sender,
+            size=size,
+            now=now,
+            server=self._config.hostname,
+            plan=plan,
+            heading=heading,
+        )
         task = asyncio.create_task(self._own(events, content), name=f"accept-{events[0].id}")
         self._tasks.add(task)
         task.add_done_callback(self._ended)
@@ -90,17 +103,6 @@ class Acceptor:
         except asyncio.CancelledError:
             log.warning("client gone before the answer id=%s", events[0].id)
             raise
-
-    def _events(
-        self,
-        ids: Mapping[str, Sequence[decide.Accepted]],
-        client: decide.Client,
-        sender: decide.Sender,
-        size: int,
-        plan: tuple[str, ...],
-        now: float = 0.0,
-    ) -> tuple[Received, ...]:
-        return decide.received(ids, client, sender, size=size, now=now, server=self._config.hostname, plan=plan)
 
     async def _own(self, events: Sequence[Received], content: LongMessage | Sequence[memoryview]) -> Reply:
         loop = asyncio.get_running_loop()

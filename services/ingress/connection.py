@@ -149,7 +149,7 @@ class Connection(Receiving):
             self._refuse(refusal, reverse_path=sender.reverse_path)
             return
         self._client = dataclasses.replace(self._client, front=self._visitor.reputation.evidence)
-        self._sender = sender
+        self._sender = dataclasses.replace(sender, at=self._front.now())
         self._say(replies.SENDER_OK)
 
     async def _rcpt(self, argument: str) -> None:

@@ -70,7 +70,7 @@ class Conversation(SMTP):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Let the client in, or send it away with one line; from a balancer, hear first whose connection it is."""
         ip, port = _peer(transport)
-        self._client = decide.Client(ip, port)
+        self._client = decide.Client(ip, port, connected_at=self._front.now())
         if ip in self._front.guards.proxies:
             self.transport = transport
             self._header = bytearray()
@@ -122,7 +122,7 @@ class Conversation(SMTP):
         self._due.cancel()
         self._header = None
         if header.ip:
-            self._client = decide.Client(header.ip, header.port)
+            self._client = dataclasses.replace(self._client, ip=header.ip, port=header.port)
         transport, self.transport = self.transport, None
         self._enter(transport)
         if self.session is not None and len(data) > header.octets:

@@ -14,6 +14,7 @@ from services.core.address import Address, parse
 from services.core.canonical import HEAD_LIMIT, Decoder, Defect
 from services.core.directory import POSTMASTER, DirectoryView
 from services.core.errors import BadAddress
+from services.core.heading import Heading
 from services.core.networks import networks
 from services.core.replies import Reply
 from services.core.stored import object_key
@@ -25,6 +26,7 @@ _TEXT_LIMIT: Final = 320  # characters of a client's words that an event may car
 _UNPRINTABLE: Final = re.compile(r"[^ -~\u00a0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _RECEIVED: Final = re.compile(rb"^received:(.*(?:\n[ \t].*)*)", re.IGNORECASE | re.MULTILINE)
 _OWN_LINE: Final = re.compile(rb"^x-gatepost:[^\n]*\bid=[0-7][0-9A-HJKMNP-TV-Z]{25}\b", re.IGNORECASE | re.MULTILINE)
+_NO_HEADING: Final = Heading()
 _DEFECTS: Final = {
     Defect.SMUGGLING: replies.SMUGGLING,
     Defect.NUL: replies.NUL_IN_MESSAGE,
@@ -42,6 +44,7 @@ class Client:
     esmtp: bool = False
     tls: str | None = None
     front: tuple[Evidence, ...] = ()  # what is held against it, or for it
+    connected_at: float = 0.0  # seconds since the epoch, as all times here
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -61,6 +64,8 @@ class Sender:
     size: int = 0  # as declared, octets; 0: not declared
     eight_bit: bool = False
     smtputf8: bool = False
+    at: float = 0.0  # when it was taken
+    data_at: float = 0.0  # when the message began to come in
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -232,6 +237,7 @@ def received(
     now: float,
     server: str,
     plan: tuple[str, ...],
+    heading: Heading = _NO_HEADING,
 ) -> tuple[Received, ...]:
     """Return the event of each group of recipients, by the message ids chosen for them."""
     events = []
@@ -261,6 +267,11 @@ def received(
                 server=server,
                 plan=plan,
                 front=tuple(dict.fromkeys((*front, *(piece for each in group for piece in each.evidence)))),
+                connected_at=client.connected_at,
+                mail_at=sender.at,
+                data_at=sender.data_at,
+                subject=heading.subject,
+                message_id=heading.message_id,
             )
         )
     return tuple(events)
@@ -279,6 +290,8 @@ def rejection(
         reverse_path=printable(reverse_path),
         recipient=printable(recipient),
         customer=refusal.customer,
+        client_port=client.port,
+        connected_at=client.connected_at,
     )
 
 

@@ -74,6 +74,10 @@ class Front:
         self._empty.set()
         self._ending: Reply | None = None
 
+    def now(self) -> float:
+        """Return seconds since the epoch."""
+        return self._clock.now()
+
     def expect(self, guest: Guest) -> None:
         """Remember, until `enter` or `leave`, a connection whose balancer has yet to say whose it is."""
         self._nameless.add(guest)

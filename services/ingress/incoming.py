@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import logging
 from collections.abc import AsyncIterator, Sequence
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 from services.core import replies
-from services.core.canonical import Decoder
+from services.core.canonical import HEAD_LIMIT, Decoder
 from services.core.errors import StoreUnavailable
+from services.core.heading import heading_of
 from services.core.replies import Reply
 from services.ingress import decide
 from services.ingress.room import Room
@@ -47,7 +49,7 @@ class Incoming(Generic[D]):
         self.answer: Reply | None = None  # known before the end: nothing is kept any more
         self._front = front
         self._client = client
-        self._sender = sender
+        self._sender = dataclasses.replace(sender, data_at=front.now())
         self._accepted = accepted
         self._memory = Room(front.memory)
         self._disk = Room(front.disk)
@@ -93,6 +95,7 @@ class Incoming(Generic[D]):
         plan = self._front.directory.plan()
         if not plan:
             return replies.UNAVAILABLE
+        heading = heading_of(self.decoder.head(HEAD_LIMIT))
         long, self._long = self._long, None  # from here on the acceptor's
         return await self._front.acceptor.accept(
             self._accepted,
@@ -101,6 +104,7 @@ class Incoming(Generic[D]):
             sender=self._sender,
             size=self.decoder.size,
             plan=plan,
+            heading=heading,
         )
 
     def close(self) -> None:

@@ -14,11 +14,12 @@ from collections.abc import Callable, Sequence
 from schemas.events import Action, Customer, Disposition, Event, QuarantineCommand, Received
 from services.core.clock import Clock
 from services.core.errors import BusUnavailable, DatabaseUnavailable, ObjectCorrupt, ObjectNotFound, UnreadableEvent
+from services.core.heading import printable, subject_of
 from services.core.ids import is_message_id, message_id
 from services.core.stored import unpack
 from services.core.waiting import happens
 from services.quarantine.config import QuarantineConfig
-from services.quarantine.decide import DAYS_MOST, TEXT_MOST, events, holds, printable, subject_of
+from services.quarantine.decide import DAYS_MOST, TEXT_MOST, events, holds
 from services.quarantine.index import Index
 from services.runtime.bus import Bus, Record, Stateless, Tombstone
 from services.runtime.store import Store

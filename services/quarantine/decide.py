@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-import binascii
 import dataclasses
-import re
 from collections.abc import Mapping, Sequence
-from email.errors import HeaderParseError
-from email.header import decode_header
 from typing import Final
 
 import msgspec
 
 from schemas import wire
-from schemas.events import SUBJECT_LIMIT, Action, Branch, Command, Disposition, Event, Outcome
+from schemas.events import Action, Branch, Command, Disposition, Event, Outcome
 from schemas.events import State as Ending
-from services.core.headers import fields, header_end, unfolded
+from services.core.heading import printable
 from services.quarantine.tables import State
 
 DAY: Final = 86_400.0  # seconds
 DAYS_MOST: Final = 30.0
-HEAD_MOST: Final = 65_536  # octets of a message that are searched for its subject
-RAW_MOST: Final = 2_000  # octets of a Subject field that are decoded
 TEXT_MOST: Final = 500  # characters of any other text in the index
 
 ENDED_BY: Final = {Command.RELEASE: State.RELEASED, Command.DELETE: State.DELETED}
@@ -30,7 +24,6 @@ _OUTCOMES: Final = {
     State.EXPIRING: Ending.QUARANTINE_EXPIRED,
     State.EXPIRED: Ending.QUARANTINE_EXPIRED,
 }
-_BLANKS: Final = re.compile(r"\s+")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -158,38 +151,3 @@ def _outcome(rows: Sequence[Held], state: Ending) -> Outcome:
         at=first.ended_at,
         received_at=first.received_at,
     )
-
-
-def subject_of(message: bytes | memoryview) -> str:
-    """Return the first Subject as one printable line of at most SUBJECT_LIMIT characters; empty when there is none."""
-    head = memoryview(message)[:HEAD_MOST]
-    header = bytes(head[: header_end(head)])
-    for field in fields(header):
-        if field.name == b"subject":
-            return printable(_decoded(unfolded(header[field.value : field.end])[:RAW_MOST]), SUBJECT_LIMIT)
-    return ""
-
-
-def _decoded(raw: bytes) -> str:
-    """Return the field with its RFC 2047 words read; what can't be read stays as it was written."""
-    text = _text(raw, "utf-8")
-    if "=?" not in text:
-        return text
-    try:
-        parts = decode_header(text)
-    except (HeaderParseError, binascii.Error, ValueError):
-        return text
-    return "".join(part if isinstance(part, str) else _text(part, charset or "utf-8") for part, charset in parts)
-
-
-def _text(raw: bytes, charset: str) -> str:
-    try:
-        return raw.decode(charset)
-    except (UnicodeError, LookupError, ValueError):
-        return raw.decode("utf-8", "replace")
-
-
-def printable(text: str, limit: int) -> str:
-    """Return the text on one line, without what a terminal or a page would act on: controls, bidirectional marks."""
-    line = _BLANKS.sub(" ", text).strip()
-    return "".join(letter for letter in line if letter.isprintable())[:limit]

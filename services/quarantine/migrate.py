@@ -2,45 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
-import threading
 from pathlib import Path
 
-from alembic import command
-from alembic.config import Config
-from alembic.util import CommandError
 from sqlalchemy import Connection
 from sqlalchemy.engine import URL
-from sqlalchemy.exc import SQLAlchemyError
 
-from services.core.errors import DatabaseUnavailable, StartError
-from services.runtime.database import first_line, transact
+from services.runtime import migrate as runtime
 
 FOLDER = Path(__file__).parent / "migrations"
-ATTEMPTS = 3  # two processes that start on an empty PostgreSQL: one makes the tables, the other finds them made
-PAUSE = 0.3  # seconds
-_ONE_AT_A_TIME = threading.Lock()  # Alembic's `context` and `op` are the process's: two upgrades would swap connections
 
 
 async def migrate(url: URL) -> None:
     """Upgrade to the newest version, in one transaction; raise StartError, one line, when that can't be done."""
-    for attempt in range(1, ATTEMPTS + 1):
-        try:
-            await asyncio.to_thread(transact, url, upgrade)  # Alembic reads and runs files: not on the loop
-        except (SQLAlchemyError, CommandError, DatabaseUnavailable) as error:
-            if attempt == ATTEMPTS:
-                reason = first_line(error) if isinstance(error, SQLAlchemyError) else str(error)
-                place = url.render_as_string(hide_password=True)
-                raise StartError(f"the database {place} can't be used: {reason}") from error
-            await asyncio.sleep(PAUSE)
-        else:
-            return
+    await runtime.migrate(url, FOLDER)
 
 
 def upgrade(connection: Connection, revision: str = "head") -> None:
     """Upgrade within the connection's transaction."""
-    config = Config()
-    config.set_main_option("script_location", str(FOLDER).replace("%", "%%"))
-    config.attributes["connection"] = connection
-    with _ONE_AT_A_TIME:
-        command.upgrade(config, revision)
+    runtime.upgrade(connection, revision, folder=FOLDER)

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from schemas.events import SUBJECT_LIMIT, Action, Branch, Disposition, Envelope, Outcome, Status
 from schemas.events import State as Ending
-from services.quarantine.decide import Ended, Held, events, holds, printable, subject_of
+from services.core.heading import printable, subject_of
+from services.quarantine.decide import Ended, Held, events, holds
 from services.quarantine.tables import State
 from tests.samples import NOW, received
 

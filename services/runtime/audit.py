@@ -1,0 +1,276 @@
+"""Proves the balance of accepted messages from topics and store, a partition at a time; names what doesn't balance.
+
+The system goes on meanwhile, and what is read first is older than what is read last. So what seems wrong is looked at
+again a moment later, twice: only what stays wrong is named.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import logging
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
+from typing import Final
+
+from schemas.catalog import COMMANDS, DEFERRED, DISPOSITIONS, OUTCOMES, PARTITIONS, PENDING, RECEIVED, partition_of
+from schemas.events import Action, Deferred, Disposition, Outcome, Pending, QuarantineCommand, Received
+from services.core.ids import born, is_message_id
+from services.core.ledger import Account, Book, Fault, Named, left, packed, unpacked
+from services.runtime.bus import Bus
+from services.runtime.source import Slot
+from services.runtime.store import Store
+
+log = logging.getLogger("gatepost.ledger")
+
+GROUPS: Final = ("policy", "delivery", "quarantine")
+PREFIXES: Final = ("mail", "quarantine")  # of the store: under each, an object needs a message that is in flight
+LOOKS: Final = 3
+PAUSE: Final = 3.0  # seconds between looks
+YOUNG: Final = 120.0  # seconds that an object may be ahead of its event, or behind the event's failure
+
+Committed = Callable[[Iterable[str]], Awaitable[Mapping[str, Mapping[Slot, int]]]]
+Held = Callable[[], Awaitable[Mapping[str, frozenset[str]]]]
+
+
+@dataclasses.dataclass(slots=True)
+class Balance:
+    """What an audit found."""
+
+    accounts: dict[str, Account] = dataclasses.field(default_factory=dict)
+    named: list[Named] = dataclasses.field(default_factory=list)
+    repeated: int = 0  # recipients whose outcome was said again, the same one
+    older: int = 0  # outcomes of messages from before the log, or `since`, begins
+    objects: int | None = None  # that the store holds; None: it wasn't asked
+
+    @property
+    def balanced(self) -> bool:
+        """Whether every message is accounted for."""
+        return not self.named and all(account.balanced for account in self.accounts.values())
+
+
+@dataclasses.dataclass(slots=True)
+class _Sight:
+    """What is known of one message that has not ended."""
+
+    received: Received
+    offset: int
+    pending: bool = False
+    waits: dict[str, str] = dataclasses.field(default_factory=dict)  # recipient → what holds it
+    decided: dict[str, str] = dataclasses.field(default_factory=dict)  # recipient → what policy said
+
+
+class Audit:
+    """One run. Raises BusUnavailable, StoreUnavailable and DatabaseUnavailable."""
+
+    def __init__(  # its ports
+        self,
+        bus: Bus,
+        *,
+        committed: Committed,
+        held: Held,
+        now: Callable[[], float],
+        store: Store | None = None,
+        since: float = 0.0,
+        pause: float = PAUSE,
+    ) -> None:
+        """`held` names the recipients of each message in quarantine; with a `store` its objects are compared too."""
+        self._bus = bus
+        self._committed = committed
+        self._held = held
+        self._store = store
+        self._since = since
+        self._pause = pause
+        self._now = now
+
+    async def run(self, partitions: Iterable[int] = range(PARTITIONS)) -> Balance:
+        """Return the balance of these partitions."""
+        balance = Balance()
+        objects = None if self._store is None else await self._objects(self._store)
+        balance.objects = None if objects is None else sum(map(len, objects.values()))
+        for partition in partitions:
+            book = await self._book(partition)
+            open_ = book.open()
+            sights = await self._sights(partition, open_)
+            accounts = book.accounts()
+            doubts = [*book.doubts, *_settled(open_, sights, accounts)]
+            if objects is not None:
+                doubts += self._compared(book, sights, objects[partition])
+            balance.repeated += sum(book.repeated.values())
+            balance.older += book.older
+            named = await self._again(partition, doubts)
+            for doubt in doubts:
+                if doubt.fault is Fault.LOST:
+                    account = accounts[doubt.customer]
+                    # Only a look too early: a moment later something held it, or it had ended.
+                    lost = doubt in named
+                    account.lost += lost
+                    account.waiting["moving"] += not lost
+            balance.named += named
+            for customer, account in accounts.items():
+                balance.accounts.setdefault(customer, Account()).add(account)
+        balance.named.sort()
+        return balance
+
+    # --- one look
+
+    async def _book(self, partition: int, only: Collection[str] | None = None) -> Book:
+        """Return the book of a partition, or of some of its messages."""
+        book: Book | None = None
+        async for record in self._bus.read(RECEIVED, [partition]):
+            if book is None:
+                # Where the topic has lost its first records, messages from before are not in it.
+                book = Book(max(self._since, record.timestamp if record.offset else 0.0))
+            if isinstance(record.event, Received) and (only is None or record.event.id in only):
+                book.accepted(record.event)
+        book = book or Book(self._since)
+        async for record in self._bus.read(OUTCOMES, [partition]):
+            if isinstance(record.event, Outcome) and (only is None or record.event.id in only):
+                book.ended(record.event)
+        return book
+
+    async def _sights(self, partition: int, open_: Mapping[str, frozenset[int]]) -> dict[str, _Sight]:
+        """Return what holds each of the open messages."""
+        sights: dict[str, _Sight] = {}
+        if not open_:
+            return sights
+        committed = await self._committed(GROUPS)
+        async for record in self._bus.read(RECEIVED, [partition]):
+            if isinstance(record.event, Received) and record.event.id in open_:
+                sights[record.event.id] = _Sight(record.event, record.offset)
+        read = committed["policy"].get((RECEIVED.name, partition), 0)
+        for sight in sights.values():
+            sight.pending = sight.offset >= read
+        await self._pending(partition, sights)
+        await self._decided(partition, sights, committed)
+        await self._deferred(partition, sights)
+        await self._quarantined(partition, sights, committed["quarantine"].get((COMMANDS.name, partition), 0))
+        return sights
+
+    async def _pending(self, partition: int, sights: Mapping[str, _Sight]) -> None:
+        waits: set[str] = set()
+        async for record in self._bus.read(PENDING, [partition]):
+            if record.key in sights:
+                (waits.add if isinstance(record.event, Pending) else waits.discard)(record.key)
+        for message in waits:
+            sights[message].pending = True
+
+    async def _decided(
+        self, partition: int, sights: Mapping[str, _Sight], committed: Mapping[str, Mapping[Slot, int]]
+    ) -> None:
+        slot = (DISPOSITIONS.name, partition)
+        read = {
+            Action.DELIVER: ("delivering", committed["delivery"].get(slot, 0)),
+            Action.QUARANTINE: ("held", committed["quarantine"].get(slot, 0)),
+        }
+        async for record in self._bus.read(DISPOSITIONS, [partition]):
+            if not isinstance(record.event, Disposition) or record.event.received.id not in sights:
+                continue
+            sight = sights[record.event.received.id]
+            for branch in record.event.branches:
+                for recipient in branch.recipients:
+                    sight.decided[recipient] = f"rule {branch.rule} said {branch.action.value}"
+                    name, upto = read.get(branch.action, ("", 0))
+                    if name and record.offset >= upto:
+                        sight.waits[recipient] = name
+
+    async def _deferred(self, partition: int, sights: Mapping[str, _Sight]) -> None:
+        live: dict[str, Deferred] = {}
+        async for record in self._bus.read(DEFERRED, [partition]):
+            if record.key.partition("/")[0] not in sights:
+                continue
+            if isinstance(record.event, Deferred):
+                live[record.key] = record.event
+            else:
+                live.pop(record.key, None)
+        for entry in live.values():
+            waits = sights[entry.disposition.received.id].waits
+            waits.update(dict.fromkeys(entry.recipients, "deferred"))
+
+    async def _quarantined(self, partition: int, sights: Mapping[str, _Sight], read: int) -> None:
+        async for record in self._bus.read(COMMANDS, [partition]):
+            event = record.event
+            if isinstance(event, QuarantineCommand) and event.id in sights and record.offset >= read:
+                sight = sights[event.id]
+                recipients = event.recipients or sight.received.envelope.recipients
+                sight.waits.update(dict.fromkeys(recipients, "held"))
+        for message, held in (await self._held()).items():
+            if message in sights:
+                sights[message].waits.update(dict.fromkeys(held, "held"))
+
+    # --- the store
+
+    async def _objects(self, store: Store) -> Mapping[int, dict[bytes, str]]:
+        """Return the objects by partition and message."""
+        found: defaultdict[int, dict[bytes, str]] = defaultdict(dict)
+        for prefix in PREFIXES:
+            async for stat in store.list(prefix):
+                message = next((part for part in stat.key.split("/") if is_message_id(part)), None)
+                if message is not None:
+                    found[partition_of(message, PARTITIONS)][packed(message)] = stat.key
+        return found
+
+    def _compared(self, book: Book, sights: Mapping[str, _Sight], objects: Mapping[bytes, str]) -> list[Named]:
+        found: list[Named] = []
+        now = self._now()
+        for message, sight in sights.items():
+            if packed(message) not in objects:
+                found.append(Named(message, Fault.NO_OBJECT, "", sight.received.customer, sight.received.key))
+        withdrawn = set(book.withdrawn())
+        for key, place in objects.items():
+            message = unpacked(key)
+            if message in sights or born(message) < book.since or born(message) > now - YOUNG:
+                continue
+            customer = place.split("/")[1] if place.count("/") else ""
+            if message in withdrawn:
+                found.append(Named(message, Fault.WITHDRAWN_WRONGLY, "", customer, place))
+            elif book.knows(message):
+                found.append(Named(message, Fault.NO_REASON, "", customer, place))
+            else:
+                found.append(Named(message, Fault.NO_EVENT, "", customer, place))
+        return found
+
+    # --- the next look
+
+    async def _again(self, partition: int, doubts: list[Named]) -> list[Named]:
+        """Return those of the doubts that stay."""
+        for _ in range(LOOKS - 1):
+            if not doubts:
+                break
+            log.debug("partition=%d event=look-again doubts=%d", partition, len(doubts))
+            await asyncio.sleep(self._pause)
+            messages = {doubt.id for doubt in doubts}
+            book = await self._book(partition, messages)
+            open_ = book.open()
+            sights = await self._sights(partition, open_)
+            seen = {*book.doubts, *_settled(open_, sights, {})}
+            if self._store is not None and any(doubt.fault not in _OF_TOPICS for doubt in doubts):
+                objects = (await self._objects(self._store))[partition]
+                some = {packed(message) for message in messages}
+                seen |= set(self._compared(book, sights, {k: v for k, v in objects.items() if k in some}))
+            doubts = [doubt for doubt in doubts if doubt in seen]
+        return doubts
+
+
+_OF_TOPICS: Final = frozenset({Fault.LOST, Fault.TWO_OUTCOMES, Fault.NOT_ACCEPTED})
+
+
+def _settled(
+    open_: Mapping[str, frozenset[int]], sights: Mapping[str, _Sight], accounts: Mapping[str, Account]
+) -> list[Named]:
+    """Count what holds each open recipient in its customer's account, and return those that nothing holds."""
+    lost: list[Named] = []
+    for message, sums in open_.items():
+        sight = sights.get(message)
+        if sight is None:  # its event went out of the topic between the two readings
+            continue
+        received = sight.received
+        account = accounts.get(received.customer)
+        for recipient in left(received.envelope.recipients, sums):
+            where = sight.waits.get(recipient) or ("deciding" if sight.pending else "")
+            if where and account is not None:
+                account.waiting[where] += 1
+            if not where:
+                told = sight.decided.get(recipient, "policy has read it, and neither holds it nor decided")
+                lost.append(Named(message, Fault.LOST, recipient, received.customer, told))
+    return lost

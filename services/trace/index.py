@@ -1,0 +1,208 @@
+"""The trace in a database: written in batches, searched by day, forgotten a day at a time."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from sqlalchemy import Table, delete, select, text, tuple_
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from schemas.events import Event
+from services.runtime.database import Database, database_url
+from services.runtime.migrate import migrate
+from services.trace.decide import Facts, Row, day_of, kept
+from services.trace.partitions import drop_days, make_days, subject_index
+from services.trace.query import Query, page
+from services.trace.tables import ALL, EVENTS, MESSAGES, RECIPIENTS
+
+log = logging.getLogger("gatepost.trace")
+
+FOLDER: Final = Path(__file__).parent / "migrations"
+CHUNK: Final = 2_000  # rows that SQLite deletes at once: others write between
+TOLD_MOST: Final = 2_000  # events of one message that are read
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Found:
+    """A message or a refusal, with where it is for each recipient."""
+
+    id: str
+    customer: str
+    domain: str
+    refused: str  # the reason; empty for a message
+    at: float  # seconds since the epoch
+    sender: str
+    client_ip: str
+    helo: str
+    subject: str
+    message_id: str
+    size: int  # octets
+    recipients: Mapping[str, str]  # recipient → state
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Told:
+    """An event as the trace has it."""
+
+    stamp: float  # when its producer sent it, seconds since the epoch
+    event: Event
+
+
+class Index:
+    """Every method raises DatabaseUnavailable when the database can't answer."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._insert = sqlite.insert if database.sqlite else postgresql.insert
+        self._days: set[int] = set()  # that PostgreSQL has partitions for
+
+    @classmethod
+    async def open(cls, url: str) -> Index:
+        """Return the index at the URL, its tables up to date.
+
+        Raises ConfigError for a URL that is not of sqlite or postgresql, StartError when the database can't be used.
+        """
+        parsed = database_url(url)
+        await migrate(parsed, FOLDER)
+        index = cls(Database(parsed))
+        if not index._database.sqlite:
+            await subject_index(index._database)
+        return index
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self._database.close()
+
+    # --- what the service does
+
+    async def write(self, found: Sequence[Facts]) -> None:
+        """Write the rows in one transaction; what is there already stays. They are durable when this returns."""
+        if not self._database.sqlite:
+            await self._make_days({facts.day for facts in found})
+        messages = [facts.message for facts in found if facts.message is not None]
+        recipients = [row for facts in found for row in facts.recipients if row["state"]]
+        async with self._database.writing() as connection:
+            await self._add(connection, MESSAGES, messages)
+            await self._add(connection, EVENTS, [facts.event for facts in found])
+            if recipients:
+                new = self._insert(RECIPIENTS)
+                statement = new.on_conflict_do_update(
+                    index_elements=list(RECIPIENTS.primary_key),
+                    set_={"state": new.excluded.state, "rank": new.excluded.rank},
+                    where=new.excluded.rank > RECIPIENTS.c.rank,
+                )
+                await connection.execute(statement, _latest(recipients))
+
+    async def _add(self, connection: AsyncConnection, table: Table, rows: Sequence[Row]) -> None:
+        if rows:
+            # In the order of the key: two who write the same rows wait for each other, and don't lock each other out.
+            keys = [column.name for column in table.primary_key]
+            ordered = sorted(rows, key=lambda row: [row[key] for key in keys])
+            await connection.execute(self._insert(table).on_conflict_do_nothing(), ordered)
+
+    async def _make_days(self, days: set[int]) -> None:
+        missing = days - self._days
+        if missing:
+            await make_days(self._database, ALL, missing)
+            self._days |= missing
+
+    async def forget(self, before: int) -> int:
+        """Take out every day up to and with `before` (days since the epoch); return how many that were."""
+        if not self._database.sqlite:
+            gone = await drop_days(self._database, ALL, before)
+            self._days = {day for day in self._days if day > before}
+            return gone
+        days: set[int] = set()
+        for table in ALL:
+            key = list(table.primary_key)
+            some = select(*key).where(table.c.day <= before).limit(CHUNK)
+            while True:
+                async with self._database.writing() as connection:
+                    rows = (await connection.execute(some)).all()
+                    days |= {row.day for row in rows}
+                    if rows:
+                        await connection.execute(delete(table).where(tuple_(*key).in_(some)))
+                if len(rows) < CHUNK:
+                    break
+        return len(days)
+
+    async def clear(self) -> None:
+        """Take out everything."""
+        async with self._database.writing() as connection:
+            for table in ALL:
+                await connection.execute(delete(table))
+
+    # --- what people ask
+
+    async def search(self, query: Query) -> list[Found]:
+        """Return a page of what the query finds, newest first; the last one's id is where the next page begins."""
+        async with self._database.reading() as connection:
+            await self._patient(connection)
+            rows = (await connection.execute(page(query))).all()
+            recipients: dict[str, dict[str, str]] = {row.id: {} for row in rows}
+            if rows:
+                keys = [(row.day, row.id) for row in rows]
+                found = select(RECIPIENTS.c.id, RECIPIENTS.c.recipient, RECIPIENTS.c.state).where(
+                    RECIPIENTS.c.day.in_(sorted({day for day, _ in keys})),
+                    RECIPIENTS.c.id.in_([message for _, message in keys]),
+                )
+                for message, recipient, state in await connection.execute(found.order_by(RECIPIENTS.c.recipient)):
+                    recipients[message][recipient] = state
+        return [_found(row._mapping, recipients[row.id]) for row in rows]
+
+    async def get(self, message: str, customer: str | None = None) -> Found | None:
+        """Return the message or refusal of this id, None when there is none, or it is another customer's."""
+        wanted = [MESSAGES.c.day == day_of(message), MESSAGES.c.id == message]
+        others = [RECIPIENTS.c.day == day_of(message), RECIPIENTS.c.id == message]
+        if customer is not None:
+            wanted.append(MESSAGES.c.customer == customer)
+            others.append(RECIPIENTS.c.customer == customer)
+        async with self._database.reading() as connection:
+            row = (await connection.execute(select(MESSAGES).where(*wanted))).one_or_none()
+            if row is None:
+                return None
+            found = select(RECIPIENTS.c.recipient, RECIPIENTS.c.state).where(*others).order_by(RECIPIENTS.c.recipient)
+            recipients = dict((await connection.execute(found)).tuples().all())
+        return _found(row._mapping, recipients)
+
+    async def events(self, message: str, customer: str | None = None) -> list[Told]:
+        """Return what happened to the message or refusal of this id, in the order in which it was sent."""
+        wanted = [EVENTS.c.day == day_of(message), EVENTS.c.id == message]
+        if customer is not None:
+            wanted.append(EVENTS.c.customer == customer)
+        statement = select(EVENTS.c.topic, EVENTS.c.at, EVENTS.c.event).where(*wanted).order_by(EVENTS.c.at)
+        async with self._database.reading() as connection:
+            rows = (await connection.execute(statement.limit(TOLD_MOST))).all()
+        return [Told(at, kept(topic, event)) for topic, at, event in rows]
+
+    async def _patient(self, connection: AsyncConnection) -> None:
+        """Say to PostgreSQL that its own estimate of a search isn't worth compiling it: that costs more than it."""
+        if not self._database.sqlite:
+            await connection.execute(text("SET LOCAL jit = off"))
+
+    async def size(self) -> int:
+        """Return how many events there are. Counts them: for tests and for `rebuild`."""
+        async with self._database.reading() as connection:
+            return len((await connection.execute(select(EVENTS.c.day))).all())
+
+
+def _latest(rows: Iterable[Row]) -> list[Row]:
+    """Return the latest row of each recipient, in the order of the key."""
+    last: dict[tuple[Any, ...], Row] = {}
+    for row in rows:
+        key = (row["day"], row["id"], row["recipient"])
+        if key not in last or row["rank"] > last[key]["rank"]:
+            last[key] = row
+    return [last[key] for key in sorted(last)]
+
+
+_FIELDS: Final = tuple(field.name for field in dataclasses.fields(Found) if field.name != "recipients")
+
+
+def _found(row: Mapping[Any, Any], recipients: Mapping[str, str]) -> Found:
+    return Found(**{name: row[name] for name in _FIELDS}, recipients=recipients)

@@ -1,0 +1,69 @@
+"""The tables of the trace. `migrations/` makes them; a test holds the two together.
+
+Every row of a message lies on the day on which its id was made, whenever the event came: so all of it goes together,
+and PostgreSQL has a partition a day, which is dropped when it is over. A refusal at the door has an id of its own.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sqlalchemy import Column, Double, Index, Integer, MetaData, Table, Text
+
+METADATA: Final = MetaData()
+BY_DAY: Final = "RANGE (day)"
+
+MESSAGES: Final = Table(
+    "trace_messages",
+    METADATA,
+    Column("day", Integer, primary_key=True),  # days since the epoch, UTC
+    Column("id", Text, primary_key=True),
+    Column("customer", Text, nullable=False),  # empty: refused before it was known whose mail it is
+    Column("domain", Text, nullable=False),
+    Column("refused", Text, nullable=False),  # the reason; empty for a message that was accepted
+    Column("at", Double, nullable=False),  # when it was received or refused, seconds since the epoch
+    Column("sender", Text, nullable=False),  # the reverse-path as it was said
+    Column("sender_key", Text, nullable=False),  # in lower case, as it is searched for
+    Column("sender_domain", Text, nullable=False),
+    Column("client_ip", Text, nullable=False),
+    Column("helo", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("subject_key", Text, nullable=False),  # in lower case
+    Column("message_id", Text, nullable=False),
+    Column("size", Integer, nullable=False),  # octets
+    Index("trace_messages_customer", "customer", "day", "id"),
+    Index("trace_messages_sender", "sender_key", "customer", "day", "id"),
+    Index("trace_messages_sender_domain", "sender_domain", "customer", "day", "id"),
+    Index("trace_messages_client", "client_ip", "customer", "day", "id"),
+    Index("trace_messages_message_id", "message_id", "customer"),
+    postgresql_partition_by=BY_DAY,
+)
+
+RECIPIENTS: Final = Table(
+    "trace_recipients",
+    METADATA,
+    Column("day", Integer, primary_key=True),
+    Column("id", Text, primary_key=True),
+    Column("recipient", Text, primary_key=True),  # as the sender wrote it
+    Column("customer", Text, nullable=False),
+    Column("recipient_key", Text, nullable=False),  # in lower case
+    Column("state", Text, nullable=False),  # decide.Where
+    Column("rank", Double, nullable=False),  # decide.rank: which of two states is the later one
+    Index("trace_recipients_recipient", "recipient_key", "customer", "day", "id"),
+    postgresql_partition_by=BY_DAY,
+)
+
+EVENTS: Final = Table(
+    "trace_events",
+    METADATA,
+    Column("day", Integer, primary_key=True),
+    Column("id", Text, primary_key=True),
+    Column("step", Text, primary_key=True),  # decide.step_of: the same event twice is one row
+    Column("customer", Text, nullable=False),
+    Column("topic", Text, nullable=False),
+    Column("at", Double, nullable=False),  # by its producer
+    Column("event", Text, nullable=False),  # as JSON
+    postgresql_partition_by=BY_DAY,
+)
+
+ALL: Final = (MESSAGES, RECIPIENTS, EVENTS)
