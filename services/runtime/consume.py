@@ -5,6 +5,9 @@
 Records of a partition are begun in order and may end out of order; only the contiguous prefix of finished ones is
 committed, so a crash repeats work and never loses any. A full service pauses its partitions. A rebalance waits for what
 is in flight, commits, and only then lets go.
+
+What can't be handled goes to the dead letters. When that is so for too many, the consumer stops with an error instead:
+a deploy gone wrong must not drain a topic into the bin.
 """
 
 from __future__ import annotations
@@ -18,8 +21,9 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from schemas import wire
 from schemas.catalog import BY_NAME
 from schemas.events import DeadLetter, Event
+from services.core.burials import Burials
 from services.core.clock import Clock
-from services.core.errors import BusUnavailable, GatepostError, Temporary, UnreadableEvent
+from services.core.errors import BusUnavailable, GatepostError, Temporary, TooManyDeadLetters, UnreadableEvent
 from services.core.prefix import Prefix
 from services.core.waiting import happens
 from services.runtime.bus import Bus, Record, Service, Tombstone
@@ -32,6 +36,9 @@ DRAIN_WITHIN = (
     20.0  # seconds a rebalance waits for work in flight; what isn't done by then is done again by the next owner
 )
 RETRY_FIRST, RETRY_MOST = 0.2, 15.0  # seconds between tries of one record
+SUSPECT_FOR = (
+    1.0  # seconds that a record waits before it is a dead letter: by then it is known whether it is one of many
+)
 BUG_TRIES = 3  # tries of a record whose handling fails in a way that nobody foresaw
 
 
@@ -61,9 +68,15 @@ class Consumer:
         self._room = asyncio.Event()
         self._committing = asyncio.Lock()
         self._stop = asyncio.Event()
+        self._burials = Burials()
+        self._over: TooManyDeadLetters | None = None
+        self._given_up = asyncio.Event()
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Consume until `stop` is set; then finish what is in flight, commit and leave the group."""
+        """Consume until `stop` is set; then finish what is in flight, commit and leave the group.
+
+        Raises TooManyDeadLetters, after the same farewell, when it can't go on: those records stay where they are.
+        """
         self._stop = stop
         if not await self._join():
             return
@@ -72,6 +85,8 @@ class Consumer:
             while not stop.is_set():
                 if committer.done():
                     committer.result()
+                if self._over is not None:
+                    raise self._over
                 await self._round()
         finally:
             committer.cancel()
@@ -140,9 +155,12 @@ class Consumer:
             if results:
                 await self._publish(results)
             await self._service.finished(record)
+            if results is not None:
+                self._burials.handled()
         prefix.finish(raw.offset)
 
-    async def _handle(self, raw: Raw, record: Record) -> Sequence[Event | Tombstone]:
+    async def _handle(self, raw: Raw, record: Record) -> Sequence[Event | Tombstone] | None:
+        """Return what follows from the record; None when it is a dead letter now."""
         bugs = tries = 0
         while True:
             try:
@@ -161,13 +179,13 @@ class Consumer:
                 await self._retry_after(retry_delay(tries, random.random()))  # noqa: S311 - spreads load, keeps no secret
             except GatepostError as error:
                 await self._bury(raw, f"{type(error).__name__}: {error}")
-                return ()
+                return None
             except Exception as error:  # a defect: the record must neither be lost nor stop its partition
                 bugs += 1
                 log.exception("consumer=%s id=%s event=defect tries=%d", self.name, record.key, bugs)
                 if bugs >= BUG_TRIES:
                     await self._bury(raw, f"defect: {type(error).__name__}")
-                    return ()
+                    return None
                 await self._retry_after(retry_delay(bugs, random.random()))  # noqa: S311 - as above
 
     async def _publish(self, results: Iterable[Event | Tombstone]) -> None:
@@ -185,6 +203,15 @@ class Consumer:
                 await self._retry_after(retry_delay(tries, random.random()))  # noqa: S311 - as above
 
     async def _bury(self, raw: Raw, reason: str) -> None:
+        if self._over is None and (many := self._burials.failed()) is not None:
+            self._over = TooManyDeadLetters(
+                f"{self.name} could not handle {many}, the last of them at {raw.topic} {raw.partition}/{raw.offset}:"
+                f" {reason}; it stopped, and they stay in their topic"
+            )
+            self._given_up.set()
+        await happens(self._given_up, SUSPECT_FOR)
+        if self._given_up.is_set():
+            raise asyncio.CancelledError  # unfinished, so uncommitted: whoever reads next finds the record in its place
         log.error(
             "consumer=%s id=%s event=dead-letter topic=%s partition=%d offset=%d reason=%s",
             self.name,
@@ -202,6 +229,7 @@ class Consumer:
             reason=reason,
             value=base64.b64encode(raw.value or b"").decode(),
             at=self._clock.now(),
+            key=raw.key.decode("utf-8", "replace"),
         )
         await self._publish((letter,))
 
