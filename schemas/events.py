@@ -487,3 +487,4 @@ class DeadLetter(Event, frozen=True, kw_only=True):
     reason: str
     value: str  # base64 of the record's value as it was
     at: float
+    key: str = ""  # of the record; empty in letters from before there was this field

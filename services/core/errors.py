@@ -89,3 +89,7 @@ class DirectoryRefused(Permanent):
 
 class StartError(Permanent):
     """A part of the service can't start here. The text is one line and says what to do; the command exits with 1."""
+
+
+class TooManyDeadLetters(StartError):  # noqa: N818  # the name says what it is
+    """So many records could not be handled that the fault is ours: the consumer stopped, and they stay in place."""

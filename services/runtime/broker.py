@@ -49,11 +49,15 @@ class Ports(msgspec.Struct, frozen=True):
 class Broker:
     """One broker, owned by this process: it ends with it. Use it from one task; start it again after it died."""
 
-    def __init__(self, data: Path, port: int = 0, *, extra: Mapping[str, str] | None = None) -> None:
-        """`data` is the folder DIR above; `port` 0 keeps that of last time or finds one; `extra` settings win."""
+    def __init__(self, data: Path, port: int = 0, *, extra: Mapping[str, str] | None = None, cluster: str = "") -> None:
+        """`data` is the folder DIR above; `port` 0 keeps that of last time or finds one; `extra` settings win.
+
+        `cluster`: the id that the nodes of a cluster share, where `extra` makes this one of several.
+        """
         self._data = data.resolve()
         self._port = port
         self._extra = extra
+        self._cluster = cluster
         self._ports: Ports | None = None
         self._jvm: Jvm | None = None
         self._lock: BufferedWriter | None = None
@@ -82,7 +86,7 @@ class Broker:
             scratch = self._data / "scratch"
             self._write(properties, scratch)
             if not (self._data / "kafka" / "meta.properties").exists():
-                await format_logs(jars, properties, self._data, scratch=scratch)
+                await format_logs(jars, properties, self._data, scratch=scratch, cluster=self._cluster)
             flags = ("-Xshare:auto", f"-XX:SharedArchiveFile={archive}") if archive else ()
             argv = command(jars, "kafka.Kafka", [str(properties)], scratch=scratch, flags=flags)
             self._jvm = await Jvm.spawn(argv, self._data)

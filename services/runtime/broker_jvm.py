@@ -209,8 +209,13 @@ async def run(argv: Sequence[str], folder: Path) -> None:
         raise StartError(f"the broker can't be prepared (exit {status}): {telling_line(jvm.lines)}")
 
 
-async def format_logs(jars: Iterable[Path], properties: Path, folder: Path, *, scratch: Path) -> None:
-    """Write what Kafka wants to find in its data folder; a folder that has it already stays as it is."""
-    cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+async def format_logs(
+    jars: Iterable[Path], properties: Path, folder: Path, *, scratch: Path, cluster: str = ""
+) -> None:
+    """Write what Kafka wants to find in its data folder; a folder that has it already stays as it is.
+
+    The nodes of a cluster have one id, `cluster`; without one it is made up.
+    """
+    cluster = cluster or base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
     arguments = ("format", f"--cluster-id={cluster}", f"--config={properties}", "--ignore-formatted")
     await run(command(jars, "kafka.tools.StorageTool", arguments, scratch=scratch), folder)

@@ -8,6 +8,9 @@ is in flight, commits, and only then lets go.
 
 Whoever acts where nothing can be taken back (delivery) announces how far it will go, in the note of its commits, and
 takes the note back when it ends cleanly. What lies before the note of an owner that was killed comes as `suspect`.
+
+What can't be handled goes to the dead letters. When that is so for too many, the consumer stops with an error instead:
+a deploy gone wrong must not drain a topic into the bin.
 """
 
 from __future__ import annotations
@@ -22,8 +25,9 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from schemas import wire
 from schemas.catalog import BY_NAME
 from schemas.events import DeadLetter, Event
+from services.core.burials import Burials
 from services.core.clock import Clock
-from services.core.errors import BusUnavailable, GatepostError, Temporary, UnreadableEvent
+from services.core.errors import BusUnavailable, GatepostError, Temporary, TooManyDeadLetters, UnreadableEvent
 from services.core.prefix import Prefix
 from services.core.waiting import happens
 from services.runtime.bus import Bus, Record, Service, Tombstone
@@ -37,6 +41,10 @@ DRAIN_WITHIN = (
 )
 RETRY_FIRST, RETRY_MOST = 0.2, 15.0  # seconds between tries of one record
 REACH = 200  # records past those begun that are announced with one commit: after a crash so many are suspect at most
+
+SUSPECT_FOR = (
+    1.0  # seconds that a record waits before it is a dead letter: by then it is known whether it is one of many
+)
 BUG_TRIES = 3  # tries of a record whose handling fails in a way that nobody foresaw
 
 
@@ -70,9 +78,15 @@ class Consumer:
         self._room = asyncio.Event()
         self._committing = asyncio.Lock()
         self._stop = asyncio.Event()
+        self._burials = Burials()
+        self._over: TooManyDeadLetters | None = None
+        self._given_up = asyncio.Event()
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Consume until `stop` is set; then finish what is in flight, commit and leave the group."""
+        """Consume until `stop` is set; then finish what is in flight, commit and leave the group.
+
+        Raises TooManyDeadLetters, after the same farewell, when it can't go on: those records stay where they are.
+        """
         self._stop = stop
         if not await self._join():
             return
@@ -81,6 +95,8 @@ class Consumer:
             while not stop.is_set():
                 if committer.done():
                     committer.result()
+                if self._over is not None:
+                    raise self._over
                 await self._round()
         finally:
             committer.cancel()
@@ -170,9 +186,12 @@ class Consumer:
             if results:
                 await self._publish(results)
             await self._service.finished(record)
+            if results is not None:
+                self._burials.handled()
         prefix.finish(raw.offset)
 
-    async def _handle(self, raw: Raw, record: Record) -> Sequence[Event | Tombstone]:
+    async def _handle(self, raw: Raw, record: Record) -> Sequence[Event | Tombstone] | None:
+        """Return what follows from the record; None when it is a dead letter now."""
         bugs = tries = 0
         while True:
             try:
@@ -191,13 +210,13 @@ class Consumer:
                 await self._retry_after(retry_delay(tries, random.random()))  # noqa: S311 - spreads load, keeps no secret
             except GatepostError as error:
                 await self._bury(raw, f"{type(error).__name__}: {error}")
-                return ()
+                return None
             except Exception as error:  # a defect: the record must neither be lost nor stop its partition
                 bugs += 1
                 log.exception("consumer=%s id=%s event=defect tries=%d", self.name, record.key, bugs)
                 if bugs >= BUG_TRIES:
                     await self._bury(raw, f"defect: {type(error).__name__}")
-                    return ()
+                    return None
                 await self._retry_after(retry_delay(bugs, random.random()))  # noqa: S311 - as above
 
     async def _publish(self, results: Iterable[Event | Tombstone]) -> None:
@@ -215,6 +234,15 @@ class Consumer:
                 await self._retry_after(retry_delay(tries, random.random()))  # noqa: S311 - as above
 
     async def _bury(self, raw: Raw, reason: str) -> None:
+        if self._over is None and (many := self._burials.failed()) is not None:
+            self._over = TooManyDeadLetters(
+                f"{self.name} could not handle {many}, the last of them at {raw.topic} {raw.partition}/{raw.offset}:"
+                f" {reason}; it stopped, and they stay in their topic"
+            )
+            self._given_up.set()
+        await happens(self._given_up, SUSPECT_FOR)
+        if self._given_up.is_set():
+            raise asyncio.CancelledError  # unfinished, so uncommitted: whoever reads next finds the record in its place
         log.error(
             "consumer=%s id=%s event=dead-letter topic=%s partition=%d offset=%d reason=%s",
             self.name,
@@ -232,6 +260,7 @@ class Consumer:
             reason=reason,
             value=base64.b64encode(raw.value or b"").decode(),
             at=self._clock.now(),
+            key=raw.key.decode("utf-8", "replace"),
         )
         await self._publish((letter,))
 
@@ -304,7 +333,6 @@ class Consumer:
         await self._insist(lambda: self._service.assigned(partitions))
         self.assigned_once.set()
         log.info("consumer=%s event=assigned partitions=%s", self.name, sorted(slots))
-
 
     async def _look_back(self, slots: frozenset[Slot]) -> None:
         """Learn how far the last owners may have come that did not end cleanly."""

@@ -124,6 +124,18 @@ class KafkaBus:
                 else:
                     _settle(sent)
 
+    async def put_back(self, topic: Topic, partition: int, key: str, value: bytes, *, within: float = 10.0) -> None:
+        """Append octets that were a record once, as they were: for a person who has looked at a dead letter.
+
+        Raises BusUnavailable as `publish` does.
+        """
+        try:
+            async with asyncio.timeout(within):
+                producer = self._producer or await self._ready()
+                await producer.send_and_wait(topic.name, value, key.encode(), partition=partition)
+        except (TimeoutError, KafkaError, OSError) as error:
+            raise BusUnavailable(f"no acknowledgement: {error or type(error).__name__}") from error
+
     def _unstick(self, sent: asyncio.Future[Any]) -> None:
         self._stuck.discard(sent)
         _settle(sent)

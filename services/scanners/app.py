@@ -79,6 +79,7 @@ class ScannerService(Stateless):
             reason=f"scanner {self.spec.name}: {finding.reason}",
             value=base64.b64encode(wire.encode(event)).decode("ascii"),
             at=self._clock.now(),
+            key=record.key,
         )
 
 

@@ -22,6 +22,7 @@ import uvloop
 from services.core.clock import SystemClock
 from services.core.errors import ConfigError, ObjectCorrupt, ObjectNotFound, StartError, StoreUnavailable
 from services.runtime import logs
+from services.runtime.aside import ReadOnlyStore
 from services.runtime.open_store import open_store
 from services.scanners import run as runner
 from services.scanners.auth.dmarc import organizational
@@ -117,7 +118,7 @@ async def _serve(setup: Setup, reader: asyncio.StreamReader, writer: asyncio.Str
             await writer.drain()
             return 1
         stack.push_async_callback(store.close)
-        mails = MailCache(store, setup.config.scanner_cache)
+        mails = MailCache(ReadOnlyStore(store), setup.config.scanner_cache)
         stack.push_async_callback(mails.close)
         worker = Worker(writer, scanners, ctx, mails)
         stack.push_async_callback(worker.close)

@@ -12,7 +12,7 @@ import pytest
 from schemas.catalog import CUSTOMERS, DEADLETTERS, OUTCOMES, PENDING, RECEIVED, Topic
 from schemas.events import Customer, DeadLetter, Event, Outcome, Pending, Received, State
 from services.core.clock import SystemClock
-from services.core.errors import EngineUnavailable, ObjectCorrupt
+from services.core.errors import EngineUnavailable, ObjectCorrupt, TooManyDeadLetters
 from services.runtime.bus import Record, Stateless, Tombstone
 from services.runtime.consume import Consumer
 from services.runtime.fakes import MemoryBus
@@ -191,6 +191,29 @@ async def test_what_cannot_be_handled_is_buried_and_the_rest_goes_on(
 
         await eventually(buried, 30)
     assert await of_ids(bus, OUTCOMES, {bad.id}) == []
+
+
+async def test_a_consumer_that_can_handle_nothing_stops_and_leaves_all_in_place(
+    bus: Bus, request: pytest.FixtureRequest
+) -> None:
+    """A deploy gone wrong must not drain a topic into the bin; the next deploy finds every record."""
+    name, service = group(request), Echo()
+    messages = [received() for _ in range(40)]
+    ids = {message.id for message in messages}
+    for message in messages:
+        service.fail[message.id] = [ObjectCorrupt("a deploy gone wrong")] * 100
+    stop = asyncio.Event()
+    consumer = Consumer(name, bus.source(name, (RECEIVED,)), service, bus, SystemClock())
+    running = asyncio.create_task(consumer.run(stop))
+    await asyncio.wait_for(consumer.assigned_once.wait(), 30)
+    await bus.publish(messages)
+    with pytest.raises(TooManyDeadLetters, match=r"could not handle 20 records in a row.*a deploy gone wrong"):
+        await asyncio.wait_for(running, 30)
+    letters = [r.event async for r in bus.read(DEADLETTERS) if isinstance(r.event, DeadLetter)]
+    assert [letter for letter in letters if letter.group == name] == []
+    better = Echo()
+    async with Running(bus, name, better):
+        await eventually(lambda: ids <= set(better.finished_ids), 30)
 
 
 async def test_a_full_service_takes_no_more_and_goes_on_when_there_is_room(

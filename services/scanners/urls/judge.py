@@ -139,7 +139,9 @@ def _odd_scheme(link: Link) -> Iterator[Evidence]:
         if rest and rest not in {"void(0)", "void 0", "//", "return false"} and link.found.where:
             yield _evidence("URL_SCRIPT", 1.0, f"a link runs a script ({scheme}:)", link)
     elif scheme == "file":
-        yield _evidence("URL_LOCAL_FILE", 3.0, "a link opens a file, which may lie on a stranger's server (file:)", link)
+        yield _evidence(
+            "URL_LOCAL_FILE", 3.0, "a link opens a file, which may lie on a stranger's server (file:)", link
+        )
     else:
         yield _evidence("URL_OPENS_PROGRAM", 6.0, f"a link opens a program of the reader's machine ({scheme}:)", link)
 
@@ -164,7 +166,11 @@ def _tricks(link: Link) -> Iterator[Evidence]:
     if url.odd_port:
         yield _evidence("URL_ODD_PORT", 1.0, f"a link to port {url.odd_port} of {url.shown}", link)
     labels = url.host.split(".")
-    if not url.address and (len(labels) >= _DEEP or len(url.host) >= _LONG_HOST or any(label.count("-") >= _HYPHENS and not label.startswith("xn--") for label in labels)):  # noqa: E501
+    if not url.address and (
+        len(labels) >= _DEEP
+        or len(url.host) >= _LONG_HOST
+        or any(label.count("-") >= _HYPHENS and not label.startswith("xn--") for label in labels)
+    ):  # noqa: E501
         yield _evidence("URL_LONG_HOST", 1.0, f"a link to a very long name, {url.shown}", link)
     human = to_unicode(url.host)
     if human != url.host and any(disarm.is_mixed_script(label) for label in human.split(".")):

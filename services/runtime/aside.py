@@ -1,0 +1,89 @@
+"""Ports for work that must leave no trace: a bus that keeps what is published to itself, a store that can't write.
+
+Neither holds a producer or anything else that could reach a live topic: what they can't do is not forbidden but absent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from typing import NoReturn
+
+from schemas.catalog import BY_STRUCT, Topic
+from schemas.events import Event
+from services.core.errors import Permanent
+from services.runtime.bus import Record, Tombstone
+from services.runtime.store import Stat, Store
+
+
+class ReadOnly(Permanent):
+    """A write was asked of a port that only reads: a defect of the caller."""
+
+
+class AsideBus:
+    """Takes what is published and tells nobody; keeps how many of what."""
+
+    def __init__(self) -> None:
+        self.counts: Counter[str] = Counter()
+
+    async def publish(self, items: Iterable[Event | Tombstone], *, within: float = 10.0) -> None:  # noqa: ARG002
+        """Count the items by the topic that they would have gone to."""
+        self.counts.update(
+            item.topic.name if isinstance(item, Tombstone) else BY_STRUCT[type(item)].name for item in items
+        )
+
+    def read(
+        self,
+        topic: Topic,
+        partitions: Iterable[int] | None = None,  # noqa: ARG002
+        *,
+        tail: int | None = None,  # noqa: ARG002
+    ) -> AsyncIterator[Record]:
+        """Nothing is read here."""
+        raise ReadOnly(f"{topic.name}: nothing is read aside")
+
+    def follow(self, topic: Topic, caught_up: asyncio.Event) -> AsyncIterator[Record]:  # noqa: ARG002
+        """Nothing is read here."""
+        raise ReadOnly(f"{topic.name}: nothing is read aside")
+
+
+class ReadOnlyStore:
+    """A store of which only the reading half was handed over."""
+
+    def __init__(self, store: Store) -> None:
+        self._get: Callable[[str], Awaitable[bytes]] = store.get
+        self._list: Callable[[str], AsyncIterator[Stat]] = store.list
+        self._close: Callable[[], Awaitable[None]] = store.close
+
+    async def get(self, key: str) -> bytes:
+        """As Store.get."""
+        return await self._get(key)
+
+    def list(self, prefix: str) -> AsyncIterator[Stat]:
+        """As Store.list."""
+        return self._list(prefix)
+
+    async def close(self) -> None:
+        """As Store.close."""
+        await self._close()
+
+    async def put(self, key: str, parts: Sequence[bytes | memoryview]) -> None:  # noqa: ARG002
+        """Raise ReadOnly."""
+        _refuse(key)
+
+    def begin(self, room: int) -> NoReturn:  # noqa: ARG002
+        """Raise ReadOnly."""
+        _refuse("an upload")
+
+    async def delete(self, key: str) -> None:
+        """Raise ReadOnly."""
+        _refuse(key)
+
+    async def check(self) -> None:
+        """Raise ReadOnly: it takes no writes."""
+        _refuse("check")
+
+
+def _refuse(what: str) -> NoReturn:
+    raise ReadOnly(f"{what}: this store is only read")

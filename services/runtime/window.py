@@ -1,0 +1,232 @@
+"""A stretch of the log, read from one time to another: a Source for the consume loop, and for whoever only looks.
+
+It belongs to no group: partitions are assigned, nothing is committed, and the client has no producer. So whatever runs
+on it leaves no trace in the broker, not even an offset, and two of them never get in each other's way.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+from collections import deque
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any, Protocol
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError
+
+from schemas.catalog import Topic
+from services.core.errors import BusUnavailable
+from services.runtime.source import Listener, Raw, Slot
+
+FETCH_BYTES = 262_144  # of a partition at a time: what the broker reads for us must not push live traffic aside
+STALL = 30.0  # seconds without a record after which reading to the end is given up
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Span:
+    """What to read of a topic: records from `since` to before `until`, by the producer's clock; None: all there are."""
+
+    topic: Topic
+    since: float | None = None
+    until: float | None = None
+    tail: int | None = None  # only so many of the last records of each partition
+
+
+class Window(Protocol):
+    """A `source.Source` that comes to an end. Implementations: `KafkaWindow` and `fakes_window.MemoryWindow`."""
+
+    exhausted: asyncio.Event  # set once everything was handed out; never with `follow`
+
+    async def start(self, listener: Listener) -> None:
+        """See `source.Source.start`."""
+        ...
+
+    async def poll(self, within: float, limit: int) -> list[Raw]:
+        """See `source.Source.poll`. Records come in the order of their times, over all topics and partitions."""
+        ...
+
+    async def commit(self, positions: Mapping[Slot, int]) -> bool:
+        """Return True, and write nothing anywhere."""
+        ...
+
+    def pause(self) -> None:
+        """See `source.Source.pause`."""
+        ...
+
+    def resume(self) -> None:
+        """See `source.Source.resume`."""
+        ...
+
+    async def stop(self) -> None:
+        """Let go of the connection."""
+        ...
+
+
+class Merge:
+    """Puts the records of several partitions in the order of their times, with a batch of each in memory at most."""
+
+    def __init__(self, slots: Sequence[Slot]) -> None:
+        self._order = {slot: number for number, slot in enumerate(slots)}
+        self._heads: dict[Slot, deque[Raw]] = {slot: deque() for slot in slots}
+        self._open = set(slots)  # may still bring records
+
+    def add(self, slot: Slot, records: Sequence[Raw]) -> None:
+        """Take what a partition brought."""
+        self._heads[slot].extend(records)
+
+    def close(self, slot: Slot) -> None:
+        """The partition brings nothing more."""
+        self._open.discard(slot)
+
+    def lacking(self) -> list[Slot]:
+        """Return the partitions whose next record isn't known yet."""
+        return [slot for slot in self._open if not self._heads[slot]]
+
+    @property
+    def done(self) -> bool:
+        """Whether everything was taken."""
+        return not self._open and not any(self._heads.values())
+
+    def take(self, limit: int, *, hasty: bool = False) -> list[Raw]:
+        """Return the next records; unless `hasty`, none that one which isn't here yet might precede."""
+        batch: list[Raw] = []
+        while len(batch) < limit and (hasty or not self.lacking()):
+            ready = [slot for slot, records in self._heads.items() if records]
+            if not ready:
+                break
+            first = min(ready, key=lambda slot: (self._heads[slot][0].timestamp, self._order[slot]))
+            batch.append(self._heads[first].popleft())
+        return batch
+
+
+class KafkaWindow:
+    """A window on Apache Kafka."""
+
+    def __init__(self, bootstrap: str, client: str, spans: Sequence[Span], *, follow: bool = False) -> None:
+        """`follow`: go on with what comes after, for ever."""
+        self.exhausted = asyncio.Event()
+        self._bootstrap = bootstrap
+        self._client = client
+        self._spans = spans
+        self._follow = follow
+        self._consumer: AIOKafkaConsumer | None = None
+        self._ends: dict[TopicPartition, int] = {}
+        self._merge = Merge(())
+        self._paused = False
+
+    async def start(self, listener: Listener | None = None) -> None:
+        """See `source.Source.start`."""
+        consumer = AIOKafkaConsumer(
+            bootstrap_servers=self._bootstrap,
+            client_id=self._client,
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            max_partition_fetch_bytes=FETCH_BYTES,
+            request_timeout_ms=10_000,
+            metadata_max_age_ms=30_000,
+        )
+        try:
+            await consumer.start()
+            slots = await self._place(consumer)
+        except (KafkaError, TimeoutError, OSError) as error:
+            await consumer.stop()
+            raise BusUnavailable(f"{self._bootstrap}: {error or type(error).__name__}") from error
+        self._consumer = consumer
+        self._merge = Merge(slots)
+        await self._close_read()
+        if listener is not None:
+            await listener.assigned(frozenset(slots))
+
+    async def _place(self, consumer: AIOKafkaConsumer) -> list[Slot]:
+        parts = {
+            span: [TopicPartition(span.topic.name, p) for p in range(span.topic.partitions)] for span in self._spans
+        }
+        every = [part for some in parts.values() for part in some]
+        consumer.assign(every)
+        first, last = await consumer.beginning_offsets(every), await consumer.end_offsets(every)
+        for span, some in parts.items():
+            starts = await _at(consumer, some, span.since)
+            ends = await _at(consumer, some, span.until)
+            for part in some:
+                self._ends[part] = end = min(ends.get(part, last[part]), last[part])
+                start = first[part] if span.since is None else starts.get(part, last[part])
+                start = start if span.tail is None else max(start, end - span.tail)
+                consumer.seek(part, max(start, first[part]))
+        return [(part.topic, part.partition) for part in every]
+
+    async def poll(self, within: float, limit: int) -> list[Raw]:
+        """See `Window.poll`."""
+        if self._consumer is None:
+            raise BusUnavailable("not started")
+        if self._paused:
+            return []
+        if lacking := [TopicPartition(*slot) for slot in self._merge.lacking()]:
+            try:
+                async with asyncio.timeout(within + 1.0):
+                    batch = await self._consumer.getmany(*lacking, timeout_ms=int(within * 1000))
+            except TimeoutError:
+                return []
+            except KafkaError as error:
+                raise BusUnavailable(f"{type(error).__name__}: {error}") from error
+            for part, records in batch.items():
+                wanted = [_raw(record) for record in records if self._follow or record.offset < self._ends[part]]
+                self._merge.add((part.topic, part.partition), wanted)
+            await self._close_read()
+        taken = self._merge.take(limit, hasty=self._follow)
+        if self._merge.done:
+            self.exhausted.set()
+        return taken
+
+    async def _close_read(self) -> None:
+        if self._follow or self._consumer is None:
+            return
+        for slot in self._merge.lacking():
+            # Not by the last record seen: compaction leaves gaps, and the end may lie in one.
+            if await self._consumer.position(TopicPartition(*slot)) >= self._ends[TopicPartition(*slot)]:
+                self._merge.close(slot)
+
+    async def commit(self, positions: Mapping[Slot, int]) -> bool:  # noqa: ARG002 - a window has no group to tell
+        """See `Window.commit`."""
+        return True
+
+    def pause(self) -> None:
+        """See `source.Source.pause`."""
+        self._paused = True
+
+    def resume(self) -> None:
+        """See `source.Source.resume`."""
+        self._paused = False
+
+    async def stop(self) -> None:
+        """See `Window.stop`."""
+        consumer, self._consumer = self._consumer, None
+        if consumer is not None:
+            await consumer.stop()
+
+    async def records(self) -> AsyncIterator[Raw]:
+        """Yield every record of the window, then let go; raise BusUnavailable when its end can't be reached."""
+        await self.start()
+        quiet = 0.0
+        try:
+            while not self.exhausted.is_set():
+                batch = await self.poll(0.5, 500)
+                for raw in batch:
+                    yield raw
+                quiet = 0.0 if batch or self._follow else quiet + 0.5
+                if quiet > STALL and not self.exhausted.is_set():
+                    raise BusUnavailable(f"{self._bootstrap}: no record within {STALL:.0f} s")
+        finally:
+            await self.stop()
+
+
+async def _at(consumer: AIOKafkaConsumer, parts: list[TopicPartition], when: float | None) -> dict[TopicPartition, int]:
+    """Return the offset of the first record at or after a time, for the partitions that have one."""
+    if when is None:
+        return {}
+    found = await consumer.offsets_for_times(dict.fromkeys(parts, max(0, int(when * 1000))))
+    return {part: entry.offset for part, entry in found.items() if entry is not None}
+
+
+def _raw(record: Any) -> Raw:  # noqa: ANN401 - aiokafka ships no types
+    return Raw(record.topic, record.partition, record.offset, record.key or b"", record.value, record.timestamp / 1000)
