@@ -42,8 +42,8 @@ def all_arrived(release: Release, accepted: list[str]) -> bool:
 
 
 def test_helm_test_sends_a_clean_mail_and_a_virus(release: Release) -> None:
-    said = run("helm", "test", release.name, "-n", release.namespace, "--logs", "--timeout", "3m")
-    assert "Phase:          Succeeded" in said, said
+    said = run("helm", "test", release.name, "-n", release.namespace, "--timeout", "3m")
+    assert "Succeeded" in said, said
 
 
 def test_no_message_is_lost_whatever_is_done_to_the_release(release: Release) -> None:
