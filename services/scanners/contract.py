@@ -139,6 +139,7 @@ class Context:
     signatures: Signatures
     clamd: VirusEngine | None = None
     rspamd: ContentEngine | None = None
+    arc_sealers: frozenset[str] = frozenset()  # domains whose ARC seals are believed
     briefing: Briefing = EMPTY  # of the customer whose message it is
 
 

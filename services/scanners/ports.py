@@ -37,7 +37,8 @@ async def open_ports(
     clamd = Clamd(addresses(config.clamd)) if config.clamd and Port.CLAMD in needed else None
     rspamd = Rspamd(config.rspamd) if config.rspamd and Port.RSPAMD in needed else None
     try:
-        yield Context(clock, resolver, rules, clamd, rspamd)
+        sealers = frozenset(domain.lower().rstrip(".") for domain in config.arc_sealers)
+        yield Context(clock, resolver, rules, clamd, rspamd, sealers)
     finally:
         await resolver.close()
         if rspamd is not None:

@@ -18,7 +18,7 @@ from services.scanners.urls.find import Found
 from services.scanners.urls.targets import targets
 from services.scanners.urls.url import Url, domain_of, parse, shown, to_unicode
 
-PHISHING_FROM: Final = 8.0
+PHISHING_FROM: Final = 7.0
 SUSPICIOUS_FROM: Final = 4.0
 DISTINCT_MOST: Final = 200  # URLs of one message that are judged
 _SHOWS: Final = re.compile(r"\s*(?:https?://)?(?:www\.)?((?:[\w-]{1,63}\.){1,6}[a-zA-Z]{2,24})(?:[/:?#]|\s*\Z)")
@@ -139,7 +139,9 @@ def _odd_scheme(link: Link) -> Iterator[Evidence]:
         if rest and rest not in {"void(0)", "void 0", "//", "return false"} and link.found.where:
             yield _evidence("URL_SCRIPT", 1.0, f"a link runs a script ({scheme}:)", link)
     elif scheme == "file":
-        yield _evidence("URL_LOCAL_FILE", 3.0, "a link opens a file, which may lie on a stranger's server (file:)", link)
+        yield _evidence(
+            "URL_LOCAL_FILE", 3.0, "a link opens a file, which may lie on a stranger's server (file:)", link
+        )
     else:
         yield _evidence("URL_OPENS_PROGRAM", 6.0, f"a link opens a program of the reader's machine ({scheme}:)", link)
 
@@ -164,7 +166,11 @@ def _tricks(link: Link) -> Iterator[Evidence]:
     if url.odd_port:
         yield _evidence("URL_ODD_PORT", 1.0, f"a link to port {url.odd_port} of {url.shown}", link)
     labels = url.host.split(".")
-    if not url.address and (len(labels) >= _DEEP or len(url.host) >= _LONG_HOST or any(label.count("-") >= _HYPHENS and not label.startswith("xn--") for label in labels)):  # noqa: E501
+    if not url.address and (
+        len(labels) >= _DEEP
+        or len(url.host) >= _LONG_HOST
+        or any(label.count("-") >= _HYPHENS and not label.startswith("xn--") for label in labels)
+    ):
         yield _evidence("URL_LONG_HOST", 1.0, f"a link to a very long name, {url.shown}", link)
     human = to_unicode(url.host)
     if human != url.host and any(disarm.is_mixed_script(label) for label in human.split(".")):
@@ -172,7 +178,7 @@ def _tricks(link: Link) -> Iterator[Evidence]:
 
 
 def _resembling(link: Link, about: Known) -> Iterator[Evidence]:
-    if link.url.address or link.url.domain == about.sender and link.url.domain in about.own:
+    if link.url.address or (link.url.domain == about.sender and link.url.domain in about.own):
         return
     hit = compare(link.url.host, about.names)
     if hit is None:
@@ -191,7 +197,7 @@ def _place(link: Link, about: Known) -> Iterator[Evidence]:
     elif entry := known.listed(url.host, url.path, known.SHORTENERS):
         yield _evidence("URL_SHORTENER", 1.0, f"a link shortened by {entry}, which hides where it leads", link)
     elif (entry := known.listed(url.host, url.path, known.FREE_HOSTING)) and url.host != entry:
-        yield _evidence("URL_FREE_HOSTING", 1.5, f"a link to {url.shown}, on free hosting", link)
+        yield _evidence("URL_FREE_HOSTING", 1.2, f"a link to {url.shown}, on free hosting", link)
     elif url.domain.rpartition(".")[2] in known.CHEAP_TLDS and url.domain != about.sender:
         yield _evidence("URL_CHEAP_TLD", 0.5, f"a link to {url.shown}, under a top-level domain often abused", link)
     if not link.target and (entry := known.listed(url.host, url.path, known.REDIRECTORS)):
@@ -226,17 +232,14 @@ def _lies(link: Link, about: Known, clicks: Counter[str], leads: dict[str, str])
     promised = domain_of(claimed)
     if promised == link.url.domain or leads.get(link.found.raw) == promised or promised == claimed.rpartition(".")[2]:
         return
-    if promised.rpartition(".")[2] not in _TLDS_SHOWN and len(promised.rpartition(".")[2]) > 4:  # noqa: PLR2004
+    if promised.rpartition(".")[2] not in known.LONG_TLDS and len(promised.rpartition(".")[2]) > 4:  # noqa: PLR2004
         return  # Sales.Department: a text with a full stop in it
     guarded = about.names.owned(promised) and not about.names.owned(link.url.host)
-    if link.url.domain == about.sender or promised == about.sender or clicks[link.url.host] >= _TRACKED:
+    if about.sender in {link.url.domain, promised} or clicks[link.url.host] >= _TRACKED:
         score = 1.0 if guarded and promised != about.sender else 0.3
     else:
         score = 4.0 if guarded else 1.5
     yield _evidence("URL_TEXT_LIES", score, f"a link shows {shown(promised)} and leads to {link.url.shown}", link)
-
-
-_TLDS_SHOWN: Final = frozenset("email online store cloud agency digital support company group museum travel".split())
 
 
 def _named_reader(link: Link, about: Known) -> Iterator[Evidence]:
