@@ -37,6 +37,7 @@ _NAME_LIMIT: Final = 300
 _PERSON_WORDS: Final = range(2, 4)
 _OWN_SPOOFED: Final = 6.0
 _PERSON: Final = 6.0
+_CERTAIN: Final = 7.0  # a house of that size has its own mailboxes
 
 
 async def scan(mail: Mail, ctx: Context) -> Finding:
@@ -139,8 +140,8 @@ def _brand(sender: Sender, guard: Guarded) -> Iterator[Evidence]:
             continue
         alone = [word for word in words if word not in label]
         score = 5.0 if all(word in ROLES or word in LURES for word in alone) else 1.0
-        if score > 1 and sender.free:
-            score = 6.0
+        if score > 1 and (sender.free or sender.reply_domain in FREE_MAIL):
+            score = _CERTAIN
         text = f"the name {clean(known, 40)} from {shown(sender.domain)}, which is not of that house"
         yield Evidence(code="BRAND_NAME", text=text, score=score)
         return

@@ -11,6 +11,7 @@ from typing import Final
 import disarm
 
 from schemas.events import Evidence, Status
+from services.scanners.engines.url_lists import Hit
 from services.scanners.lookalike import Guarded, Kind, Resemblance, compare
 from services.scanners.text import clean
 from services.scanners.urls import find, known
@@ -20,9 +21,12 @@ from services.scanners.urls.url import Url, domain_of, parse, shown, to_unicode
 
 PHISHING_FROM: Final = 7.0
 SUSPICIOUS_FROM: Final = 4.0
+FEED: Final = 8.0  # what the operator lists is bad
+LISTED_MOST: Final = 20.0
 DISTINCT_MOST: Final = 200  # URLs of one message that are judged
 _SHOWS: Final = re.compile(r"\s*(?:https?://)?(?:www\.)?((?:[\w-]{1,63}\.){1,6}[a-zA-Z]{2,24})(?:[/:?#]|\s*\Z)")
 _ADDRESS: Final = re.compile(r"[a-z0-9._+-]{1,64}(?:@|%40)[a-z0-9.-]{3,100}\.[a-z]{2,}", re.IGNORECASE)
+_RESERVED: Final = frozenset({"invalid", "localhost", "local", "internal"})
 _DEEP: Final = 7  # labels
 _LONG_HOST: Final = 70  # characters
 _HYPHENS: Final = 4  # in one label
@@ -82,10 +86,28 @@ def read(found: Iterable[Found]) -> list[Link]:
     return list(links.values())
 
 
-def hosts(links: Iterable[Link]) -> list[str]:
-    """Return the registered domains that a reader may be led to, each once, in order: what DNS lists are asked for."""
-    found = dict.fromkeys(link.url.domain for link in links if link.url.host and link.clicked)
-    return [domain for domain in found if not domain.endswith((".test", ".example", ".invalid", ".localhost"))]
+def domains(links: Iterable[Link], about: Known) -> list[str]:
+    """Return the registered domains that a reader may be led to, each once: what DNS lists are asked for."""
+    led = (link.url for link in links if link.clicked and link.url.host.count(".") and link.url.host[0] != "[")
+    found = dict.fromkeys(url.domain for url in led if not url.domain.replace(".", "").isdigit())
+    return [domain for domain in found if domain not in about.own and domain.rpartition(".")[2] not in _RESERVED]
+
+
+def by_lists(hits: Iterable[Hit]) -> Iterator[Evidence]:
+    """Yield one piece of evidence for the domain that the lists think worst of, and one for a fresh one."""
+    for fresh in (False, True):
+        weights: dict[str, list[Hit]] = {}
+        for hit in hits:
+            if hit.listed.fresh is fresh:
+                weights.setdefault(hit.domain, []).append(hit)
+        if not weights:
+            continue
+        domain, worst = max(weights.items(), key=lambda item: sum(hit.listed.weight for hit in item[1]))
+        zones = ", ".join(sorted({hit.listed.zone for hit in worst}))
+        score = min(LISTED_MOST, sum(hit.listed.weight for hit in worst))
+        code = "URL_FRESH" if fresh else "URL_LISTED"
+        words = "was seen first a short time ago" if fresh else "is listed"
+        yield Evidence(code=code, text=clean(f"a link to {shown(domain)}, which {words} ({zones})"), score=score)
 
 
 def judge(links: list[Link], about: Known) -> list[Evidence]:
