@@ -53,6 +53,7 @@ class Guarded:
 
     labels: dict[str, tuple[str, frozenset[str], bool]]  # label → what it stands for, its domains, brand
     fine: frozenset[str]
+    allowed: frozenset[str]
     by_length: dict[int, tuple[str, ...]]
 
     def owned(self, host: str) -> bool:
@@ -85,7 +86,9 @@ def guarded(briefing: Briefing) -> Guarded:
     by_length: dict[int, list[str]] = {}
     for label in labels:
         by_length.setdefault(len(label), []).append(label)
-    return Guarded(labels, frozenset(fine), {size: tuple(found) for size, found in by_length.items()})
+    return Guarded(
+        labels, frozenset(fine), frozenset(briefing.allowed), {size: tuple(found) for size, found in by_length.items()}
+    )
 
 
 @lru_cache(maxsize=8_192)

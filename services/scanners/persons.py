@@ -39,7 +39,7 @@ class Names:
             if not words:
                 continue
             self._exact.setdefault(frozenset(words), person)
-            self._letters.setdefault("".join(sorted(words)), person)
+            self._letters.setdefault(_letters(words), person)
             first, *_, last = words
             self._initials.setdefault(frozenset((first[0], last)), person)
             self._initials.setdefault(frozenset((first, last[0])), person)
@@ -52,7 +52,7 @@ class Names:
         found = self._exact.get(frozenset(words)) or self._within(words)
         if found is not None:
             return Match(found, exact=True)
-        letters = "".join(sorted(words))
+        letters = _letters(words)
         if len(letters) >= _FUZZY_FROM:
             for known, person in self._letters.items():
                 if abs(len(known) - len(letters)) <= 1 and OSA.distance(known, letters, score_cutoff=1) <= 1:
@@ -66,6 +66,11 @@ class Names:
         if len(have) > len(words) or len(words) > 12:  # noqa: PLR2004  # a sentence, not a name
             return None
         return next((person for known, person in self._exact.items() if len(known) > 1 and known < have), None)
+
+
+def _letters(words: list[str]) -> str:
+    """Return the words in one order and as a hasty eye reads them: i and l alike, rn as m."""
+    return "".join(sorted(words)).replace("rn", "m").replace("i", "l")
 
 
 @lru_cache(maxsize=256)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 import disarm
@@ -25,9 +25,7 @@ SPEC: Final = Spec(name="impersonation", version="1", cost=Cost.CPU, timeout=10.
 
 _ENGINE: Final = "gatepost-impersonation 1"
 _ADDRESS: Final = re.compile(r"[\w.+-]{1,64}@((?:[\w-]{1,63}\.){1,5}[a-z]{2,24})", re.IGNORECASE)
-_DOMAIN: Final = re.compile(
-    r"(?<![\w@.-])((?:[\w-]{1,63}\.){1,4}(?:com|net|org|info|biz|io|[a-z]{2}))(?![\w.-])", re.IGNORECASE
-)
+_DOMAIN: Final = re.compile(r"(?<![\w@.-])((?:[\w-]{1,63}\.){1,4}[a-z]{2,24})(?![\w.-])", re.IGNORECASE)
 _INVISIBLE: Final = re.compile(
     "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180e\u200b-\u200f\u202a-\u202e"
     "\u2060-\u206f\u3164\ufe00-\ufe0e\ufeff\uffa0]"
@@ -94,7 +92,7 @@ def _domain(address: str) -> str:
         return ""
 
 
-def _within(domain: str, domains: tuple[str, ...]) -> bool:
+def _within(domain: str, domains: Iterable[str]) -> bool:
     return any(domain == own or domain.endswith(f".{own}") for own in domains)
 
 
@@ -129,13 +127,15 @@ def _person(sender: Sender, ctx: Context) -> Iterator[Evidence]:
 
 
 def _brand(sender: Sender, guard: Guarded) -> Iterator[Evidence]:
-    if sender.listed or not sender.name or guard.owned(sender.domain):
+    if sender.listed or not sender.name or sender.domain in guard.allowed:
         return
     words = tokens(sender.name)
     joined = "".join(words)
-    for label, (known, _, brand) in guard.labels.items():
+    for label, (known, domains, brand) in guard.labels.items():
         if not brand or label not in joined:
             continue
+        if not sender.free and _within(sender.domain, domains):
+            continue  # anybody may have a mailbox at gmail.com: that isn't Google's word
         if sender.registered.partition(".")[0] == label or not _says(label, words):
             continue
         alone = [word for word in words if word not in label]
