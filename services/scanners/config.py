@@ -22,6 +22,9 @@ class ScannersConfig(msgspec.Struct, frozen=True, kw_only=True):
     clamd: str = ""  # host:port,… or the path of a socket
     rspamd: str = ""  # http://host:port
     dns: str = ""  # ip:port,… ; empty: the system's
+    arc_sealers: tuple[str, ...] = ()  # domains whose ARC seals explain why DMARC fails: mailing lists, forwarders
+    url_lists: tuple[str, ...] = ()  # DNS lists of domains: [fresh:]zone=weight
+    url_feeds: str = ""  # a folder of *.domains, *.urls and *.hashes
     yara_dir: str = ""  # a folder of *.yar and *.sha256
     scanner_workers: Annotated[int, msgspec.Meta(ge=0)] = 0  # processes; 0: one fewer than there are cores
     scanner_memory: Annotated[int, msgspec.Meta(ge=0)] = 1_610_612_736  # octets of address space a worker; 0: no limit

@@ -18,7 +18,9 @@ from schemas.events import Evidence, Received, Status
 from services.core.clock import Clock
 from services.runtime.dns import Dns
 from services.scanners.briefing import EMPTY, Briefing
+from services.scanners.engines.url_lists import UrlList
 from services.scanners.mail import Mail
+from services.scanners.urls.url import Url
 
 
 class Cost(enum.StrEnum):
@@ -33,6 +35,7 @@ class Port(enum.StrEnum):
 
     DNS = "dns"
     SIGNATURES = "signatures"
+    URL_LISTS = "url-lists"
     CLAMD = "clamd"
     RSPAMD = "rspamd"
 
@@ -112,6 +115,14 @@ class VirusEngine(Protocol):
         ...
 
 
+class UrlFeeds(Protocol):
+    """Bad domains and URLs that the operator's files list."""
+
+    def listed(self, url: Url) -> str:
+        """Return what a file lists of the URL: `domain` or `url`; empty for nothing."""
+        ...
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class ContentReply:
     """What a content engine answered."""
@@ -139,6 +150,9 @@ class Context:
     signatures: Signatures
     clamd: VirusEngine | None = None
     rspamd: ContentEngine | None = None
+    url_lists: tuple[UrlList, ...] = ()
+    url_feeds: UrlFeeds | None = None
+    arc_sealers: frozenset[str] = frozenset()  # domains whose ARC seals are believed
     briefing: Briefing = EMPTY  # of the customer whose message it is
 
 

@@ -15,7 +15,7 @@ import disarm
 from rapidfuzz.distance import OSA
 
 from services.scanners.briefing import Briefing
-from services.scanners.urls.known import BRANDS, FREE_HOSTING, LURES
+from services.scanners.urls.known import BRANDS, COMMON_WORDS, FREE_HOSTING, LURES, NEUTRAL_TLDS
 from services.scanners.urls.url import domain_of, to_unicode
 
 _SHORT: Final = 5  # letters: a shorter name is one letter from many honest ones
@@ -25,7 +25,6 @@ _DIGITS: Final = str.maketrans("013457", "oleast")
 _PAIRS: Final = (("rn", "m"), ("vv", "w"), ("cl", "d"))
 _SPLIT: Final = re.compile(r"[^a-z0-9]+")
 _COUNTRY: Final = re.compile(r"(?:(?:com?|net|org|gov|ac)\.)?[a-z]{2}")
-_NEUTRAL: Final = frozenset("edu gov mil int arpa".split())
 
 
 class Kind(enum.Enum):
@@ -54,6 +53,7 @@ class Guarded:
 
     labels: dict[str, tuple[str, frozenset[str], bool]]  # label → what it stands for, its domains, brand
     fine: frozenset[str]
+    allowed: frozenset[str]
     by_length: dict[int, tuple[str, ...]]
 
     def owned(self, host: str) -> bool:
@@ -86,7 +86,9 @@ def guarded(briefing: Briefing) -> Guarded:
     by_length: dict[int, list[str]] = {}
     for label in labels:
         by_length.setdefault(len(label), []).append(label)
-    return Guarded(labels, frozenset(fine), {size: tuple(found) for size, found in by_length.items()})
+    return Guarded(
+        labels, frozenset(fine), frozenset(briefing.allowed), {size: tuple(found) for size, found in by_length.items()}
+    )
 
 
 @lru_cache(maxsize=8_192)
@@ -134,7 +136,7 @@ def _skeleton_of(label: str) -> str:
 
 def _same_label(label: str, suffix: str, names: Guarded) -> Resemblance | None:
     known, _, brand = names.labels[label]
-    if brand and (_COUNTRY.fullmatch(suffix) or suffix in _NEUTRAL or len(label) <= _SHORT):
+    if brand and (_COUNTRY.fullmatch(suffix) or suffix in NEUTRAL_TLDS or len(label) <= _SHORT):
         return None  # amazon.de: the brand's own, or somebody's honest name
     return Resemblance(Kind.SUFFIX, known, brand)
 
@@ -171,13 +173,14 @@ def _beside_lure(tokens: list[str], names: Guarded) -> Resemblance | None:
         if seen in names.labels and len(seen) >= _SHORTEST:
             known, _, brand = names.labels[seen]
             if any(other in LURES for other in tokens if other != token):
-                return Resemblance(Kind.LURE, known, brand)
+                kind = Kind.NAMED if seen in COMMON_WORDS else Kind.LURE
+                return Resemblance(kind, known, brand)
     if len(tokens) == 1:
         (word,) = tokens
         for label, (known, _, brand) in names.labels.items():
             if len(label) >= _SHORT and label in word and word != label:
                 rest = word.replace(label, " ", 1).split()
-                if rest and all(piece in LURES for piece in rest):
+                if rest and label not in COMMON_WORDS and all(piece in LURES for piece in rest):
                     return Resemblance(Kind.LURE, known, brand)
     return None
 
@@ -201,7 +204,7 @@ def _slip(label: str, names: Guarded) -> Resemblance | None:
 
 def _named(tokens: list[str], names: Guarded) -> Resemblance | None:
     for token in tokens:
-        if len(token) >= _SHORT and token in names.labels:
+        if len(token) >= _SHORT and token in names.labels and token not in COMMON_WORDS:
             known, _, brand = names.labels[token]
             return Resemblance(Kind.NAMED, known, brand)
     return None

@@ -12,6 +12,8 @@ from services.scanners.contract import Context, Match, Port, Signatures, Spec
 from services.scanners.engines.clamd import Clamd, addresses
 from services.scanners.engines.rspamd import Rspamd
 from services.scanners.engines.signatures import Rules
+from services.scanners.engines.url_feeds import Feeds
+from services.scanners.engines.url_lists import parse_lists
 
 
 class NoRules:
@@ -37,7 +39,10 @@ async def open_ports(
     clamd = Clamd(addresses(config.clamd)) if config.clamd and Port.CLAMD in needed else None
     rspamd = Rspamd(config.rspamd) if config.rspamd and Port.RSPAMD in needed else None
     try:
-        yield Context(clock, resolver, rules, clamd, rspamd)
+        lists = parse_lists(config.url_lists)
+        feeds = Feeds(config.url_feeds, clock) if Port.URL_LISTS in needed and config.url_feeds else None
+        sealers = frozenset(domain.lower().rstrip(".") for domain in config.arc_sealers)
+        yield Context(clock, resolver, rules, clamd, rspamd, lists, feeds, sealers)
     finally:
         await resolver.close()
         if rspamd is not None:

@@ -93,9 +93,12 @@ def _read(field: Field) -> Signature:
         return Signature(field, tags, f"no {missing[0].decode()}=")
     if tags[b"v"] != b"1":
         return Signature(field, tags, "unknown version")
-    if not _NAME.fullmatch(tags[b"d"]) or not _NAME.fullmatch(tags[b"s"]):
-        return Signature(field, tags, "d= or s= is no name")
-    return Signature(field, tags)
+    return Signature(field, tags, problem_of_names(tags))
+
+
+def problem_of_names(tags: Mapping[bytes, bytes]) -> str:
+    """Return what is wrong with the names that a signature's key is published under, empty for nothing."""
+    return "" if _NAME.fullmatch(tags[b"d"]) and _NAME.fullmatch(tags[b"s"]) else "d= or s= is no name"
 
 
 def parse_tags(value: bytes) -> dict[bytes, bytes] | None:
@@ -134,33 +137,29 @@ class Verifier:
             return Result(verdict.result, *names, reason=verdict.reason)
         return Result("pass", *names)
 
+    def check_seal(self, seal: Signature, records: Sequence[bytes] | None, data: bytes) -> Result:
+        """Return the result of an ARC-Seal (RFC 8617 section 4.1.3) over the octets that it covers."""
+        names = (seal.domain, seal.selector)
+        try:
+            kind = _kind(seal)
+            if records is None:
+                raise _Verdict("temperror", "no answer from DNS for the key")
+            _verify(_key(records, kind, seal.tags), seal.tags, data)
+        except _Verdict as verdict:
+            return Result(verdict.result, *names, reason=verdict.reason)
+        return Result("pass", *names)
+
     def _check(self, signature: Signature, records: Sequence[bytes] | None) -> None:
-        if signature.problem:
-            raise _Verdict("permerror", signature.problem)
+        kind = _kind(signature)
         tags = signature.tags
-        algorithm = tags[b"a"].lower()
-        if algorithm == b"rsa-sha1":
-            raise _Verdict("policy", "sha1 is no longer accepted")  # RFC 8301 section 3.1
-        if algorithm not in _ALGORITHMS:
-            raise _Verdict("permerror", "unknown algorithm")
         signed = [name.strip(b" \t\r\n").lower() for name in tags[b"h"].split(b":")]
         self._check_scope(tags, signed)
         headers, body = _canonicalizations(tags.get(b"c", b"simple/simple").lower())
         if records is None:
             raise _Verdict("temperror", "no answer from DNS for the key")
-        key = _key(records, _ALGORITHMS[algorithm], tags)
+        key = _key(records, kind, tags)
         self._check_body(tags, body)
-        data = self._signed_octets(signature, signed, headers)
-        try:
-            value = base64.b64decode(_FOLDING.sub(b"", tags[b"b"]), validate=True)
-            if isinstance(key, rsa.RSAPublicKey):
-                key.verify(value, data, padding.PKCS1v15(), SHA256())
-            else:
-                key.verify(value, hashlib.sha256(data).digest())  # RFC 8463 section 3
-        except binascii.Error as error:
-            raise _Verdict("permerror", "b= is no base64") from error
-        except InvalidSignature as error:
-            raise _Verdict("fail", "signature doesn't verify") from error
+        _verify(key, tags, self._signed_octets(signature, signed, headers))
 
     def _check_scope(self, tags: Mapping[bytes, bytes], signed: list[bytes]) -> None:
         if b"from" not in signed:
@@ -205,10 +204,38 @@ class Verifier:
             stack = waiting.get(name.decode("ascii", "replace"))
             if stack:
                 chosen.append(canonical_field(stack.pop(), way) + b"\r\n")
-        bare = signature.field
-        emptied = _B_VALUE.sub(rb"\1", bare.value, count=1)
-        own = Field(bare.name, emptied, bare.raw[: len(bare.raw) - len(bare.value)] + emptied)
-        return b"".join(chosen) + canonical_field(own, way)
+        return b"".join(chosen) + canonical_field(without_value(signature.field), way)
+
+
+def without_value(field: Field) -> Field:
+    """Return a signature's field with an empty b=, as it is when it is signed (RFC 6376 section 3.7)."""
+    emptied = _B_VALUE.sub(rb"\1", field.value, count=1)
+    return Field(field.name, emptied, field.raw[: len(field.raw) - len(field.value)] + emptied)
+
+
+def _kind(signature: Signature) -> bytes:
+    """Return the type of key that the signature's algorithm takes."""
+    if signature.problem:
+        raise _Verdict("permerror", signature.problem)
+    algorithm = signature.tags[b"a"].lower()
+    if algorithm == b"rsa-sha1":
+        raise _Verdict("policy", "sha1 is no longer accepted")  # RFC 8301 section 3.1
+    if algorithm not in _ALGORITHMS:
+        raise _Verdict("permerror", "unknown algorithm")
+    return _ALGORITHMS[algorithm]
+
+
+def _verify(key: Key, tags: Mapping[bytes, bytes], data: bytes) -> None:
+    try:
+        value = base64.b64decode(_FOLDING.sub(b"", tags[b"b"]), validate=True)
+        if isinstance(key, rsa.RSAPublicKey):
+            key.verify(value, data, padding.PKCS1v15(), SHA256())
+        else:
+            key.verify(value, hashlib.sha256(data).digest())  # RFC 8463 section 3
+    except binascii.Error as error:
+        raise _Verdict("permerror", "b= is no base64") from error
+    except InvalidSignature as error:
+        raise _Verdict("fail", "signature doesn't verify") from error
 
 
 def _canonicalizations(value: bytes) -> tuple[bytes, bytes]:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from schemas.events import Status
+from schemas.events import Evidence, Status
 from services.scanners.auth.dmarc import author_domain
 from services.scanners.contract import Context, Cost, Finding, Port, Spec
+from services.scanners.engines.url_lists import ask
 from services.scanners.lookalike import guarded
 from services.scanners.mail import Mail
 from services.scanners.text import unfolded
@@ -16,7 +17,7 @@ from services.scanners.urls.files import in_files
 from services.scanners.urls.find import Found
 from services.scanners.urls.url import domain_of
 
-SPEC: Final = Spec(name="urls", version="1", cost=Cost.CPU, timeout=15.0, ports=frozenset({Port.DNS}))
+SPEC: Final = Spec(name="urls", version="1", cost=Cost.CPU, timeout=15.0, ports=frozenset({Port.DNS, Port.URL_LISTS}))
 
 _ENGINE: Final = "gatepost-urls 1"
 
@@ -31,6 +32,8 @@ async def scan(mail: Mail, ctx: Context) -> Finding:
         own=frozenset(domain_of(domain) for domain in ctx.briefing.domains),
     )
     evidence = judge.judge(links, about)
+    listed = await ask(ctx.dns, ctx.url_lists, judge.domains(links, about))
+    evidence = [*judge.by_lists(listed), *_by_feeds(links, ctx), *evidence]
     status = judge.status(evidence)
     return Finding(
         status=status if links else Status.CLEAN,
@@ -38,6 +41,17 @@ async def scan(mail: Mail, ctx: Context) -> Finding:
         evidence=tuple(evidence),
         engine=_ENGINE,
     )
+
+
+def _by_feeds(links: list[judge.Link], ctx: Context) -> Iterator[Evidence]:
+    if ctx.url_feeds is None:
+        return
+    for link in links:
+        if kind := ctx.url_feeds.listed(link.url):
+            what = "domain" if kind == "domain" else "address"
+            text = f"a link to {link.url.shown}, a {what} that the operator's lists hold"
+            yield Evidence(code="URL_FEED", text=text, score=judge.FEED)
+            return
 
 
 def _found(mail: Mail) -> Iterator[Found]:

@@ -13,6 +13,7 @@ from services.scanners.mail import Mail
 from services.scanners.mime import Part
 from services.scanners.urls import find, qr
 from services.scanners.urls.find import Found, Kind
+from services.scanners.urls.known import TEXT_TYPES
 
 FILES_MOST: Final = 60  # of one message, members of archives included
 OCTETS_MOST: Final = 33_554_432  # unpacked, of one message
@@ -26,7 +27,6 @@ _PDF_STREAMS: Final = 60
 _PDF_INFLATED: Final = 2_097_152  # octets of one stream
 _PDF_PICTURES: Final = 4
 _RELATION: Final = re.compile(rb"""Target\s*=\s*["']((?:https?|file|ftp|mhtml|\\\\)[^"']{3,2000})["']""", re.IGNORECASE)
-_TEXTS: Final = frozenset("text/calendar text/vcard text/x-vcard text/csv text/xml application/xml text/rtf".split())
 _TEXT_ENDS: Final = (".txt", ".ics", ".vcf", ".eml", ".url", ".csv", ".xml", ".md", ".rtf", ".webloc", ".js", ".vbs")
 
 
@@ -79,7 +79,7 @@ def in_file(data: bytes, name: str, kind: str, where: str, pictures: Pictures) -
         page = _decoded(data[:TEXT_MOST])
         yield from find.in_page(page, where)
         yield from find.odd_schemes(page, where)
-    elif kind.startswith("text/") or kind in _TEXTS or name.endswith(_TEXT_ENDS):
+    elif kind.startswith("text/") or kind in TEXT_TYPES or name.endswith(_TEXT_ENDS):
         yield from find.in_text(_decoded(data[:TEXT_MOST]).replace("\r\n ", ""), where=where)
 
 

@@ -18,7 +18,7 @@ _BARE: Final = re.compile(
     r"(?:\b(?:https?|ftp|hxxps?):(?:[\\/]{1,3}|&#x2f;)|\bwww\.)[^\s\"'<>()\[\]{}|^`\x00-\x20]{3,2000}", re.IGNORECASE
 )
 _ODD: Final = re.compile(
-    r"\b(?:javascript|vbscript|data:text/html|file:[\\/]{2}|search-ms|ms-msdt)[:;,\\/][^\s\"'<>]{1,500}", re.I
+    r"\b(?:javascript|vbscript|data:text/html|file:[\\/]{2}|search-ms|ms-msdt)[:;,\\/][^\s\"'<>]{1,500}", re.IGNORECASE
 )
 _CSS: Final = re.compile(r"url\(\s*[\"']?([^\"')\s]{5,2000})", re.IGNORECASE)
 _SCRIPT: Final = re.compile(

@@ -11,6 +11,7 @@ from typing import Final
 import disarm
 
 from schemas.events import Evidence, Status
+from services.scanners.engines.url_lists import Hit
 from services.scanners.lookalike import Guarded, Kind, Resemblance, compare
 from services.scanners.text import clean
 from services.scanners.urls import find, known
@@ -18,11 +19,14 @@ from services.scanners.urls.find import Found
 from services.scanners.urls.targets import targets
 from services.scanners.urls.url import Url, domain_of, parse, shown, to_unicode
 
-PHISHING_FROM: Final = 8.0
+PHISHING_FROM: Final = 7.0
 SUSPICIOUS_FROM: Final = 4.0
+FEED: Final = 8.0  # what the operator lists is bad
+LISTED_MOST: Final = 20.0
 DISTINCT_MOST: Final = 200  # URLs of one message that are judged
 _SHOWS: Final = re.compile(r"\s*(?:https?://)?(?:www\.)?((?:[\w-]{1,63}\.){1,6}[a-zA-Z]{2,24})(?:[/:?#]|\s*\Z)")
 _ADDRESS: Final = re.compile(r"[a-z0-9._+-]{1,64}(?:@|%40)[a-z0-9.-]{3,100}\.[a-z]{2,}", re.IGNORECASE)
+_RESERVED: Final = frozenset({"invalid", "localhost", "local", "internal"})
 _DEEP: Final = 7  # labels
 _LONG_HOST: Final = 70  # characters
 _HYPHENS: Final = 4  # in one label
@@ -82,10 +86,28 @@ def read(found: Iterable[Found]) -> list[Link]:
     return list(links.values())
 
 
-def hosts(links: Iterable[Link]) -> list[str]:
-    """Return the registered domains that a reader may be led to, each once, in order: what DNS lists are asked for."""
-    found = dict.fromkeys(link.url.domain for link in links if link.url.host and link.clicked)
-    return [domain for domain in found if not domain.endswith((".test", ".example", ".invalid", ".localhost"))]
+def domains(links: Iterable[Link], about: Known) -> list[str]:
+    """Return the registered domains that a reader may be led to, each once: what DNS lists are asked for."""
+    led = (link.url for link in links if link.clicked and link.url.host.count(".") and link.url.host[0] != "[")
+    found = dict.fromkeys(url.domain for url in led if not url.domain.replace(".", "").isdigit())
+    return [domain for domain in found if domain not in about.own and domain.rpartition(".")[2] not in _RESERVED]
+
+
+def by_lists(hits: Iterable[Hit]) -> Iterator[Evidence]:
+    """Yield one piece of evidence for the domain that the lists think worst of, and one for a fresh one."""
+    for fresh in (False, True):
+        weights: dict[str, list[Hit]] = {}
+        for hit in hits:
+            if hit.listed.fresh is fresh:
+                weights.setdefault(hit.domain, []).append(hit)
+        if not weights:
+            continue
+        domain, worst = max(weights.items(), key=lambda item: sum(hit.listed.weight for hit in item[1]))
+        zones = ", ".join(sorted({hit.listed.zone for hit in worst}))
+        score = min(LISTED_MOST, sum(hit.listed.weight for hit in worst))
+        code = "URL_FRESH" if fresh else "URL_LISTED"
+        words = "was seen first a short time ago" if fresh else "is listed"
+        yield Evidence(code=code, text=clean(f"a link to {shown(domain)}, which {words} ({zones})"), score=score)
 
 
 def judge(links: list[Link], about: Known) -> list[Evidence]:
@@ -170,7 +192,7 @@ def _tricks(link: Link) -> Iterator[Evidence]:
         len(labels) >= _DEEP
         or len(url.host) >= _LONG_HOST
         or any(label.count("-") >= _HYPHENS and not label.startswith("xn--") for label in labels)
-    ):  # noqa: E501
+    ):
         yield _evidence("URL_LONG_HOST", 1.0, f"a link to a very long name, {url.shown}", link)
     human = to_unicode(url.host)
     if human != url.host and any(disarm.is_mixed_script(label) for label in human.split(".")):
@@ -178,7 +200,7 @@ def _tricks(link: Link) -> Iterator[Evidence]:
 
 
 def _resembling(link: Link, about: Known) -> Iterator[Evidence]:
-    if link.url.address or link.url.domain == about.sender and link.url.domain in about.own:
+    if link.url.address or (link.url.domain == about.sender and link.url.domain in about.own):
         return
     hit = compare(link.url.host, about.names)
     if hit is None:
@@ -197,7 +219,7 @@ def _place(link: Link, about: Known) -> Iterator[Evidence]:
     elif entry := known.listed(url.host, url.path, known.SHORTENERS):
         yield _evidence("URL_SHORTENER", 1.0, f"a link shortened by {entry}, which hides where it leads", link)
     elif (entry := known.listed(url.host, url.path, known.FREE_HOSTING)) and url.host != entry:
-        yield _evidence("URL_FREE_HOSTING", 1.5, f"a link to {url.shown}, on free hosting", link)
+        yield _evidence("URL_FREE_HOSTING", 1.2, f"a link to {url.shown}, on free hosting", link)
     elif url.domain.rpartition(".")[2] in known.CHEAP_TLDS and url.domain != about.sender:
         yield _evidence("URL_CHEAP_TLD", 0.5, f"a link to {url.shown}, under a top-level domain often abused", link)
     if not link.target and (entry := known.listed(url.host, url.path, known.REDIRECTORS)):
@@ -232,17 +254,14 @@ def _lies(link: Link, about: Known, clicks: Counter[str], leads: dict[str, str])
     promised = domain_of(claimed)
     if promised == link.url.domain or leads.get(link.found.raw) == promised or promised == claimed.rpartition(".")[2]:
         return
-    if promised.rpartition(".")[2] not in _TLDS_SHOWN and len(promised.rpartition(".")[2]) > 4:  # noqa: PLR2004
+    if promised.rpartition(".")[2] not in known.LONG_TLDS and len(promised.rpartition(".")[2]) > 4:  # noqa: PLR2004
         return  # Sales.Department: a text with a full stop in it
     guarded = about.names.owned(promised) and not about.names.owned(link.url.host)
-    if link.url.domain == about.sender or promised == about.sender or clicks[link.url.host] >= _TRACKED:
+    if about.sender in {link.url.domain, promised} or clicks[link.url.host] >= _TRACKED:
         score = 1.0 if guarded and promised != about.sender else 0.3
     else:
         score = 4.0 if guarded else 1.5
     yield _evidence("URL_TEXT_LIES", score, f"a link shows {shown(promised)} and leads to {link.url.shown}", link)
-
-
-_TLDS_SHOWN: Final = frozenset("email online store cloud agency digital support company group museum travel".split())
 
 
 def _named_reader(link: Link, about: Known) -> Iterator[Evidence]:

@@ -39,7 +39,7 @@ fedex: fedex.com
 geeksquad: geeksquad.com bestbuy.com
 github: github.com github.io githubusercontent.com githubassets.com github.dev
 godaddy: godaddy.com secureserver.net
-google: google.com gmail.com youtube.com googleusercontent.com googleapis.com gstatic.com goo.gl withgoogle.com google.dev
+google: google.com gmail.com youtube.com googleusercontent.com googleapis.com gstatic.com goo.gl google.dev
 hsbc: hsbc.com hsbc.co.uk
 instagram: instagram.com
 intuit: intuit.com quickbooks.com turbotax.com
@@ -152,6 +152,44 @@ zohomail.eu
 """
 
 
+_EXECUTABLES: Final = """
+apk appx application bat chm cmd com cpl dmg exe hta img iso jar js jse lnk msi msix one ps1 reg scr vbe vbs vhd vhdx
+wsf xll
+"""
+
+_ODD_SCHEMES: Final = """
+javascript vbscript data file search-ms search ms-search ms-msdt ms-excel ms-word ms-powerpoint ms-appinstaller ms-
+officecmd smb jar view-source
+"""
+
+_ROLES: Final = """
+account accounts alert alerts billing bonus care center centre customer delivery department desk express help info
+invoice it mail member message notice notification notifications official payment payments portal privacy rewards
+security service services shipping support survey system team update verification voicemail winner
+"""
+
+_TITLES: Final = """
+dr prof mr mrs ms mx sir dame herr frau ing dipl mag msc bsc mba phd jr sr ceo cfo coo cto dipling
+"""
+
+# Brands whose name is a word of its own: beside another word it says little.
+_COMMON_WORDS: Final = """
+apple blockchain booking chase kraken ledger onedrive outlook sharepoint telekom
+"""
+
+_NEUTRAL_TLDS: Final = """
+edu gov mil int arpa
+"""
+
+_LONG_TLDS: Final = """
+email online store cloud agency digital support company group museum travel
+"""
+
+_TEXT_TYPES: Final = """
+text/calendar text/vcard text/x-vcard text/csv text/xml application/xml text/rtf
+"""
+
+
 def _words(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
@@ -173,14 +211,14 @@ REWRITERS: Final = _words(_REWRITERS)
 CHEAP_TLDS: Final = _words(_CHEAP_TLDS)
 LURES: Final = _words(_LURES)
 FREE_MAIL: Final = _words(_FREE_MAIL)
-EXECUTABLES: Final = frozenset(
-    "apk appx application bat chm cmd com cpl dmg exe hta img iso jar js jse lnk msi msix one ps1 reg scr vbe vbs vhd"
-    " vhdx wsf xll".split()
-)
-ODD_SCHEMES: Final = frozenset(
-    "javascript vbscript data file search-ms search ms-search ms-msdt ms-excel ms-word ms-powerpoint ms-appinstaller"
-    " ms-officecmd smb jar view-source".split()
-)
+EXECUTABLES: Final = _words(_EXECUTABLES)
+ODD_SCHEMES: Final = _words(_ODD_SCHEMES)
+ROLES: Final = _words(_ROLES)
+TITLES: Final = _words(_TITLES)
+COMMON_WORDS: Final = _words(_COMMON_WORDS)
+NEUTRAL_TLDS: Final = _words(_NEUTRAL_TLDS)
+LONG_TLDS: Final = _words(_LONG_TLDS)
+TEXT_TYPES: Final = _words(_TEXT_TYPES)
 
 
 def listed(host: str, path: str, table: frozenset[str]) -> str:

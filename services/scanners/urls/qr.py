@@ -17,7 +17,7 @@ MOST_PIXELS: Final = 16_000_000  # before anything is decoded: the sum over a me
 _SIDE: Final = 1_600  # pixels; larger pictures are made smaller
 _SLIM: Final = 8  # times as long as wide: a rule or a banner
 _FORMATS: Final = ("PNG", "JPEG", "GIF", "WEBP", "BMP")
-_CODES: Final = (zxingcpp.BarcodeFormat.QRCode, zxingcpp.BarcodeFormat.Aztec, zxingcpp.BarcodeFormat.DataMatrix)
+_CODES: Final = zxingcpp.barcode_formats_from_str("QRCode,Aztec,DataMatrix")
 _UNREADABLE: Final = (
     OSError,
     ValueError,

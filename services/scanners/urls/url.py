@@ -8,7 +8,7 @@ import re
 from functools import lru_cache
 from typing import Final
 
-from ada_url import HostType, URL
+from ada_url import URL, HostType
 
 from services.scanners.auth.dmarc import organizational
 from services.scanners.text import clean
@@ -118,7 +118,7 @@ def _routed(host: str) -> bool:
         return False
 
 
-def _hiding(raw: str, text: str, host: str, *, is_address: bool) -> str:
+def _hiding(raw: str, text: str, host: str, *, is_address: bool) -> str:  # noqa: PLR0911  # one return a trick
     """Return how the host was written so that a person or a filter reads another, empty when it wasn't."""
     found = _AUTHORITY.match(text)
     written = found.group(1).rpartition("@")[2] if found else ""
