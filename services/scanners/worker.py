@@ -62,7 +62,10 @@ class Worker:
 
     async def _scan(self, scan: Scan) -> Finding:
         mail = await self._mails.get(scan.key, scan.id)
-        return await runner.run(self._scanners[scan.scanner], mail, self._ctx)
+        try:
+            return await runner.run(self._scanners[scan.scanner], mail, self._ctx)
+        finally:
+            self._mails.settle(scan.key)
 
     def _answer(self, scan: Scan, task: asyncio.Task[Finding]) -> None:
         self._tasks.discard(task)
