@@ -12,13 +12,17 @@ from services.scanners.mail import Mail
 
 
 class MailCache:
-    """The most recently used mails, up to `limit` octets by weight. A mail larger than that is used and not kept."""
+    """The most recently used mails, up to `limit` octets by weight. A mail larger than that is used and not kept.
+
+    A mail grows while its archives are unpacked: `settle` weighs it again.
+    """
 
     def __init__(self, store: Store, limit: int) -> None:
         self._store = store
         self._limit = limit
         self._held = 0
         self._mails: OrderedDict[str, Mail] = OrderedDict()
+        self._weights: dict[str, int] = {}
         self._fetching: dict[str, asyncio.Task[Mail]] = {}
 
     async def get(self, key: str, message: str) -> Mail:
@@ -33,6 +37,18 @@ class MailCache:
             self._fetching[key] = task
             task.add_done_callback(lambda done: self._fetched(key, done))
         return await asyncio.shield(task)  # a scanner that is out of time doesn't take the mail from the others
+
+    def settle(self, key: str) -> None:
+        """Weigh the mail under the key as it is now, and let go of what is too much: after each scan of it."""
+        mail = self._mails.get(key)
+        if mail is None:
+            return
+        weight = mail.weight
+        self._held += weight - self._weights[key]
+        self._weights[key] = weight
+        if weight > self._limit:
+            self._drop(key)
+        self._make_room()
 
     async def close(self) -> None:
         """End the fetches under way."""
@@ -55,7 +71,14 @@ class MailCache:
         if mail.weight > self._limit:
             return
         self._mails[key] = mail
+        self._weights[key] = mail.weight
         self._held += mail.weight
-        while self._held > self._limit:
-            _, oldest = self._mails.popitem(last=False)
-            self._held -= oldest.weight
+        self._make_room()
+
+    def _make_room(self) -> None:
+        while self._held > self._limit and self._mails:
+            self._drop(next(iter(self._mails)))
+
+    def _drop(self, key: str) -> None:
+        del self._mails[key]
+        self._held -= self._weights.pop(key)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -20,6 +20,8 @@ class ScannersConfig(msgspec.Struct, frozen=True, kw_only=True):
     store: str = "gatepost-data/objects"  # as `open_store` reads it
     scanners: tuple[str, ...] = ()  # those that this process runs; empty: all that there are
     clamd: str = ""  # host:port,… or the path of a socket
+    clamd_max: Annotated[int, msgspec.Meta(ge=65_536)] = 26_214_400  # octets of one file; not above clamd's own limits
+    clamd_oversize: Literal["hold", "rules"] = "hold"  # of a message with a longer file; rules: ours alone must do
     rspamd: str = ""  # http://host:port
     dns: str = ""  # ip:port,… ; empty: the system's
     arc_sealers: tuple[str, ...] = ()  # domains whose ARC seals explain why DMARC fails: mailing lists, forwarders

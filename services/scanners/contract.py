@@ -16,6 +16,7 @@ import msgspec
 
 from schemas.events import Evidence, Received, Status
 from services.core.clock import Clock
+from services.core.errors import EngineUnavailable
 from services.runtime.dns import Dns
 from services.scanners.briefing import EMPTY, Briefing
 from services.scanners.engines.url_lists import UrlList
@@ -48,6 +49,10 @@ class Reason(enum.StrEnum):
     TIME = "time"
     CRASH = "crash"
     STORE = "store"  # the object is there and can't be read as one of ours
+
+
+class TooBig(EngineUnavailable):
+    """An engine doesn't take what is so long: asking again won't help."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -105,6 +110,16 @@ class Signatures(Protocol):
 
 class VirusEngine(Protocol):
     """A virus scanner elsewhere. Both methods raise EngineUnavailable."""
+
+    @property
+    def max_size(self) -> int:
+        """Return the octets that it takes at once; more are never sent."""
+        ...
+
+    @property
+    def hold_oversize(self) -> bool:
+        """Return whether a message with a file that it doesn't take is held; otherwise our own rules must do."""
+        ...
 
     async def scan(self, data: bytes) -> str | None:
         """Return the name of what was found, or None when the engine said that there is nothing."""

@@ -36,7 +36,9 @@ async def open_ports(
     needed = {port for spec in specs for port in spec.ports}
     resolver = Resolver(config.dns, clock)
     rules: Signatures = Rules(config.yara_dir, clock, strict=strict) if Port.SIGNATURES in needed else NoRules()
-    clamd = Clamd(addresses(config.clamd)) if config.clamd and Port.CLAMD in needed else None
+    clamd = None
+    if config.clamd and Port.CLAMD in needed:
+        clamd = Clamd(addresses(config.clamd), config.clamd_max, hold_oversize=config.clamd_oversize == "hold")
     rspamd = Rspamd(config.rspamd) if config.rspamd and Port.RSPAMD in needed else None
     try:
         lists = parse_lists(config.url_lists)
@@ -45,5 +47,7 @@ async def open_ports(
         yield Context(clock, resolver, rules, clamd, rspamd, lists, feeds, sealers)
     finally:
         await resolver.close()
+        if clamd is not None:
+            await clamd.close()
         if rspamd is not None:
             await rspamd.close()

@@ -9,7 +9,7 @@ import msgspec
 
 from services.core.errors import EngineUnavailable
 from services.scanners import decide
-from services.scanners.contract import Context, Finding, Reason, Scanner, unavailable
+from services.scanners.contract import Context, Finding, Reason, Scanner, TooBig, unavailable
 from services.scanners.mail import Mail
 
 log = logging.getLogger("gatepost.scanners")
@@ -27,6 +27,8 @@ async def run(scanner: Scanner, mail: Mail, ctx: Context) -> Finding:
             finding = await scanner.scan(mail, ctx)
     except TimeoutError:
         finding = unavailable(Reason.TIME, f"no answer within {spec.timeout:.0f} s")
+    except TooBig as error:
+        finding = unavailable(Reason.TOO_BIG, str(error))
     except EngineUnavailable as error:
         finding = unavailable(Reason.ENGINE, str(error))
     elapsed = (ctx.clock.monotonic() - started) * 1000

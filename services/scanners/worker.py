@@ -66,7 +66,10 @@ class Worker:
     async def _scan(self, scan: Scan) -> Finding:
         mail = await self._mails.get(scan.key, scan.id)
         ctx = dataclasses.replace(self._ctx, briefing=decode(scan.briefing))
-        return await runner.run(self._scanners[scan.scanner], mail, ctx)
+        try:
+            return await runner.run(self._scanners[scan.scanner], mail, ctx)
+        finally:
+            self._mails.settle(scan.key)
 
     def _answer(self, scan: Scan, task: asyncio.Task[Finding]) -> None:
         self._tasks.discard(task)

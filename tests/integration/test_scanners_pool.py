@@ -254,6 +254,7 @@ async def test_the_real_scanners_through_their_services(house: House) -> None:
             assert isinstance(verdict, Verdict)
             verdicts[name] = verdict
         assert {name: verdict.status for name, verdict in verdicts.items()} == {
+            "attachments": Status.CLEAN,
             "auth": Status.CLEAN,
             "content": Status.CLEAN,
             "virus": Status.VIRUS,

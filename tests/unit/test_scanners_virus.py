@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import hashlib
-import io
 import logging
 import os
 import time
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +18,16 @@ from services.scanners import budget
 from services.scanners.checks import virus
 from services.scanners.contract import Finding
 from services.scanners.engines.signatures import LOOK_EVERY, Rules
-from tests.mails import EICAR, PLAIN, attached, context, mail
+from tests.corpora.files import zipped
+from tests.corpora.wrappings import WRAPPINGS, in_base64
+from tests.mails import EICAR, PLAIN, context, mail
 
 
 class Engine:
     """A VirusEngine that says what the test wants."""
+
+    max_size = 1_000_000
+    hold_oversize = True
 
     def __init__(self, found: str | None = None, error: str = "") -> None:
         self.found = found
@@ -50,46 +51,6 @@ def codes(finding: Finding) -> set[str]:
     return {item.code for item in finding.evidence}
 
 
-def zipped(*members: tuple[str, bytes]) -> bytes:
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, content in members:
-            archive.writestr(name, content)
-    return buffer.getvalue()
-
-
-def in_base64(content: bytes, name: str = "a.com") -> bytes:
-    return attached(base64.encodebytes(content).strip(), "base64", name)
-
-
-NESTED = in_base64(EICAR, "deep.com").replace(b"application/octet-stream", b"application/x")
-UUENCODED = b"begin 644 a.com\n" + b"".join(binascii.b2a_uu(EICAR[i : i + 45]) for i in (0, 45)) + b"`\nend"
-WRAPPINGS = {
-    "base64": in_base64(EICAR),
-    "quoted-printable": attached(binascii.b2a_qp(EICAR).replace(b"X5", b"=58=35"), "quoted-printable"),
-    "8bit": attached(EICAR, "8bit"),
-    "uuencode": attached(UUENCODED, "x-uuencode"),
-    "uuencoded text": PLAIN + UUENCODED,
-    "zip": in_base64(zipped(("readme.txt", b"hi"), ("a.com", EICAR)), "a.zip"),
-    "zip in zip": in_base64(zipped(("in.zip", zipped(("a.com", EICAR)))), "a.zip"),
-    "zip behind a program": in_base64(b"x" * 100 + zipped(("a.com", EICAR)), "a.exe"),
-    "attached message": attached(NESTED.replace(b"cut", b"in"), "7bit").replace(
-        b"application/octet-stream", b"message/rfc822", 1
-    ),
-    "attached message in base64": in_base64(NESTED).replace(b"application/octet-stream", b"message/rfc822"),
-    "base64 without its header": in_base64(EICAR).replace(b"Content-Transfer-Encoding: base64", b"X-Odd: 1"),
-    "base64 in text": PLAIN + b"\n" + base64.encodebytes(b"\0" * 60 + EICAR),
-    "encoding in capitals": in_base64(EICAR).replace(b": base64", b": BASE64 "),
-    "after the end": attached(b"x", "7bit") + base64.encodebytes(EICAR + b"\0" * 30),
-    "before the beginning": attached(b"x", "7bit").replace(b"preamble", base64.encodebytes(EICAR + b"\0" * 30)),
-    "never closed": in_base64(EICAR).replace(b"--cut--", b""),
-    "bare CR as line end": in_base64(EICAR).replace(b"\n--cut\nContent-Type: app", b"\r--cut\rContent-Type: app"),
-    "padding in the middle": attached(base64.b64encode(b"x") + b"\n" + base64.b64encode(EICAR), "base64"),
-    "a header that is none, encoded": in_base64(EICAR).replace(b"application/octet-stream", b"message/rfc822"),
-    "the message itself": EICAR,
-}
-
-
 @pytest.mark.parametrize("raw", WRAPPINGS.values(), ids=WRAPPINGS.keys())
 async def test_eicar_is_found(raw: bytes) -> None:
     finding = await scan(raw)
@@ -100,7 +61,7 @@ async def test_eicar_is_found(raw: bytes) -> None:
 
 
 async def test_the_evidence_names_the_part() -> None:
-    (evidence,) = (await scan(WRAPPINGS["zip in zip"])).evidence
+    (evidence,) = (await scan(in_base64(zipped(("in.zip", zipped(("a.com", EICAR)))), "a.zip"))).evidence
     assert evidence.text == "EICAR_Test_File in a.zip/in.zip/a.com: the test file of eicar.org"
 
 
@@ -191,7 +152,7 @@ async def test_hostile_text_ends_soon() -> None:
 async def test_what_clamd_finds_counts() -> None:
     finding = await scan(PLAIN, clamd=Engine("Win.Test"))
     assert finding.status is Status.VIRUS
-    assert finding.evidence == (Evidence(code="VIRUS", text="Win.Test in clamd", score=100.0),)
+    assert finding.evidence == (Evidence(code="VIRUS", text="Win.Test in message: found by clamd", score=100.0),)
     assert finding.engine.startswith("ClamAV 1.0.3/27000; yara-x ")
 
 

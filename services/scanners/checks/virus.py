@@ -1,22 +1,23 @@
-"""Viruses: clamd where there is one, and always our own rules over every octet that some reader might open."""
+"""Viruses: clamd where there is one, and always our own rules, over every octet that some reader might open."""
 
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Iterator
 from typing import Final
 
 from schemas.events import Evidence, Status
 from services.core.errors import EngineUnavailable
-from services.scanners.budget import Budget
-from services.scanners.contract import Context, Cost, Finding, Match, Port, Spec
+from services.scanners.contents import Content
+from services.scanners.contract import Context, Cost, Finding, Match, Port, Spec, TooBig, VirusEngine
 from services.scanners.decide import worst
 from services.scanners.mail import Mail
 from services.scanners.text import clean
 
 SPEC: Final = Spec(
     name="virus",
-    version="1",
+    version="2",
     cost=Cost.CPU,
     timeout=30.0,
     ports=frozenset({Port.SIGNATURES, Port.CLAMD}),
@@ -24,48 +25,48 @@ SPEC: Final = Spec(
 
 _RULES_WITHIN: Final = 20.0  # seconds of CPU for all that is in one message
 _BREATHE_AFTER: Final = 0.05  # seconds after which other scans of the worker have their turn
+_AT_ONCE: Final = 4  # streams of one message that clamd gets side by side
 _LIMIT_SCORE: Final = 6.0  # what we couldn't look into is suspicious
 _FORM_SCORES: Final = {
     "ARCHIVE_LIMIT": _LIMIT_SCORE,
     "ARCHIVE_DISAGREES": _LIMIT_SCORE,
     "ARCHIVE_ENCRYPTED": 3.0,
     "ARCHIVE_UNREAD": 3.0,
-    "ARCHIVE_BROKEN": 2.0,
     "ENCODED_LIMIT": 3.0,
+    "ARCHIVE_BROKEN": 2.0,
 }
 _SUSPICIOUS_FORMS: Final = frozenset({"ARCHIVE_LIMIT", "ARCHIVE_DISAGREES"})
+_AS_IT_STANDS: Final = frozenset({"", "7bit", "8bit", "binary", "quoted-printable"})
+_CLAMD_OPENS: Final = frozenset({"zip", "ooxml", "jar", "odf", "gz", "bz2", "tar", "ole", "msi"})
+_NO_VIRUS = re.compile(r"Heuristics\.(?:Limits|Encrypted|Phishing|Broken|OLE2|Structured)\b|PUA\.", re.IGNORECASE)
+_NO_VIRUS_SCORE: Final = 7.0
+
+_Hit = tuple[Match, str]  # with the name of the file
 
 
 async def scan(mail: Mail, ctx: Context) -> Finding:
     """Return VIRUS or SUSPICIOUS with the rules and parts that hit. A silent clamd makes it unavailable, not clean."""
     elsewhere = asyncio.create_task(_clamd(mail, ctx), name=f"clamd-{mail.id}")
     try:
-        hits, budget = await _own(mail, ctx)
+        hits = await _own(mail, ctx)
         problem = None
+        engine = ""
         try:
             found, engine = await elsewhere
+            hits.extend(found)
         except EngineUnavailable as error:
-            found, engine, problem = None, "", error
+            problem = error
     finally:
         elsewhere.cancel()
         await asyncio.gather(elsewhere, return_exceptions=True)
-    if found is not None:
-        hits.append((Match(found, Status.VIRUS, 100.0), "clamd"))
     if problem is not None and not any(match.status is Status.VIRUS for match, _ in hits):
         raise problem  # what our own rules did find must not stand for what clamd would have found
-    return _finding(mail, hits, budget, "; ".join(filter(None, (engine, ctx.signatures.version))))
+    return _finding(mail, hits, "; ".join(filter(None, (engine, ctx.signatures.version))))
 
 
-async def _clamd(mail: Mail, ctx: Context) -> tuple[str | None, str]:
-    if ctx.clamd is None:
-        return None, ""
-    found, engine = await asyncio.gather(ctx.clamd.scan(mail.raw), ctx.clamd.version())
-    return found, engine
-
-
-async def _own(mail: Mail, ctx: Context) -> tuple[list[tuple[Match, str]], Budget]:
+async def _own(mail: Mail, ctx: Context) -> list[_Hit]:
     started = turn = ctx.clock.monotonic()
-    hits: dict[str, tuple[Match, str]] = {}
+    hits: dict[str, _Hit] = {}
     for name, data in _octets(mail):
         now = ctx.clock.monotonic()
         if now - turn > _BREATHE_AFTER:
@@ -74,7 +75,7 @@ async def _own(mail: Mail, ctx: Context) -> tuple[list[tuple[Match, str]], Budge
         for match in ctx.signatures.match(data, _RULES_WITHIN - (now - started)):
             if match.rule not in hits or hits[match.rule][1] == "message":
                 hits[match.rule] = (match, name)  # the part says more than the whole
-    return list(hits.values()), mail.contents.budget
+    return list(hits.values())
 
 
 def _octets(mail: Mail) -> Iterator[tuple[str, bytes]]:
@@ -83,13 +84,95 @@ def _octets(mail: Mail) -> Iterator[tuple[str, bytes]]:
         yield content.name, content.data
 
 
-def _finding(mail: Mail, hits: list[tuple[Match, str]], budget: Budget, engine: str) -> Finding:
+# --- clamd
+
+
+async def _clamd(mail: Mail, ctx: Context) -> tuple[list[_Hit], str]:
+    clamd = ctx.clamd
+    if clamd is None:
+        return [], ""
+    hits: dict[str, _Hit] = {}
+    places = asyncio.Semaphore(_AT_ONCE)
+
+    async def ask(name: str, data: bytes) -> None:
+        async with places:
+            try:
+                found = await clamd.scan(data)
+            except TooBig:
+                if clamd.hold_oversize:
+                    raise
+                match = Match("CLAMD_TOO_BIG", Status.CLEAN, 1.0, "longer than clamd takes: only our own rules saw it")
+                hits[match.rule] = (match, name)
+                return
+        if found is not None and (found not in hits or hits[found][1] == "message"):
+            hits[found] = (_named(found), name)
+
+    version = await clamd.version()
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            for name, data in for_clamd(mail, clamd):
+                await places.acquire()  # here and not only in the task: what waits is not unpacked yet
+                places.release()
+                tasks.create_task(ask(name, data))
+    except* EngineUnavailable as group:
+        problem = _first(group)
+        if not any(match.status is Status.VIRUS for match, _ in hits.values()):
+            raise problem from None
+    return list(hits.values()), version
+
+
+def _first(group: BaseExceptionGroup[EngineUnavailable]) -> EngineUnavailable:
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error if isinstance(error, EngineUnavailable) else EngineUnavailable(type(error).__name__)
+
+
+def for_clamd(mail: Mail, clamd: VirusEngine) -> Iterator[tuple[str, bytes]]:
+    """Yield name and octets of all that clamd is to see, each once: the message, and what its own reader may miss.
+
+    A message longer than it takes is not sent whole; then it sees every file of it by itself.
+    """
+    whole = len(mail.raw) <= clamd.max_size
+    if whole:
+        yield "message", mail.raw
+    sent: set[int] = set()
+    for content in mail.contents:
+        if content.data and (not whole or _missed(mail, content)) and hash(content.data) not in sent:
+            sent.add(hash(content.data))
+            yield content.name, content.data
+
+
+def _missed(mail: Mail, content: Content) -> bool:
+    """Return whether clamd, given the message or what is around the file, may fail to come upon it.
+
+    What it has seen already costs it next to nothing: it knows files again by their hash.
+    """
+    if content.hidden:
+        return True
+    if content.part is not None:
+        plain = content.declared.startswith("text/") and content.part.encoding in _AS_IT_STANDS
+        return not plain or bool(mail.defects)
+    return content.within not in _CLAMD_OPENS
+
+
+def _named(found: str) -> Match:
+    """Return the match for a name of clamd's; its heuristics say that something is odd, not that it is a virus."""
+    if _NO_VIRUS.match(found):
+        return Match(found, Status.SUSPICIOUS, _NO_VIRUS_SCORE, "found by clamd")
+    return Match(found, Status.VIRUS, 100.0, "found by clamd")
+
+
+# --- what is said of it
+
+
+def _finding(mail: Mail, hits: list[_Hit], engine: str) -> Finding:
     statuses = [match.status for match, _ in hits]
     evidence = []
     for match, name in hits:
         text = clean(f"{match.rule} in {name}" + (f": {match.detail}" if match.detail else ""))
         evidence.append(Evidence(code=_code(match), text=text, score=match.score))
-    for code, text in budget.met.items():
+    for code, text in mail.contents.budget.met.items():
         evidence.append(Evidence(code=code, text=text, score=_FORM_SCORES[code]))
         if code in _SUSPICIOUS_FORMS:
             statuses.append(Status.SUSPICIOUS)
@@ -109,4 +192,6 @@ def _finding(mail: Mail, hits: list[tuple[Match, str]], budget: Budget, engine: 
 
 
 def _code(match: Match) -> str:
+    if match.status is Status.CLEAN:
+        return match.rule
     return "VIRUS" if match.status is Status.VIRUS else "SUSPICIOUS_FILE"

@@ -16,6 +16,7 @@ from services.scanners.unpack.member import Member
 _ENCRYPTED: Final = 0x1
 _LOCAL: Final = struct.Struct("<4sHHHHHIIIHH")
 _STORED, _DEFLATED = 0, 8
+_USUAL: Final = frozenset({_STORED, _DEFLATED})  # other ways of packing are not known to every engine
 _MAX_LOOSE: Final = 200  # members that no directory names
 _ERRORS: Final = (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError, ValueError)
 
@@ -44,7 +45,8 @@ def _named(archive: zipfile.ZipFile, info: zipfile.ZipInfo, shown: str, budget: 
         return Member(info.filename, sealed=True)
     try:
         with archive.open(info) as file:
-            return Member(info.filename, budget.read(file, label, info.compress_size))
+            content = budget.read(file, label, info.compress_size)
+        return Member(info.filename, content, hidden=info.compress_type not in _USUAL)
     except NotImplementedError:
         budget.note("ARCHIVE_UNREAD", f"{label} is packed in a way that can't be undone here")
     except _ERRORS as error:
