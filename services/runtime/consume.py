@@ -68,6 +68,7 @@ class Consumer:
         self._room = asyncio.Event()
         self._committing = asyncio.Lock()
         self._stop = asyncio.Event()
+        self._settled = asyncio.Event()  # what `assigned` loads is there: until then nothing is handled
         self._burials = Burials()
         self._over: TooManyDeadLetters | None = None
         self._given_up = asyncio.Event()
@@ -115,11 +116,23 @@ class Consumer:
             while len(self._tasks) > self._limit // 2 and not self._stop.is_set():
                 await happens(self._room, 1.0)
                 self._room.clear()
-                await self._poll(0.0, 1)  # keeps the group membership alive; paused, so it brings nothing
+                # Keeps the group membership alive. Paused it brings nothing; after a rebalance it is paused no more.
+                await self._begin_all(await self._poll(0.0, 1))
             self._source.resume()
             return
-        for raw in await self._poll(0.5, room):
-            self._begin(raw)
+        await self._begin_all(await self._poll(0.5, room))
+
+    async def _begin_all(self, batch: list[Raw]) -> None:
+        """Begin the records, once all that belongs to their partitions is loaded.
+
+        The broker hands out records of new partitions as soon as they are assigned. Handled before the tables are
+        there, a verdict would find its message unknown; dropped, it would never come again.
+        """
+        while batch and not self._settled.is_set() and not self._stop.is_set():
+            await happens(self._settled, 1.0)
+        if self._settled.is_set():  # stopped before: uncommitted, so whoever reads next begins with them
+            for raw in batch:
+                self._begin(raw)
 
     async def _poll(self, within: float, limit: int) -> list[Raw]:
         try:
@@ -280,6 +293,7 @@ class Consumer:
 
     async def revoked(self) -> None:
         """Finish, commit and let go of every partition (eager rebalance: all of them move)."""
+        self._settled.clear()
         if not self._prefixes:
             return
         await self._drain()
@@ -289,9 +303,11 @@ class Consumer:
 
     async def assigned(self, slots: frozenset[Slot]) -> None:
         """Load what belongs to the partitions, as often as it takes: nothing is handled before."""
+        self._settled.clear()
         self._prefixes = {slot: Prefix() for slot in slots}
         partitions = frozenset(partition for _, partition in slots)
         await self._insist(lambda: self._service.assigned(partitions))
+        self._settled.set()
         self.assigned_once.set()
         log.info("consumer=%s event=assigned partitions=%s", self.name, sorted(slots))
 
