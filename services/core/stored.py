@@ -75,3 +75,8 @@ def unpack(data: bytes | memoryview) -> tuple[Received, memoryview]:
 def object_key(customer: str, message: str) -> str:
     """Return the key of a message's object. The last characters of the id are random, so folders fill evenly."""
     return f"mail/{customer}/{message[-2:]}/{message}"
+
+
+def kept_key(key: str) -> str:
+    """Return where the copy of an object lies that a customer has chosen to keep for a while: never where mail is."""
+    return f"kept/{key.removeprefix('mail/')}"

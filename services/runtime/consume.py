@@ -78,6 +78,7 @@ class Consumer:
         self._room = asyncio.Event()
         self._committing = asyncio.Lock()
         self._stop = asyncio.Event()
+        self._settled = asyncio.Event()  # what `assigned` loads is there: until then nothing is handled
         self._burials = Burials()
         self._over: TooManyDeadLetters | None = None
         self._given_up = asyncio.Event()
@@ -125,10 +126,22 @@ class Consumer:
             while len(self._tasks) > self._limit // 2 and not self._stop.is_set():
                 await happens(self._room, 1.0)
                 self._room.clear()
-                await self._poll(0.0, 1)  # keeps the group membership alive; paused, so it brings nothing
+                # Keeps the group membership alive. Paused it brings nothing; after a rebalance it is paused no more.
+                await self._begin_all(await self._poll(0.0, 1))
             self._source.resume()
             return
-        batch = await self._poll(0.5, room)
+        await self._begin_all(await self._poll(0.5, room))
+
+    async def _begin_all(self, batch: list[Raw]) -> None:
+        """Begin the records, once all that belongs to their partitions is loaded.
+
+        The broker hands out records of new partitions as soon as they are assigned. Handled before the tables are
+        there, a verdict would find its message unknown; dropped, it would never come again.
+        """
+        while batch and not self._settled.is_set() and not self._stop.is_set():
+            await happens(self._settled, 1.0)
+        if not self._settled.is_set():  # stopped before: uncommitted, so whoever reads next begins with them
+            return
         if self._announces and batch:
             await self._announce(batch)
         for raw in batch:
@@ -315,6 +328,7 @@ class Consumer:
 
     async def revoked(self) -> None:
         """Finish, commit and let go of every partition (eager rebalance: all of them move)."""
+        self._settled.clear()
         if not self._prefixes:
             return
         await self._drain()
@@ -326,11 +340,13 @@ class Consumer:
 
     async def assigned(self, slots: frozenset[Slot]) -> None:
         """Load what belongs to the partitions, as often as it takes: nothing is handled before."""
+        self._settled.clear()
         self._prefixes = {slot: Prefix() for slot in slots}
         partitions = frozenset(partition for _, partition in slots)
         if self._announces:
             await self._insist(lambda: self._look_back(slots))
         await self._insist(lambda: self._service.assigned(partitions))
+        self._settled.set()
         self.assigned_once.set()
         log.info("consumer=%s event=assigned partitions=%s", self.name, sorted(slots))
 

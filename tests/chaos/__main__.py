@@ -10,20 +10,23 @@ import argparse
 import asyncio
 import contextlib
 import dataclasses
+import logging
 import os
 import shutil
 import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 
+from schemas.events import Outcome
 from services.core.errors import BusUnavailable, StartError
 from services.runtime import logs
 from tests.chaos.house import House
 from tests.chaos.load import Load
 from tests.chaos.plan import Fault, plan
-from tests.chaos.verdict import Verdict, judge, open_pairs, outcomes_of
+from tests.chaos.verdict import Pair, Verdict, judge, open_pairs, outcomes_of
 
 RATE = 6.0  # messages a second
 QUIET = 15.0  # seconds for the sink after the last outcome: what comes late comes twice
@@ -124,12 +127,18 @@ async def chaos(options: argparse.Namespace, folder: Path) -> int:
         await sending
         await settle(house, load, options.settle, run)
         ended = outcomes_of(await house.outcomes())
-        arrivals = house.sink.arrivals
+        verdict = _verdict(house, load, ended)
+        for line in await house.trace({failure.split()[1] for failure in verdict.failures}) if verdict.failures else ():
+            logging.getLogger("chaos").error("%s", line)
         deaths = {name: service.deaths for name, service in house.services.items() if service.deaths}
-    ids = Counter((_id(one.header("X-Gatepost")), recipient) for one in arrivals for recipient in one.recipients)
-    verdict = judge(load.accepted, ended, ids, load.stopped, [one.header("Subject") for one in arrivals])
     report(options, run, load, verdict, deaths)
     return 1 if verdict.failures else 0
+
+
+def _verdict(house: House, load: Load, ended: Mapping[Pair, list[Outcome]]) -> Verdict:
+    arrivals = house.sink.arrivals
+    ids = Counter((_id(one.header("X-Gatepost")), recipient) for one in arrivals for recipient in one.recipients)
+    return judge(load.accepted, ended, ids, load.stopped, [one.header("Subject") for one in arrivals])
 
 
 def _id(field: str) -> str:

@@ -12,7 +12,7 @@ import docker
 from docker import DockerClient
 from docker.errors import DockerException
 
-from schemas.catalog import OUTCOMES
+from schemas.catalog import OUTCOMES, TOPICS
 from schemas.events import Command, Outcome, QuarantineCommand
 from services.cli import apply
 from services.cli.customers_file import read_customers
@@ -22,6 +22,7 @@ from services.core.ids import message_id
 from services.quarantine.index import Index
 from services.runtime.kafka import KafkaBus
 from services.runtime.ports import free_ports
+from services.runtime.window import KafkaWindow, Span
 from tests.chaos.parts import Container, Disk, Node, Part, Service
 from tests.chaos.wire import Wire
 from tests.house.sink import Sink
@@ -225,6 +226,16 @@ class House:
         """Return every outcome there is; raise BusUnavailable."""
         assert self._bus is not None
         return [r.event async for r in self._bus.read(OUTCOMES) if isinstance(r.event, Outcome)]
+
+    async def trace(self, messages: set[str]) -> list[str]:
+        """Return a line for each record about these messages, for whoever looks into a failure."""
+        spans = [Span(topic) for topic in TOPICS if topic.joined]
+        lines = []
+        async for raw in KafkaWindow(self.kafka, "chaos", spans).records():
+            if raw.key.decode().partition("/")[0] in messages:
+                value = "-" if raw.value is None else raw.value.decode()
+                lines.append(f"{raw.key.decode()} {raw.timestamp:.3f} {raw.topic} {raw.partition}/{raw.offset} {value}")
+        return sorted(lines)
 
     async def end_holds(self) -> int:
         """Release what is held for held@example.test, delete what else is held; return how many rows that were.

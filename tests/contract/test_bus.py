@@ -277,6 +277,48 @@ async def test_what_a_killed_owner_may_have_begun_is_suspect_and_nothing_else(
     assert not last.suspects
 
 
+class Loading(Echo):
+    """Takes its time to load what belongs to new partitions, and notes what it was given meanwhile."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.loading = False
+        self.loaded = asyncio.Event()
+        self.loaded.set()
+        self.early: list[str] = []
+
+    async def assigned(self, partitions: frozenset[int]) -> None:  # noqa: ARG002
+        self.loading = True
+        await self.loaded.wait()
+        self.loading = False
+
+    async def handle(self, record: Record) -> Sequence[Event | Tombstone]:
+        if self.loading:
+            self.early.append(record.key)
+        return await super().handle(record)
+
+
+async def test_nothing_is_handled_before_the_tables_are_loaded_and_nothing_is_skipped(
+    bus: Bus, request: pytest.FixtureRequest
+) -> None:
+    """Handled before, a verdict would find its message unknown; read meanwhile and dropped, it would be lost."""
+    name, one, two = group(request), Loading(), Loading()
+    messages = [received() for _ in range(60)]
+    ids = {message.id for message in messages}
+    async with Running(bus, name, one):
+        one.loaded.clear()
+        joining = asyncio.create_task(Running(bus, name, two).__aenter__())
+        await eventually(lambda: one.loading, 60)
+        await bus.publish(messages)
+        await asyncio.sleep(1.5)  # long enough for them to be read, and to be handled if nothing held them back
+        one.loaded.set()
+        running = await joining
+        await eventually(lambda: ids <= {*one.finished_ids, *two.finished_ids}, 60)
+        await running.__aexit__()
+    assert one.early == []
+    assert two.early == []
+
+
 async def test_a_table_comes_back_as_it_was_flushed(bus: Bus) -> None:
     table = Table(bus, PENDING, Pending)
     keep, drop, never = (Pending(id=received().id) for _ in range(3))
