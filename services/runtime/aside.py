@@ -14,6 +14,7 @@ from schemas.catalog import BY_STRUCT, Topic
 from schemas.events import Event
 from services.core.errors import Permanent
 from services.runtime.bus import Record, Tombstone
+from services.runtime.source import Raw
 from services.runtime.store import Stat, Store
 
 
@@ -40,6 +41,16 @@ class AsideBus:
         *,
         tail: int | None = None,  # noqa: ARG002
     ) -> AsyncIterator[Record]:
+        """Nothing is read here."""
+        raise ReadOnly(f"{topic.name}: nothing is read aside")
+
+    def read_raw(
+        self,
+        topic: Topic,
+        partitions: Iterable[int] | None = None,  # noqa: ARG002
+        *,
+        tail: int | None = None,  # noqa: ARG002
+    ) -> AsyncIterator[Raw]:
         """Nothing is read here."""
         raise ReadOnly(f"{topic.name}: nothing is read aside")
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from services.core.errors import BusUnavailable
 from services.runtime.fakes import MemoryBus
-from services.runtime.source import Listener, Raw, Slot
+from services.runtime.source import Left, Listener, Raw, Slot
 from services.runtime.window import Merge, Span
 
 
@@ -45,9 +45,13 @@ class MemoryWindow:
             self.exhausted.set()
         return taken
 
-    async def commit(self, positions: Mapping[Slot, int]) -> bool:  # noqa: ARG002 - as on Kafka
+    async def commit(self, positions: Mapping[Slot, int], notes: Mapping[Slot, str] | None = None) -> bool:  # noqa: ARG002 - as in window
         """See `window.Window.commit`."""
         return True
+
+    async def left(self, slots: Iterable[Slot]) -> dict[Slot, Left]:  # noqa: ARG002 - as in window
+        """See `window.Window.left`."""
+        return {}
 
     def pause(self) -> None:
         """See `source.Source.pause`."""

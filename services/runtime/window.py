@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 from collections import deque
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -17,7 +17,7 @@ from aiokafka.errors import KafkaError
 
 from schemas.catalog import Topic
 from services.core.errors import BusUnavailable
-from services.runtime.source import Listener, Raw, Slot
+from services.runtime.source import Left, Listener, Raw, Slot
 
 FETCH_BYTES = 262_144  # of a partition at a time: what the broker reads for us must not push live traffic aside
 STALL = 30.0  # seconds without a record after which reading to the end is given up
@@ -46,8 +46,12 @@ class Window(Protocol):
         """See `source.Source.poll`. Records come in the order of their times, over all topics and partitions."""
         ...
 
-    async def commit(self, positions: Mapping[Slot, int]) -> bool:
+    async def commit(self, positions: Mapping[Slot, int], notes: Mapping[Slot, str] | None = None) -> bool:
         """Return True, and write nothing anywhere."""
+        ...
+
+    async def left(self, slots: Iterable[Slot]) -> dict[Slot, Left]:
+        """Return nothing: a window has no owners."""
         ...
 
     def pause(self) -> None:
@@ -186,9 +190,13 @@ class KafkaWindow:
             if await self._consumer.position(TopicPartition(*slot)) >= self._ends[TopicPartition(*slot)]:
                 self._merge.close(slot)
 
-    async def commit(self, positions: Mapping[Slot, int]) -> bool:  # noqa: ARG002 - a window has no group to tell
+    async def commit(self, positions: Mapping[Slot, int], notes: Mapping[Slot, str] | None = None) -> bool:  # noqa: ARG002 - a window has no group to tell
         """See `Window.commit`."""
         return True
+
+    async def left(self, slots: Iterable[Slot]) -> dict[Slot, Left]:  # noqa: ARG002 - as above
+        """See `Window.left`."""
+        return {}
 
     def pause(self) -> None:
         """See `source.Source.pause`."""
