@@ -176,6 +176,7 @@ class Sync:
             done.state = done.succeeded(clock.now(), clock.monotonic() - began)
             metrics.DIRECTORY_FAILING.labels(customer, source).set(0)
             metrics.DIRECTORY_ADDRESSES.labels(customer, source).set(done.state.addresses)
+            metrics.DIRECTORY_SYNCED.labels(customer, source).set(done.state.succeeded_at)
             log.info(
                 "customer=%s source=%s event=directory-synced addresses=%d added=%d removed=%d seconds=%.2f",
                 *(customer, source, done.state.addresses, done.state.added, done.state.removed, done.state.seconds),

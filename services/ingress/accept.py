@@ -24,6 +24,7 @@ from services.ingress.config import IngressConfig
 from services.ingress.sweep import Sweeper
 from services.runtime.bus import Bus
 from services.runtime.store import Store, Upload
+from services.runtime.tracing import TRACING
 
 log = logging.getLogger("gatepost.ingress")
 
@@ -95,7 +96,7 @@ class Acceptor:
             plan=plan,
             heading=heading,
         )
-        task = asyncio.create_task(self._own(events, content), name=f"accept-{events[0].id}")
+        task = asyncio.create_task(self._traced(events, content), name=f"accept-{events[0].id}")
         self._tasks.add(task)
         task.add_done_callback(self._ended)
         try:
@@ -103,6 +104,10 @@ class Acceptor:
         except asyncio.CancelledError:
             log.warning("client gone before the answer id=%s", events[0].id)
             raise
+
+    async def _traced(self, events: Sequence[Received], content: LongMessage | Sequence[memoryview]) -> Reply:
+        with TRACING.span("accept", events[0].id):
+            return await self._own(events, content)
 
     async def _own(self, events: Sequence[Received], content: LongMessage | Sequence[memoryview]) -> Reply:
         loop = asyncio.get_running_loop()

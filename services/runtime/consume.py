@@ -30,8 +30,11 @@ from services.core.clock import Clock
 from services.core.errors import BusUnavailable, GatepostError, Temporary, TooManyDeadLetters, UnreadableEvent
 from services.core.prefix import Prefix
 from services.core.waiting import happens
+from services.runtime import metrics
 from services.runtime.bus import Bus, Record, Service, Tombstone
+from services.runtime.health import Health
 from services.runtime.source import Raw, Slot, Source
+from services.runtime.tracing import TRACING
 
 log = logging.getLogger("gatepost.consume")
 
@@ -61,6 +64,7 @@ class Consumer:
         *,
         max_in_flight: int = 200,
         announce: bool = False,
+        health: Health | None = None,
     ) -> None:
         self.name = name
         self.assigned_once = asyncio.Event()
@@ -69,6 +73,7 @@ class Consumer:
         self._bus = bus
         self._clock = clock
         self._limit = max_in_flight
+        self._health = health
         self._prefixes: dict[Slot, Prefix] = {}
         self._committed: dict[Slot, int] = {}
         self._announces = announce
@@ -105,6 +110,8 @@ class Consumer:
             await self._drain()
             await self._service.revoked(self._partitions())
             await self._source.stop()
+            if self._health is not None:
+                self._health.left(self.name)
 
     async def _join(self) -> bool:
         while not self._stop.is_set():
@@ -164,6 +171,9 @@ class Consumer:
             await self._pause(0.5)
 
     async def _poll(self, within: float, limit: int) -> list[Raw]:
+        metrics.POLLED.labels(self.name).set(self._clock.now())
+        if self._health is not None:
+            self._health.polled(self.name)
         try:
             return await self._source.poll(within, limit)
         except BusUnavailable as error:
@@ -195,13 +205,20 @@ class Consumer:
         else:
             if raw.offset < self._suspect.get((raw.topic, raw.partition), 0):
                 record = dataclasses.replace(record, suspect=True)
-            results = await self._handle(raw, record)
-            if results:
-                await self._publish(results)
-            await self._service.finished(record)
-            if results is not None:
-                self._burials.handled()
+            if TRACING.on:
+                with TRACING.span(f"{self.name} {raw.topic}", record.key, raw.headers):
+                    await self._carry_out(raw, record)
+            else:
+                await self._carry_out(raw, record)
         prefix.finish(raw.offset)
+
+    async def _carry_out(self, raw: Raw, record: Record) -> None:
+        results = await self._handle(raw, record)
+        if results:
+            await self._publish(results)
+        await self._service.finished(record)
+        if results is not None:
+            self._burials.handled()
 
     async def _handle(self, raw: Raw, record: Record) -> Sequence[Event | Tombstone] | None:
         """Return what follows from the record; None when it is a dead letter now."""
@@ -211,6 +228,7 @@ class Consumer:
                 return await self._service.handle(record)
             except Temporary as error:
                 tries += 1
+                metrics.RETRIES.labels(self.name).inc()
                 if tries & (tries - 1) == 0:  # the 1st, 2nd, 4th, 8th … time
                     log.warning(
                         "consumer=%s id=%s event=retry tries=%d error=%s: %s",
@@ -291,6 +309,8 @@ class Consumer:
         while True:
             await asyncio.sleep(COMMIT_EVERY)
             await self._commit()
+            for topic, lag in self._source.lag().items():
+                metrics.LAG.labels(self.name, topic).set(lag)
 
     async def _commit(self, *, last: bool = False) -> None:
         """Commit what is finished; the `last` commit takes back what was announced, as nothing is under way."""

@@ -14,6 +14,7 @@ from services.core.errors import BusUnavailable
 from services.runtime.bus import Record, Tombstone
 from services.runtime.consume import decode
 from services.runtime.source import Left, Listener, Raw, Slot
+from services.runtime.tracing import TRACING
 
 
 class MemoryBus:
@@ -53,7 +54,8 @@ class MemoryBus:
         """Put raw bytes at the end of a topic; tests bring unreadable records in this way."""
         slot = (topic.name, partition_of(key, topic.partitions))
         records = self.logs[slot]
-        records.append(Raw(slot[0], slot[1], len(records), key.encode(), value, self._clock.now()))
+        headers = tuple(TRACING.headers())
+        records.append(Raw(slot[0], slot[1], len(records), key.encode(), value, self._clock.now(), headers))
 
     def events(self, topic: Topic) -> list[Event]:
         """Return every event that the topic holds, for assertions."""
@@ -175,6 +177,13 @@ class MemorySource:
             )
             for slot in slots
         }
+
+    def lag(self) -> Mapping[str, int]:
+        """See `source.Source.lag`."""
+        found: dict[str, int] = defaultdict(int)
+        for slot, at in self._at.items():
+            found[slot[0]] += len(self._bus.logs[slot]) - at
+        return found
 
     def pause(self) -> None:
         """See `source.Source.pause`."""

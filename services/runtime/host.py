@@ -12,7 +12,7 @@ import logging
 import os
 import signal
 from collections.abc import Callable, Coroutine, Iterable, Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 import uvloop
@@ -27,12 +27,15 @@ from services.runtime.bus import Service
 from services.runtime.config import load
 from services.runtime.consume import Consumer
 from services.runtime.follow import follow
+from services.runtime.health import Health
 from services.runtime.kafka import KafkaBus
 from services.runtime.open_store import open_store
 from services.runtime.store import Store
+from services.runtime.tracing import TRACING
 
 log = logging.getLogger("gatepost.host")
 
+BEAT = 1.0  # seconds
 DIRECTORY_WITHIN = 60.0  # seconds; without the directory no service knows what to do
 
 
@@ -42,15 +45,23 @@ class RuntimeConfig(msgspec.Struct, frozen=True, kw_only=True):
     kafka: str = "127.0.0.1:9092"
     store: str = "gatepost-data/objects"
     log_level: str = "INFO"
+    log_format: Literal["text", "json"] = "text"
     metrics_host: str = "127.0.0.1"
-    metrics_port: Annotated[int, msgspec.Meta(ge=0, le=65535)] = 0  # GET /metrics is answered there; 0: nowhere
+    metrics_port: Annotated[int, msgspec.Meta(ge=0, le=65535)] = 0  # /metrics, /healthz, /readyz there; 0: nowhere
     notify_fd: int = -1  # where `ready` goes, for whoever started this process
 
 
 class Context:
     """What a unit is given."""
 
-    def __init__(self, environ: Mapping[str, str], bus: KafkaBus, store: Store, ready: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        environ: Mapping[str, str],
+        bus: KafkaBus,
+        store: Store,
+        ready: Callable[[str], None],
+        health: Health | None = None,
+    ) -> None:
         self.environ = environ
         self.bus = bus
         self.store = store
@@ -58,6 +69,7 @@ class Context:
         self.directory = Directory()
         self.clock: Clock = SystemClock()
         self.stop = asyncio.Event()
+        self.health = health or Health(self.clock.monotonic)
 
     async def directory_ready(self) -> None:
         """Return once the directory has been read; raise StartError when that takes too long."""
@@ -87,6 +99,7 @@ class Context:
             self.clock,
             max_in_flight=max_in_flight,
             announce=announce,
+            health=self.health,
         )
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(consumer.run(self.stop), name=f"consume-{group}")
@@ -106,27 +119,34 @@ def main(units: Mapping[str, Unit], environ: Mapping[str, str] = os.environ) -> 
     """Run the units until SIGTERM and return the exit code: 0 clean, 1 after a failure, 2 for a bad setting."""
     try:
         config = load(RuntimeConfig, environ)
-        logs.set_up(config.log_level)
-        with metrics.served(config.metrics_host, config.metrics_port):
-            return uvloop.run(_main(units, config, environ))
+        logs.set_up(config.log_level, config.log_format)
+        health = Health(SystemClock().monotonic)
+        TRACING.start("gatepost-" + "-".join(units), environ)
+        with metrics.served(config.metrics_host, config.metrics_port, health):
+            return uvloop.run(_main(units, config, environ, health))
     except ConfigError as error:
         log.error("%s", error)
         return 2
     except StartError as error:
         log.error("%s", error)
         return 1
+    finally:
+        TRACING.stop()
 
 
-async def _main(units: Mapping[str, Unit], config: RuntimeConfig, environ: Mapping[str, str]) -> int:
+async def _main(units: Mapping[str, Unit], config: RuntimeConfig, environ: Mapping[str, str], health: Health) -> int:
     bus = KafkaBus(config.kafka, "gatepost-" + "-".join(units)[:40])
     store = await open_store(config.store, environ)
     waiting = set(units)
+    for name in units:
+        health.waits(name, "starting")
 
     def ready(name: str) -> None:
         log.info("unit=%s event=ready", name)
         if name not in waiting:
             return  # a part of a unit, or a unit that was ready before: whoever waited has been told
         waiting.discard(name)
+        health.ready(name)
         if waiting:
             return
         # What is loaded by now stays: left to the collector, each full collection would hold the loop for 50 ms.
@@ -136,12 +156,15 @@ async def _main(units: Mapping[str, Unit], config: RuntimeConfig, environ: Mappi
             os.write(config.notify_fd, b"ready\n")
             os.close(config.notify_fd)
 
-    ctx = Context(environ, bus, store, ready)
+    ctx = Context(environ, bus, store, ready, health)
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGTERM, ctx.stop.set)
     if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # ignored: whoever started us says when it is our turn
         loop.add_signal_handler(signal.SIGINT, ctx.stop.set)
-    helpers = [asyncio.create_task(follow(bus, ctx.directory), name="directory")]
+    helpers = [
+        asyncio.create_task(follow(bus, ctx.directory), name="directory"),
+        asyncio.create_task(_beat(ctx), name="beat"),
+    ]
     try:
         return await _serve(units, ctx, helpers)
     finally:
@@ -186,7 +209,19 @@ async def _await_bus(ctx: Context) -> None:
         try:
             await ctx.bus.start()
         except BusUnavailable as error:
+            ctx.health.waits("broker", f"waiting for the broker: {error}")
             log.warning("event=waiting-for-broker error=%s", error)
             await happens(ctx.stop, 1.0)
         else:
+            ctx.health.ready("broker")
             break
+
+
+async def _beat(ctx: Context) -> None:
+    """Say now and then that the loop turns; and as soon as it is to stop, that nothing new should come."""
+    while not await happens(ctx.stop, BEAT):
+        ctx.health.beat()
+    ctx.health.waits("process", "stopping")
+    while True:
+        ctx.health.beat()
+        await asyncio.sleep(BEAT)

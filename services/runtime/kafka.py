@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from typing import Any
 
@@ -27,10 +28,12 @@ from schemas import wire
 from schemas.catalog import BY_STRUCT, Topic, key_of, partition_of
 from schemas.events import Event
 from services.core.errors import BusUnavailable, UnreadableEvent
+from services.runtime import metrics
 from services.runtime.bus import Record, Tombstone
 from services.runtime.consume import decode
 from services.runtime.kafka_security import client_settings
 from services.runtime.source import Left, Listener, Raw, Slot
+from services.runtime.tracing import TRACING
 
 log = logging.getLogger("gatepost.kafka")
 
@@ -97,6 +100,8 @@ class KafkaBus:
         if len(self._stuck) >= STUCK_MOST:
             raise BusUnavailable(f"{len(self._stuck)} records wait for the broker already")
         waiting: list[asyncio.Future[Any]] = []
+        items = tuple(items)
+        headers = TRACING.headers()
         try:
             async with asyncio.timeout(within):
                 producer = self._producer or await self._ready()
@@ -104,11 +109,16 @@ class KafkaBus:
                     topic, key, value = _encode(item)
                     waiting.append(
                         await producer.send(
-                            topic.name, value, key.encode(), partition=partition_of(key, topic.partitions)
+                            topic.name,
+                            value,
+                            key.encode(),
+                            partition=partition_of(key, topic.partitions),
+                            headers=headers,
                         )
                     )
                 for sent in waiting:
                     await asyncio.shield(sent)
+            metrics.published(items, time.time())
         except TimeoutError as error:
             raise BusUnavailable(f"no acknowledgement within {within:g} s") from error
         except _FATAL as error:
@@ -232,6 +242,7 @@ class GroupSource:
         }
         self._consumer: AIOKafkaConsumer | None = None
         self._paused = False
+        self._read: dict[TopicPartition, int] = {}  # next offset of each partition that brought something
 
     async def start(self, listener: Listener) -> None:
         """See `source.Source.start`."""
@@ -257,6 +268,7 @@ class GroupSource:
             return []
         except KafkaError as error:
             raise BusUnavailable(f"{type(error).__name__}: {error}") from error
+        self._read |= {slot: records[-1].offset + 1 for slot, records in batch.items() if records}
         return [_raw(record) for records in batch.values() for record in records]
 
     async def commit(self, positions: Mapping[Slot, int], notes: Mapping[Slot, str] | None = None) -> bool:
@@ -293,6 +305,17 @@ class GroupSource:
             )
             for part in parts
         }
+
+    def lag(self) -> Mapping[str, int]:
+        """See `source.Source.lag`: from the high-water marks that came with the last fetches."""
+        found: dict[str, int] = {}
+        if self._consumer is None:
+            return found
+        for slot in self._consumer.assignment():
+            upto, at = self._consumer.highwater(slot), self._read.get(slot)
+            known = upto is not None and at is not None
+            found[slot.topic] = found.get(slot.topic, 0) + (max(0, upto - at) if known else 0)
+        return found
 
     def pause(self) -> None:
         """See `source.Source.pause`."""
@@ -360,7 +383,15 @@ def _decoded(batch: Mapping[TopicPartition, Iterable[Any]]) -> Iterator[Record]:
 
 
 def _raw(record: Any) -> Raw:  # noqa: ANN401 - aiokafka ships no types
-    return Raw(record.topic, record.partition, record.offset, record.key or b"", record.value, record.timestamp / 1000)
+    return Raw(
+        record.topic,
+        record.partition,
+        record.offset,
+        record.key or b"",
+        record.value,
+        record.timestamp / 1000,
+        tuple(record.headers),
+    )
 
 
 def _encode(item: Event | Tombstone) -> tuple[Topic, str, bytes | None]:

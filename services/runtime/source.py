@@ -22,6 +22,7 @@ class Raw:
     key: bytes
     value: bytes | None
     timestamp: float  # seconds since the epoch
+    headers: tuple[tuple[str, bytes], ...] = ()
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -68,6 +69,10 @@ class Source(Protocol):
 
     async def left(self, slots: Iterable[Slot]) -> dict[Slot, Left]:
         """Return what the last owners of partitions that are ours now left behind. Raises BusUnavailable."""
+        ...
+
+    def lag(self) -> Mapping[str, int]:
+        """Return how many records of each topic are there and not yet polled, as far as is known without asking."""
         ...
 
     def pause(self) -> None:

@@ -10,6 +10,7 @@ from typing import Generic, TypeVar, cast
 
 from schemas.catalog import Topic, key_of, partition_of
 from schemas.events import Event
+from services.runtime import metrics
 from services.runtime.bus import Bus, Tombstone
 
 E = TypeVar("E", bound=Event)
@@ -78,6 +79,7 @@ class Table(Generic[E]):
 
     async def flush(self) -> None:
         """Write what changed and return when it is acknowledged; when that fails or is cancelled, it stays due."""
+        metrics.WAITING.labels(self._topic.name).set(len(self._live))
         dirty, self._dirty = self._dirty, set()
         items: list[Event | Tombstone] = []
         for key in dirty:

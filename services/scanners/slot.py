@@ -15,6 +15,7 @@ from collections import deque
 from typing import Final
 
 from services.core.errors import ConfigError, EngineUnavailable, GatepostError, StartError
+from services.runtime import metrics
 from services.scanners.contract import Finding, Reason, unavailable
 from services.scanners.frames import Done, Failed, FromWorker, Ready, Refused, Scan, Setup, frame, from_worker, receive
 
@@ -164,6 +165,7 @@ class Slot:
                     await self._let_in(worker)
                 await self._bury(worker)
                 worker = await self._replace()
+                metrics.WORKER_RESTARTS.inc()
         finally:
             await worker.leave(2.0)
             self._give_up([*worker.jobs.values(), *self._suspects], "the pool is closing")
