@@ -57,7 +57,7 @@ DISPOSITIONS: Final = Topic(
     PARTITIONS,
     12 * DAY,
     ("policy", "quarantine"),
-    ("delivery", "quarantine", "trace"),
+    ("delivery", "quarantine", "trace", "signals"),
     joined=True,
 )
 OUTCOMES: Final = Topic(
@@ -67,7 +67,7 @@ OUTCOMES: Final = Topic(
     PARTITIONS,
     40 * DAY,
     ("delivery", "policy", "quarantine"),
-    ("reaper", "delivery", "recover", "trace"),
+    ("reaper", "delivery", "recover", "trace", "signals"),
     joined=True,
 )
 REJECTIONS: Final = Topic(
@@ -106,7 +106,7 @@ DEFERRED: Final = Topic(
     PARTITIONS,
     None,
     ("delivery",),
-    ("delivery", "trace"),
+    ("delivery", "trace", "signals"),
     joined=True,
 )
 QUEUE_COMMANDS: Final = Topic(
@@ -122,7 +122,7 @@ QUEUES: Final = Topic(
     "delivery.queues.v1", events.QueueState, "customer/destination/owner", 1, None, ("delivery",), ("cli", "delivery")
 )
 PENDING: Final = Topic(
-    "policy.pending.v1", events.Pending, "id", PARTITIONS, None, ("policy",), ("policy",), joined=True
+    "policy.pending.v1", events.Pending, "id", PARTITIONS, None, ("policy",), ("policy", "signals"), joined=True
 )
 DEPARTED: Final = Topic(
     "mail.departed.v1", events.Departed, "id", PARTITIONS, None, ("reaper",), ("reaper",), joined=True
@@ -192,7 +192,11 @@ class Changelog:
 
 # Faust names it <app id>-<table>-changelog. Were it missing or cut otherwise, the app would end in a crash loop.
 COUNTS: Final = Changelog("gatepost-signals-counts-changelog", PARTITIONS, DAY // 24, ("signals",))
-CHANGELOGS: Final = (COUNTS,)
+# What the ledger's agent keeps: messages that have not ended, for as long as one may wait in queue and quarantine; and
+# the sums of each customer.
+OPEN: Final = Changelog("gatepost-signals-open-changelog", PARTITIONS, 45 * DAY, ("signals",))
+FLOWS: Final = Changelog("gatepost-signals-flows-changelog", PARTITIONS, 2 * DAY, ("signals",))
+CHANGELOGS: Final = (COUNTS, OPEN, FLOWS)
 
 
 def key_of(event: events.Event) -> str:  # noqa: PLR0911, C901  # one return a kind of event

@@ -19,6 +19,7 @@ class Kind(enum.StrEnum):
     HARVEST_SENDER = "harvest-sender"  # a reverse-path in lower case; the null sender never
     ABUSE_RATE = "abuse-rate"  # a client's address
     CUSTOMER_RATE = "customer-rate"  # a customer's id
+    LEDGER_IMBALANCE = "ledger-imbalance"  # a customer's id, and the partition that its lost messages lie in
 
 
 class Signals:

@@ -30,7 +30,7 @@ PAUSE: Final = 3.0  # seconds between looks
 YOUNG: Final = 120.0  # seconds that an object may be ahead of its event, or behind the event's failure
 
 Committed = Callable[[Iterable[str]], Awaitable[Mapping[str, Mapping[Slot, int]]]]
-Held = Callable[[], Awaitable[Mapping[str, frozenset[str]]]]
+Held = Callable[[], Awaitable[Mapping[str, frozenset[str]]]]  # the recipients of each message in quarantine
 
 
 @dataclasses.dataclass(slots=True)
@@ -50,7 +50,7 @@ class Balance:
 
 
 @dataclasses.dataclass(slots=True)
-class _Sight:
+class Sight:
     """What is known of one message that has not ended."""
 
     received: Received
@@ -68,13 +68,13 @@ class Audit:
         bus: Bus,
         *,
         committed: Committed,
-        held: Held,
+        held: Held | None,
         now: Callable[[], float],
         store: Store | None = None,
         since: float = 0.0,
         pause: float = PAUSE,
     ) -> None:
-        """`held` names the recipients of each message in quarantine; with a `store` its objects are compared too."""
+        """With a `store` its objects are compared too. `held` None: what policy holds counts as held until it ends."""
         self._bus = bus
         self._committed = committed
         self._held = held
@@ -112,6 +112,13 @@ class Audit:
         balance.named.sort()
         return balance
 
+    async def look(self, partition: int, messages: Collection[str]) -> tuple[dict[str, Sight], list[Named]]:
+        """Return where those of some messages are that have not ended, and what does not balance: it looks thrice."""
+        book = await self._book(partition, set(messages))
+        open_ = book.open()
+        sights = await self._sights(partition, open_)
+        return sights, await self._again(partition, [*book.doubts, *_settled(open_, sights, {})])
+
     # --- one look
 
     async def _book(self, partition: int, only: Collection[str] | None = None) -> Book:
@@ -129,15 +136,15 @@ class Audit:
                 book.ended(record.event)
         return book
 
-    async def _sights(self, partition: int, open_: Mapping[str, frozenset[int]]) -> dict[str, _Sight]:
+    async def _sights(self, partition: int, open_: Mapping[str, frozenset[int]]) -> dict[str, Sight]:
         """Return what holds each of the open messages."""
-        sights: dict[str, _Sight] = {}
+        sights: dict[str, Sight] = {}
         if not open_:
             return sights
         committed = await self._committed(GROUPS)
         async for record in self._bus.read(RECEIVED, [partition]):
             if isinstance(record.event, Received) and record.event.id in open_:
-                sights[record.event.id] = _Sight(record.event, record.offset)
+                sights[record.event.id] = Sight(record.event, record.offset)
         read = committed["policy"].get((RECEIVED.name, partition), 0)
         for sight in sights.values():
             sight.pending = sight.offset >= read
@@ -147,7 +154,7 @@ class Audit:
         await self._quarantined(partition, sights, committed["quarantine"].get((COMMANDS.name, partition), 0))
         return sights
 
-    async def _pending(self, partition: int, sights: Mapping[str, _Sight]) -> None:
+    async def _pending(self, partition: int, sights: Mapping[str, Sight]) -> None:
         waits: set[str] = set()
         async for record in self._bus.read(PENDING, [partition]):
             if record.key in sights:
@@ -156,7 +163,7 @@ class Audit:
             sights[message].pending = True
 
     async def _decided(
-        self, partition: int, sights: Mapping[str, _Sight], committed: Mapping[str, Mapping[Slot, int]]
+        self, partition: int, sights: Mapping[str, Sight], committed: Mapping[str, Mapping[Slot, int]]
     ) -> None:
         slot = (DISPOSITIONS.name, partition)
         read = {
@@ -171,10 +178,12 @@ class Audit:
                 for recipient in branch.recipients:
                     sight.decided[recipient] = f"rule {branch.rule} said {branch.action.value}"
                     name, upto = read.get(branch.action, ("", 0))
-                    if name and record.offset >= upto:
+                    if name and (record.offset >= upto or (name == "held" and self._held is None)):
                         sight.waits[recipient] = name
+                    else:
+                        sight.waits.pop(recipient, None)
 
-    async def _deferred(self, partition: int, sights: Mapping[str, _Sight]) -> None:
+    async def _deferred(self, partition: int, sights: Mapping[str, Sight]) -> None:
         live: dict[str, Deferred] = {}
         async for record in self._bus.read(DEFERRED, [partition]):
             if record.key.partition("/")[0] not in sights:
@@ -187,14 +196,14 @@ class Audit:
             waits = sights[entry.disposition.received.id].waits
             waits.update(dict.fromkeys(entry.recipients, "deferred"))
 
-    async def _quarantined(self, partition: int, sights: Mapping[str, _Sight], read: int) -> None:
+    async def _quarantined(self, partition: int, sights: Mapping[str, Sight], read: int) -> None:
         async for record in self._bus.read(COMMANDS, [partition]):
             event = record.event
             if isinstance(event, QuarantineCommand) and event.id in sights and record.offset >= read:
                 sight = sights[event.id]
                 recipients = event.recipients or sight.received.envelope.recipients
                 sight.waits.update(dict.fromkeys(recipients, "held"))
-        for message, held in (await self._held()).items():
+        for message, held in ({} if self._held is None else await self._held()).items():
             if message in sights:
                 sights[message].waits.update(dict.fromkeys(held, "held"))
 
@@ -210,7 +219,7 @@ class Audit:
                     found[partition_of(message, PARTITIONS)][packed(message)] = stat.key
         return found
 
-    def _compared(self, book: Book, sights: Mapping[str, _Sight], objects: Mapping[bytes, str]) -> list[Named]:
+    def _compared(self, book: Book, sights: Mapping[str, Sight], objects: Mapping[bytes, str]) -> list[Named]:
         found: list[Named] = []
         now = self._now()
         for message, sight in sights.items():
@@ -256,7 +265,7 @@ _OF_TOPICS: Final = frozenset({Fault.LOST, Fault.TWO_OUTCOMES, Fault.NOT_ACCEPTE
 
 
 def _settled(
-    open_: Mapping[str, frozenset[int]], sights: Mapping[str, _Sight], accounts: Mapping[str, Account]
+    open_: Mapping[str, frozenset[int]], sights: Mapping[str, Sight], accounts: Mapping[str, Account]
 ) -> list[Named]:
     """Count what holds each open recipient in its customer's account, and return those that nothing holds."""
     lost: list[Named] = []

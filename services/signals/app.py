@@ -14,6 +14,7 @@ import base64
 import dataclasses
 import logging
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, cast
 
@@ -26,8 +27,10 @@ from services.core.clock import Clock
 from services.core.errors import BusUnavailable, UnreadableEvent
 from services.core.signals import Signals
 from services.runtime.bus import Bus, Tombstone
+from services.runtime.offsets import committed
 from services.signals.config import SignalsConfig
 from services.signals.decide import STEP, counts, crossed, gathered, sightings
+from services.signals.ledger import Ledger
 
 log = logging.getLogger("gatepost.signals")
 
@@ -67,6 +70,8 @@ class Counting:
         self.app.agent(self._raw(REJECTIONS.name, RECEIVED.name), name="observe")(self._observe)
         self.app.agent(self._raw(TALLIES.name), name="count")(self._count)
         self.app.timer(SWEEP_EVERY)(self._sweep)
+        read_to = partial(committed, ports.bootstrap)
+        self.ledger = Ledger(self.app, self._raw, ports.bus, ports.clock, read_to)
 
     def _raw(self, *topics: str) -> Any:  # noqa: ANN401 - a channel of Faust's
         # Bytes: no class path of ours is on the wire, and what doesn't decode is met by our own code, not by Faust's.
