@@ -8,6 +8,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
 from services.core.errors import BusUnavailable
+from services.runtime.kafka_security import client_settings
 from services.runtime.source import Slot
 
 WITHIN_MS = 10_000
@@ -18,7 +19,9 @@ async def committed(bootstrap: str, groups: Iterable[str]) -> dict[str, Mapping[
 
     Raises BusUnavailable.
     """
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, client_id="gatepost-offsets", request_timeout_ms=WITHIN_MS)
+    admin = AIOKafkaAdminClient(
+        bootstrap_servers=bootstrap, client_id="gatepost-offsets", request_timeout_ms=WITHIN_MS, **client_settings()
+    )
     try:
         await admin.start()
         found: dict[str, Mapping[Slot, int]] = {}
