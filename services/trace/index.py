@@ -12,6 +12,7 @@ from sqlalchemy import Table, delete, select, text, tuple_
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from schemas import wire
 from schemas.events import Event
 from services.runtime.database import Database, database_url
 from services.runtime.migrate import migrate
@@ -178,7 +179,13 @@ class Index:
         statement = select(EVENTS.c.topic, EVENTS.c.at, EVENTS.c.event).where(*wanted).order_by(EVENTS.c.at)
         async with self._database.reading() as connection:
             rows = (await connection.execute(statement.limit(TOLD_MOST))).all()
-        return [Told(at, kept(topic, event)) for topic, at, event in rows]
+        told = []
+        for topic, at, event in rows:
+            try:
+                told.append(Told(at, kept(topic, event)))
+            except wire.Undecodable as error:  # written by a later version: the rest is shown all the same
+                log.warning("id=%s event=step-unreadable error=%s", message, error)
+        return told
 
     async def _patient(self, connection: AsyncConnection) -> None:
         """Say to PostgreSQL that its own estimate of a search isn't worth compiling it: that costs more than it."""
