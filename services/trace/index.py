@@ -168,7 +168,7 @@ class Index:
             if row is None:
                 return None
             found = select(RECIPIENTS.c.recipient, RECIPIENTS.c.state).where(*others).order_by(RECIPIENTS.c.recipient)
-            recipients = {recipient: state for recipient, state in await connection.execute(found)}
+            recipients = {row.recipient: row.state for row in await connection.execute(found)}
         return _found(row._mapping, recipients)
 
     async def events(self, message: str, customer: str | None = None) -> list[Told]:

@@ -173,7 +173,7 @@ async def test_the_state_is_the_latest_in_whatever_order_events_come(house: Hous
     message, held = accepted(NOW, A, B), accepted(NOW + 1, A)
     await house.tell(outcome(message, A))
     await house.tell(decided(message, Action.DELIVER, NOW + 9), message)
-    await house.tell(held, decided(held, Action.QUARANTINE))
+    await house.tell(held, decided(held, Action.QUARANTINE, NOW + 2))
     found = await house.index.get(message.id, "example")
     assert found is not None
     assert found.recipients == {A: "delivered", B: "queued"}
