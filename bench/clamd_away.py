@@ -90,8 +90,8 @@ async def _away(house: House, sink: Sink, container: DockerContainer, seconds: f
     passed = len(sink.arrivals) - count
     known = await held(house)
     quarantined = sum(name in known for name in bad)
-    await asyncio.to_thread(container.get_wrapped_container().start)
     back = time.monotonic()
+    await asyncio.to_thread(container.get_wrapped_container().start)
     drained = await _arrived(sink, {*before[0], *clean}, DRAINED_WITHIN)
     took = time.monotonic() - back
     subjects = [arrival.header("Subject") for arrival in sink.arrivals]
@@ -101,7 +101,7 @@ async def _away(house: House, sink: Sink, container: DockerContainer, seconds: f
     print(f"clamd away for {seconds:.0f} s; accepted meanwhile: {len(clean)} clean, {len(bad)} with EICAR")
     print(f"arrived while it was away: {passed}; quarantined by the built-in rules meanwhile: {quarantined}")
     twice = len(subjects) - len(set(subjects))
-    print(f"all clean mail arrived: {drained}, {took:.1f} s after clamd was back; twice: {twice}")
+    print(f"all clean mail arrived: {drained}, {took:.1f} s after clamd was started again; twice: {twice}")
     print(f"EICAR that arrived: {len(leaked)}; EICAR not in quarantine at the end: {len(unsettled)}")
     return 1 if passed or leaked or unsettled or not drained else 0
 

@@ -26,6 +26,7 @@ from tests.corpora.files import (
     seven_zipped,
     tarred,
     tnef,
+    vba,
     zipped,
 )
 from tests.corpora.wrappings import in_base64
@@ -36,6 +37,8 @@ LNK = bytes.fromhex("4c0000000114020000000000c000000000000046") + b"\0" * 60
 OLE = compound(("WordDocument", b"x" * 5000))
 PNG = b"\x89PNG\r\n\x1a\n" + b"\0" * 100
 BLOB = base64.b64encode(b"x" * 4000)
+RUNS = 'Sub AutoOpen()\r\nCreateObject("WScript.Shell").Run "powershell"\r\nEnd Sub\r\n'
+TIDIES = "Sub Tidy()\r\n" + "x = x + 1\r\n" * 100 + "End Sub\r\n"
 RELATION = (
     b'<?xml version="1.0"?><Relationships><Relationship Id="r1" Type="http://schemas.openxmlformats.org/officeDocument'
     b'/2006/relationships/%s" Target="%s" TargetMode="External"/></Relationships>'
@@ -147,6 +150,14 @@ BAD = {
         "OFFICE_DDE",
     ),
     "dde in a table": (b"a,b\r\n=cmd|' /C calc'!A0,1\r\n", "a.csv", "OFFICE_DDE"),
+    "macro that runs": (office(("word/vbaProject.bin", vba(RUNS))), "a.docm", "OFFICE_MACRO_RUNS"),
+    "macro that runs, in an old document": (vba(RUNS), "a.doc", "OFFICE_MACRO_RUNS"),
+    "macro": (office(("word/vbaProject.bin", vba(TIDIES))), "a.docm", "OFFICE_MACRO"),
+    "macro whose source is gone": (
+        compound(("VBA/dir", b"\1\0\xb0"), ("VBA/Module1", b"x" * 5000)),
+        "a.doc",
+        "OFFICE_MACRO_UNREAD",
+    ),
     "macro sheet": (office(("xl/macrosheets/sheet1.xml", b"<x/>")), "a.xlsm", "OFFICE_MACRO_SHEET"),
     "macro sheet of an old workbook": (workbook(1, 0), "a.xls", "OFFICE_MACRO_SHEET"),
     "hidden macro sheet": (workbook(1, 2), "a.xls", "OFFICE_MACRO_SHEET"),
