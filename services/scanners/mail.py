@@ -92,7 +92,8 @@ class Mail:
 
         Two readers that disagree are a hole: what one of them shows to a person must have been scanned.
         """
-        if any(defect.limit for defect in self.defects):
+        odd = self.tree.multipart or self.defects or len(self.parts) > 1
+        if not odd or any(defect.limit for defect in self.defects):
             return []
         if len(self.raw) > RIVAL_LIMIT:
             self.defects.append(Defect("READ_ONCE", f"more than {RIVAL_LIMIT} octets: only one parser read it"))
