@@ -13,7 +13,7 @@ from services.scanners.contents import Contents
 from services.scanners.mime import Defect, Field, Part, Tree, walk
 
 TEXT_LIMIT: Final = 262_144  # characters of text, and of HTML, that are looked at
-RIVAL_LIMIT: Final = 1_048_576  # octets of a message that is read by a second parser too
+RIVAL_LIMIT: Final = 8_388_608  # octets of a message that is read by a second parser too
 _LINE_END = re.compile(rb"\r\n|\r|\n")
 
 
@@ -92,7 +92,11 @@ class Mail:
 
         Two readers that disagree are a hole: what one of them shows to a person must have been scanned.
         """
-        if not self.tree.multipart or len(self.raw) > RIVAL_LIMIT or any(defect.limit for defect in self.defects):
+        odd = self.tree.multipart or self.defects or len(self.parts) > 1
+        if not odd or any(defect.limit for defect in self.defects):
+            return []
+        if len(self.raw) > RIVAL_LIMIT:
+            self.defects.append(Defect("READ_ONCE", f"more than {RIVAL_LIMIT} octets: only one parser read it"))
             return []
         try:
             message = email.parser.BytesParser().parsebytes(self.raw)
@@ -105,6 +109,8 @@ class Mail:
             payload = None if leaf.is_multipart() else leaf.get_payload(decode=True)
             if isinstance(payload, bytes) and _plain(payload) not in ours:
                 theirs.append(payload)
+        if theirs:
+            self.defects.append(Defect("READERS_DISAGREE", "two parsers of MIME see different parts"))
         return theirs
 
     def defect_evidence(self) -> tuple[Evidence, ...]:

@@ -17,11 +17,20 @@ MAX_PARTS: Final = 1000
 MAX_DEPTH: Final = 50
 MAX_FIELDS: Final = 2000
 MAX_HEADER: Final = 1_048_576  # octets of one header block
+_OTHER_BOUNDARIES: Final = 10
+_OTHER_PIECES: Final = 100  # parts by a boundary that our reading doesn't go by
 _PARAMETERS_LIMIT: Final = 4096  # octets of a field that is looked into for parameters
 
 _BLANK = re.compile(rb"\r?\n\r?\n")
 _FIELD = re.compile(rb"([\x21-\x39\x3b-\x7e]+)[ \t]*:")
 _NOT_BASE64 = bytes(set(range(256)) - set(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/="))
+_COMMENT = re.compile(r"\([^()]{0,200}\)")
+_WORD = re.compile(r"[a-z0-9-]{1,40}")
+_BOUNDARY = re.compile(rb"boundary[*0-9]{0,6}\s*=\s*(?:[\w-]{0,20}'[\w-]{0,20}')?\"?([^\";\r\n]{1,200})", re.IGNORECASE)
+_DELIMITER = re.compile(rb"^--([^\r\n]{1,200}?)[ \t]*\r?\n(?=[\w-]{1,60}:)", re.MULTILINE)
+_NEAR: Final = 1000  # octets behind a line that make it a delimiter when they name a field of MIME
+_BARE_CR = re.compile(rb"\r(?!\n)")
+_USUAL_ENCODINGS: Final = frozenset({"", "7bit", "8bit", "binary", "base64", "quoted-printable"})
 _UU_BEGIN = re.compile(rb"^begin [0-7]{3,4} [^\r\n]{1,200}\r?\n", re.MULTILINE)
 
 
@@ -77,6 +86,7 @@ class _Todo:
     path: str
     depth: int
     default: str = "text/plain"
+    gap: bool = False  # read in another way than most readers would
 
 
 def walk(raw: bytes | memoryview) -> Tree:
@@ -111,6 +121,8 @@ def split(view: memoryview, defects: list[Defect]) -> tuple[tuple[Field, ...], m
         block, body = bytes(view[:MAX_HEADER]), view[min(len(view), MAX_HEADER) :]
     else:
         block, body = bytes(view[: found.start()]), view[found.end() :]
+    if _BARE_CR.search(block):
+        defects.append(Defect("HEADER_BARE_CR", "a header with bare carriage returns"))
     return _fields(block, defects), body
 
 
@@ -141,23 +153,81 @@ def _entity(tree: Tree, fields: tuple[Field, ...], body: memoryview, item: _Todo
     """Add the entity as a leaf, or return what lies in it, last first."""
     header = _content_fields(fields)
     kind = header.get_content_type() if "content-type" in header else item.default
-    encoding = str(header.get("content-transfer-encoding", "")).strip().lower()
+    encoding = _encoding(str(header.get("content-transfer-encoding", "")))
+    others = _notes(tree, fields, kind, encoding)
     if kind.startswith("multipart/"):
         tree.multipart = True
         inside = _multipart(tree, header, body, item, kind)
         if inside is not None:
-            return inside
+            return [*_otherwise(fields, header.get_boundary(""), (), item, body), *inside]
     if kind == "message/rfc822":
         nested = body
         if encoding in _DECODERS:  # not as it stands in the raw message, so it must be scanned as a whole too
             nested = memoryview(decode(bytes(body), encoding))
             tree.parts.append(Part(item.path, kind, "", nested, gap=True))
-        return [_Todo(nested, f"{item.path}.1", item.depth + 1)]
+        return [_Todo(nested, f"{item.path}.1", item.depth + 1, gap=item.gap)]
     name = header.get_filename() or ""
-    tree.parts.append(
-        Part(item.path, kind, encoding, body, str(header.get_content_charset("") or ""), str(name)[:1000])
-    )
-    return []
+    charset = str(header.get_content_charset("") or "")
+    tree.parts.append(Part(item.path, kind, encoding, body, charset, str(name)[:1000], item.gap))
+    tree.parts.extend(Part(item.path, kind, other, body, gap=True) for other in others)
+    return _otherwise(fields, "", (body,), item, body)
+
+
+def _encoding(value: str) -> str:
+    """Return the content-transfer-encoding that most readers take the value for: the first word that is no comment."""
+    found = _WORD.search(_COMMENT.sub(" ", value.lower()))
+    return found.group() if found else ""
+
+
+def _notes(tree: Tree, fields: tuple[Field, ...], kind: str, encoding: str) -> list[str]:
+    """Note what readers may take in two ways; return the other encodings that one of them may go by."""
+    types = [field for field in fields if field.name == "content-type"]
+    encodings = [field for field in fields if field.name == "content-transfer-encoding"]
+    if len(types) > 1:
+        tree.defects.append(Defect("MIME_TYPE_TWICE", "a part with two types"))
+    if len(encodings) > 1:
+        tree.defects.append(Defect("MIME_ENCODING_TWICE", "a part with two encodings"))
+    if encoding not in _USUAL_ENCODINGS and encoding not in _DECODERS:
+        tree.defects.append(Defect("MIME_ENCODING_UNKNOWN", "a part in an encoding that isn't known"))
+    if kind == "message/partial":
+        tree.defects.append(Defect("MIME_PARTIAL", "a piece of a message, which only its receiver would put together"))
+    if kind == "message/external-body":
+        tree.defects.append(Defect("MIME_ELSEWHERE", "a part whose octets lie elsewhere"))
+    said = b" ".join(field.value[:_PARAMETERS_LIMIT] for field in encodings).lower()
+    return [name for name in ("base64", "quoted-printable") if name != encoding and name.encode() in said]
+
+
+def _otherwise(
+    fields: tuple[Field, ...], used: object, texts: tuple[memoryview, ...], item: _Todo, body: memoryview
+) -> list[_Todo]:
+    """Return what a reader would find that goes by another boundary than `used`, last first.
+
+    One that a second type or another form of the parameter names, and those that the texts seem to be cut by.
+    """
+    if item.gap:
+        return []  # what is read in an odd way already is read in no second one
+    named = [
+        found for field in fields if field.name == "content-type" for found in _BOUNDARY.findall(field.value[:1000])
+    ]
+    seen = [found for text in texts for found in _delimiters(text)]
+    found: list[_Todo] = []
+    for boundary in list(dict.fromkeys(value.strip() for value in (*named, *seen)))[:_OTHER_BOUNDARIES]:
+        if boundary and boundary != str(used).encode("utf-8", "surrogateescape"):
+            pieces, _, _ = _cut(body, boundary)
+            found += [
+                _Todo(piece, f"{item.path}.{number}", item.depth + 1, gap=True)
+                for number, piece in enumerate(pieces[:_OTHER_PIECES], 1)
+            ]
+    return found[::-1]
+
+
+def _delimiters(text: memoryview) -> list[bytes]:
+    """Return what stands in lines that some reader takes for delimiters, since fields of MIME come behind them."""
+    octets = bytes(text)
+    if not octets.startswith(b"--") and b"\n--" not in octets:
+        return []
+    near = ((found.group(1), octets[found.end() : found.end() + _NEAR]) for found in _DELIMITER.finditer(octets))
+    return [boundary for boundary, behind in near if b"content-" in behind.lower()]
 
 
 def _multipart(
@@ -173,13 +243,15 @@ def _multipart(
         return None
     if not closed:
         tree.defects.append(Defect("MIME_NOT_CLOSED", "a multipart without its end"))
-    tree.parts.extend(Part(f"{item.path}.0", "text/plain", "", gap, gap=True) for gap in gaps if len(gap) > 2)  # noqa: PLR2004  # more than a line end
+    outside = [gap for gap in gaps if len(gap) > 2]  # noqa: PLR2004  # more than a line end
+    tree.parts.extend(Part(f"{item.path}.0", "text/plain", "", gap, gap=True) for gap in outside)
     default = "message/rfc822" if kind == "multipart/digest" else "text/plain"
     room = MAX_PARTS + 1 - len(tree.parts)  # one more than may be, so that the limit is noticed
     todo = [
-        _Todo(piece, f"{item.path}.{number}", item.depth + 1, default)
+        _Todo(piece, f"{item.path}.{number}", item.depth + 1, default, item.gap)
         for number, piece in enumerate(pieces[: max(0, room)], 1)
     ]
+    todo.extend(found for gap in outside for found in _otherwise((), "", (gap,), item, gap))
     todo.reverse()
     return todo
 

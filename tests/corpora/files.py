@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import binascii
 import bz2
+import dataclasses
 import gzip
 import io
 import lzma
@@ -155,39 +156,144 @@ def pdf(attached: bytes = b"", extra: bytes = b"", objects: bytes = b"") -> byte
 
 
 def compound(*streams: tuple[str, bytes]) -> bytes:
-    """Return an OLE2 compound file ([MS-CFB]) with these streams in its root, none in the mini stream."""
-    size = 512
-    padded = [content + b"\0" * max(0, 4096 - len(content)) for _, content in streams]
-    chains, sectors = [], b""
-    for content in padded:
-        whole = content + b"\0" * (-len(content) % size)
-        chains.append((len(sectors) // size, len(whole) // size))
-        sectors += whole
-    names = ["Root Entry", *(name for name, _ in streams)]
+    """Return an OLE2 compound file ([MS-CFB]) with these streams by path, short ones in the mini stream."""
+    sectors, table = b"", list[int]()
+    small, small_table = b"", list[int]()
+
+    def kept(content: bytes) -> int:
+        nonlocal sectors
+        first = len(table)
+        count = -(-len(content) // 512)
+        sectors += content.ljust(count * 512, b"\0")
+        table.extend([*range(first + 1, first + count), _END][: count or 0])
+        return first if count else _END
+
+    starts = []
+    for _, content in streams:
+        if len(content) >= 4096:
+            starts.append(kept(content))
+            continue
+        count = -(-len(content) // 64)
+        starts.append(len(small_table) if count else _END)
+        small_table += [*range(len(small_table) + 1, len(small_table) + count), _END][: count or 0]
+        small += content.ljust(count * 64, b"\0")
+    mini_at = kept(small)
+    mini_table = b"".join(struct.pack("<I", item) for item in small_table)
+    mini_table_at = kept(mini_table.ljust(-(-len(mini_table) // 512) * 512, b"\xff"))
     directory = b""
-    for number, name in enumerate(names):
-        encoded = (name + "\0").encode("utf-16-le")
-        root = number == 0
-        start = 0xFFFFFFFE if root else chains[number - 1][0]
-        length = 0 if root else len(padded[number - 1])
-        child = 1 if root and streams else 0xFFFFFFFF
-        right = number + 1 if not root and number < len(streams) else 0xFFFFFFFF
-        directory += encoded.ljust(64, b"\0") + struct.pack("<HBB", len(encoded), 5 if root else 2, 1)
-        directory += struct.pack("<III", 0xFFFFFFFF, right, child) + b"\0" * 16 + struct.pack("<IQQ", 0, 0, 0)
+    for entry in _directory([name for name, _ in streams]):
+        start, length = (mini_at, len(small)) if entry.kind == _ROOT else (0, 0)
+        if entry.kind == _STREAM:
+            start, length = starts[entry.stream], len(streams[entry.stream][1])
+        encoded = (entry.name + "\0").encode("utf-16-le")
+        directory += encoded.ljust(64, b"\0") + struct.pack("<HBB", len(encoded), entry.kind, 1)
+        directory += struct.pack("<III", _NONE, entry.right, entry.child) + b"\0" * 16 + struct.pack("<IQQ", 0, 0, 0)
         directory += struct.pack("<IQ", start, length)
-    directory += b"\0" * (-len(directory) % size)
-    directory_at, directory_sectors = len(sectors) // size, len(directory) // size
-    total = directory_at + directory_sectors
-    table = []
-    for start, count in [*chains, (directory_at, directory_sectors)]:
-        table += [start + step + 1 for step in range(count - 1)] + [0xFFFFFFFE]
-    table_sectors = -(-(total + 1) // 128)
+    directory_at = kept(directory)
+    total = len(table)
+    table_sectors = -(-(total + 1) // 127)
     table += [0xFFFFFFFD] * table_sectors
-    fat = b"".join(struct.pack("<I", item) for item in table).ljust(table_sectors * size, b"\xff")
+    fat = b"".join(struct.pack("<I", item) for item in table).ljust(table_sectors * 512, b"\xff")
     header = bytes.fromhex("d0cf11e0a1b11ae1") + b"\0" * 16 + struct.pack("<HHHHH", 0x3E, 3, 0xFFFE, 9, 6) + b"\0" * 6
-    header += struct.pack("<IIIIIIIII", 0, table_sectors, directory_at, 0, 4096, 0xFFFFFFFE, 0, 0xFFFFFFFE, 0)
+    header += struct.pack("<IIIIII", 0, table_sectors, directory_at, 0, 4096, mini_table_at)
+    header += struct.pack("<III", -(-len(mini_table) // 512), _END, 0)
     header += b"".join(struct.pack("<I", total + number) for number in range(table_sectors))
-    return header.ljust(512, b"\xff") + sectors + directory + fat
+    return header.ljust(512, b"\xff") + sectors + fat
+
+
+_END = 0xFFFFFFFE
+_STORAGE, _STREAM, _ROOT, _NONE = 1, 2, 5, 0xFFFFFFFF
+
+
+@dataclasses.dataclass
+class _Entry:
+    name: str
+    kind: int
+    stream: int = 0
+    child: int = _NONE
+    right: int = _NONE
+
+
+def _directory(paths: list[str]) -> list[_Entry]:
+    """Return the entries of a directory, each folder's members as a chain to the right."""
+    entries = [_Entry("Root Entry", _ROOT)]
+    folders = {"": 0}
+    last: dict[int, int] = {}
+
+    def add(parent: int, entry: _Entry) -> int:
+        entries.append(entry)
+        number = len(entries) - 1
+        if parent in last:
+            entries[last[parent]].right = number
+        else:
+            entries[parent].child = number
+        last[parent] = number
+        return number
+
+    for stream, path in enumerate(paths):
+        *above, name = path.split("/")
+        parent = 0
+        for depth, folder in enumerate(above, 1):
+            key = "/".join(above[:depth])
+            if key not in folders:
+                folders[key] = add(parent, _Entry(folder, _STORAGE))
+            parent = folders[key]
+        add(parent, _Entry(name, _STREAM, stream))
+    return entries
+
+
+def vba(source: str) -> bytes:
+    """Return a vbaProject.bin with one module ([MS-OVBA]), its source packed as literals."""
+
+    def record(kind: int, value: bytes) -> bytes:
+        return struct.pack("<HI", kind, len(value)) + value
+
+    def packed(data: bytes) -> bytes:
+        out = b"\1"
+        for at in range(0, len(data), 3600):
+            piece = data[at : at + 3600]
+            body = b"".join(b"\0" + piece[step : step + 8] for step in range(0, len(piece), 8))
+            out += struct.pack("<H", (len(body) - 1) | 0xB000) + body
+        return out
+
+    name = b"Module1"
+    wide = "Module1".encode("utf-16-le")
+    directory = (
+        record(0x01, struct.pack("<I", 1))
+        + record(0x02, struct.pack("<I", 0x409))
+        + record(0x14, struct.pack("<I", 0x409))
+        + record(0x03, struct.pack("<H", 1252))
+        + record(0x04, b"Project")
+        + record(0x05, b"")
+        + record(0x40, b"")
+        + record(0x06, b"")
+        + record(0x3D, b"")
+        + record(0x07, struct.pack("<I", 0))
+        + record(0x08, struct.pack("<I", 0))
+        + struct.pack("<HIIH", 0x09, 4, 1, 1)
+        + record(0x0C, b"")
+        + record(0x3C, b"")
+        + record(0x0F, struct.pack("<H", 1))
+        + record(0x13, struct.pack("<H", 0xFFFF))
+        + record(0x19, name)
+        + record(0x47, wide)
+        + record(0x1A, name)
+        + record(0x32, wide)
+        + record(0x1C, b"")
+        + record(0x48, b"")
+        + record(0x31, struct.pack("<I", 0))
+        + record(0x1E, struct.pack("<I", 0))
+        + record(0x2C, struct.pack("<H", 0xFFFF))
+        + record(0x21, b"")
+        + record(0x2B, b"")
+        + record(0x10, b"")
+    )
+    return compound(
+        ("PROJECT", b"Module=Module1\r\n"),
+        ("VBA/dir", packed(directory)),
+        ("VBA/_VBA_PROJECT", b"\xcc\x61\xff\xff\0\0\0"),
+        ("VBA/Module1", packed(source.encode("cp1252"))),
+    )
 
 
 def ole_native(name: str, content: bytes) -> bytes:

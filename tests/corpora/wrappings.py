@@ -175,7 +175,17 @@ _MIME: Final = {
 }
 
 
+_AS_A_LINE: Final = b"ransfer-Encoding: base64\n\n" + _CODED
+
+
+def _quoted(raw: bytes) -> bytes:
+    """Return the message with quoted-printable where base64 was: nothing finds that by its looks."""
+    quoted = b"".join(b"=%02X" % octet for octet in EICAR)
+    return raw.replace(_AS_A_LINE, b"ransfer-Encoding: quoted-printable\n\n" + quoted)
+
+
 WRAPPINGS: Final[dict[str, bytes]] = {
     **_MIME,
+    **{f"quoted-printable: {name}": _quoted(raw) for name, raw in _MIME.items() if _AS_A_LINE in raw},
     **{f"attached: {name}": in_base64(make(EICAR), "a.bin") for name, make in CONTAINERS.items()},
 }

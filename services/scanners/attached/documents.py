@@ -46,6 +46,8 @@ def look(content: Content) -> Iterator[Evidence]:
             yield Evidence(code="OFFICE_REMOTE_TEMPLATE", text=f"{shown}: its template lies elsewhere", score=9.0)
         if b"\\objupdate" in content.data:
             yield Evidence(code="OFFICE_OBJECT_RUNS", text=f"{shown}: an object that loads by itself", score=7.0)
+    elif content.type == "vba" and content.sealed:
+        yield Evidence(code="OFFICE_MACRO_UNREAD", text=f"{shown}: macros whose source can't be read", score=6.5)
     elif content.type == "vba":
         yield from _macros(content.data[:_SOURCE], shown)
     elif content.within == "ooxml":

@@ -35,6 +35,14 @@ _FORM_SCORES: Final = {
     "ENCODED_LIMIT": 3.0,
     "ARCHIVE_BROKEN": 2.0,
 }
+_DEFECT_SCORES: Final = {  # of the form of the message; others weigh nothing
+    "MIME_PARTIAL": _LIMIT_SCORE,
+    "MIME_ELSEWHERE": 4.0,
+    "READERS_DISAGREE": 3.0,
+    "MIME_TYPE_TWICE": 2.0,
+    "MIME_ENCODING_TWICE": 2.0,
+    "HEADER_BARE_CR": 2.0,
+}
 _SUSPICIOUS_FORMS: Final = frozenset({"ARCHIVE_LIMIT", "ARCHIVE_DISAGREES"})
 _AS_IT_STANDS: Final = frozenset({"", "7bit", "8bit", "binary", "quoted-printable"})
 _CLAMD_OPENS: Final = frozenset({"zip", "ooxml", "jar", "odf", "gz", "bz2", "tar", "ole", "msi"})
@@ -178,9 +186,9 @@ def _finding(mail: Mail, hits: list[_Hit], engine: str) -> Finding:
             statuses.append(Status.SUSPICIOUS)
     limits = {defect.code for defect in mail.defects if defect.limit}
     for item in mail.defect_evidence():
-        limited = item.code in limits
-        evidence.append(Evidence(code=item.code, text=item.text, score=_LIMIT_SCORE if limited else 0.0))
-        if limited:
+        score = _LIMIT_SCORE if item.code in limits else _DEFECT_SCORES.get(item.code, 0.0)
+        evidence.append(Evidence(code=item.code, text=item.text, score=score))
+        if score >= _LIMIT_SCORE:
             statuses.append(Status.SUSPICIOUS)
     evidence.sort(key=lambda item: -item.score)
     return Finding(

@@ -8,7 +8,7 @@ from typing import Final
 
 import olefile
 
-from services.scanners.budget import Budget
+from services.scanners.budget import Budget, LimitMet
 from services.scanners.unpack.member import Member
 
 _MAX_STREAMS: Final = 2000
@@ -57,14 +57,23 @@ def native(stream: bytes) -> tuple[str, bytes] | None:
 
 
 def _source(data: bytes, shown: str, budget: Budget) -> Iterator[Member]:
-    """Yield the macros as text, each module a file. What olevba can't read is noted."""
+    """Yield the macros as text, each module a file; one that is sealed when there are some and none can be read."""
     from oletools.olevba import VBA_Parser  # noqa: PLC0415  # a third of a second, for few messages
 
-    parser = VBA_Parser("macros", data=data, relaxed=True)
+    read = 0
     try:
-        for _, _, name, code in parser.extract_macros():
-            budget.check(shown)
-            text = code.encode("utf-8", "replace") if isinstance(code, str) else bytes(code or b"")
-            yield Member(f"{name or 'macro'}", budget.take(text, shown), hidden=True, type="vba")
-    finally:
-        parser.close()
+        parser = VBA_Parser("macros", data=data, relaxed=True)
+        try:
+            for _, _, name, code in parser.extract_macros():
+                budget.check(shown)
+                text = code.encode("utf-8", "replace") if isinstance(code, str) else bytes(code or b"")
+                read += len(text)
+                yield Member(f"{name or 'macro'}", budget.take(text, shown), hidden=True, type="vba")
+        finally:
+            parser.close()
+    except (LimitMet, MemoryError, GeneratorExit):
+        raise
+    except Exception as error:  # noqa: BLE001  # a reader that meets hostile octets raises anything
+        budget.note("ARCHIVE_BROKEN", f"{shown}: macros, {type(error).__name__}")
+    if not read:
+        yield Member("macros", sealed=True, type="vba")
