@@ -23,6 +23,7 @@ class ScannersConfig(msgspec.Struct, frozen=True, kw_only=True):
     clamd_max: Annotated[int, msgspec.Meta(ge=65_536)] = 26_214_400  # octets of one file; not above clamd's own limits
     clamd_oversize: Literal["hold", "rules"] = "hold"  # of a message with a longer file; rules: ours alone must do
     rspamd: str = ""  # http://host:port
+    content_model: str = ""  # a file that `gatepost train` wrote; empty: the one that is shipped
     dns: str = ""  # ip:port,… ; empty: the system's
     arc_sealers: tuple[str, ...] = ()  # domains whose ARC seals explain why DMARC fails: mailing lists, forwarders
     url_lists: tuple[str, ...] = ()  # DNS lists of domains: [fresh:]zone=weight

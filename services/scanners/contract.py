@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import enum
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from typing import Protocol
 
 import msgspec
@@ -39,6 +39,7 @@ class Port(enum.StrEnum):
     URL_LISTS = "url-lists"
     CLAMD = "clamd"
     RSPAMD = "rspamd"
+    MODEL = "model"
 
 
 class Reason(enum.StrEnum):
@@ -156,6 +157,19 @@ class ContentEngine(Protocol):
         ...
 
 
+class Classifier(Protocol):
+    """What learned from ham and spam."""
+
+    @property
+    def version(self) -> str:
+        """Return the digest of the model, and how much it learned from."""
+        ...
+
+    def weigh(self, found: Set[str]) -> tuple[float, dict[str, float]]:
+        """Return the margin of a message's features (more: spam) and what each known feature added to it."""
+        ...
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Context:
     """The ports of a scanner, and what it is told. An engine that isn't configured is None."""
@@ -169,6 +183,7 @@ class Context:
     url_feeds: UrlFeeds | None = None
     arc_sealers: frozenset[str] = frozenset()  # domains whose ARC seals are believed
     briefing: Briefing = EMPTY  # of the customer whose message it is
+    model: Classifier | None = None  # None: the one that is shipped
 
 
 class Scanner(Protocol):

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from collections.abc import Mapping
 from email.utils import getaddresses
 from typing import Final
 from urllib.parse import urlsplit
 
-from services.scanners import text
+from services.scanners import disguise, lures, text
 from services.scanners.mail import Mail
 from services.scanners.markup import Anchor, read
 
@@ -44,6 +45,13 @@ class Facts:
     html: str
     words: str  # what a person reads: the plain text and the text of the HTML, one space between words
     links: tuple[Link, ...]
+    from_local: str = ""  # what stands before the @ in From
+    reply: str = ""  # the address in Reply-To
+    tags: Mapping[str, int] = dataclasses.field(default_factory=dict)  # the HTML's elements, see markup.Page
+    hidden: int = 0  # characters of the HTML's text that aren't shown
+    unseen: int = 0  # characters without width in subject and text, which nobody can read
+    lures: Mapping[str, int] = dataclasses.field(default_factory=dict)  # kind → how many of it, see lures.py
+    foreign: int = 0  # words in letters of two alphabets that look alike
 
     def count(self, name: str) -> int:
         """Return how many header fields of that name there are."""
@@ -56,16 +64,27 @@ def gather(mail: Mail) -> Facts:
     _, reply = mailbox(next(iter(mail.values("reply-to")), b""))
     page = read(mail.html)
     plain = mail.text.lower()
+    spoken, unseen, foreign = disguise.read(f"{plain[:WORDS_LIMIT]} {page.text[:WORDS_LIMIT].lower()}")
+    name, _, odd = disguise.read(name.lower())
+    subject, hidden_there, mixed_there = disguise.read(mail.header("subject")[:_SUBJECT_LIMIT])
+    words = _SPACES.sub(" ", spoken)
     return Facts(
         mail=mail,
-        subject=mail.header("subject")[:_SUBJECT_LIMIT],
-        from_name=name.lower(),
+        subject=subject,
+        from_name=name,
         from_domain=_domain(sender),
         reply_domain=_domain(reply),
         plain=plain,
         html=mail.html.lower(),
-        words=_SPACES.sub(" ", f"{plain[:WORDS_LIMIT]} {page.text[:WORDS_LIMIT].lower()}"),
+        words=words,
+        lures=lures.count(f"{subject.lower()}\n{name}\n{words}"),
         links=links(page.anchors, mail.text),
+        from_local=sender.rpartition("@")[0].lower(),
+        reply=reply.lower(),
+        tags=page.tags,
+        hidden=page.hidden,
+        unseen=unseen + hidden_there,
+        foreign=foreign + mixed_there + odd,
     )
 
 

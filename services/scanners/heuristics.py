@@ -9,24 +9,17 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Callable
-from typing import Final, NamedTuple
+from typing import Final
 from urllib.parse import unquote, urlsplit
 
-from services.scanners import phrases
+from services.scanners import deceit, phrases
 from services.scanners.auth.dmarc import organizational
 from services.scanners.facts import Facts
+from services.scanners.free_mail import FREE_MAIL
+from services.scanners.rule import Rule
 
 GTUBE: Final = b"XJS*C4JDBQADN1.NSBN3*2IDNEN*GTUBE-STANDARD-ANTI-UBE-TEST-EMAIL*C.34X"
 GTUBE_SCORE: Final = 1000.0
-
-
-class Rule(NamedTuple):
-    """`test` returns whether the rule hits. The code is what customers' rules refer to: it never changes meaning."""
-
-    code: str
-    score: float
-    text: str
-    test: Callable[[Facts], bool]
 
 
 def has_gtube(raw: bytes, bodies: list[bytes]) -> bool:
@@ -72,7 +65,7 @@ def _from_name_is_other_address(facts: Facts) -> bool:
 
 def _reply_elsewhere_free(facts: Facts) -> bool:
     return (
-        facts.reply_domain in _FREE_MAIL
+        facts.reply_domain in FREE_MAIL
         and bool(facts.from_domain)
         and organizational(facts.from_domain) != organizational(facts.reply_domain)
         and facts.count("list-id") == 0
@@ -163,27 +156,6 @@ def _says(listed: str, least: int) -> Callable[[Facts], bool]:
     return lambda facts: count(facts.words) >= least
 
 
-_FREE_MAIL: Final = frozenset(
-    {
-        "aol.com",
-        "gmail.com",
-        "gmx.de",
-        "gmx.net",
-        "hotmail.com",
-        "mail.com",
-        "mail.ru",
-        "msn.com",
-        "outlook.com",
-        "proton.me",
-        "protonmail.com",
-        "web.de",
-        "yahoo.co.uk",
-        "yahoo.com",
-        "yandex.com",
-        "yandex.ru",
-        "zohomail.com",
-    }
-)
 _BRANDS: Final = frozenset(
     {
         "amazon",
@@ -210,12 +182,13 @@ _BRANDS: Final = frozenset(
 )
 
 RULES: Final[tuple[Rule, ...]] = (
+    *deceit.RULES,
     Rule("NO_DATE", 1.5, "no Date field", _date_missing),
     Rule("NO_MESSAGE_ID", 1.0, "no Message-ID field", _id_missing),
     Rule("BAD_MESSAGE_ID", 3.0, "a Message-ID that is none", _id_malformed),
     Rule("REPEATED_FIELD", 2.0, "a header field that may come once comes again", _repeated),
     Rule("NO_FROM", 3.0, "no address in From", _no_from),
-    Rule("FROM_NAME_LIES", 3.0, "the name in From is an address of another domain", _from_name_is_other_address),
+    Rule("FROM_NAME_LIES", 3.0, "the name in From is an address of another domain", _from_name_is_other_address, True),
     Rule("REPLY_TO_FREE_MAIL", 2.0, "answers go to a free mailbox", _reply_elsewhere_free),
     Rule("SUBJECT_SHOUTS", 2.0, "the subject is in capitals", _shouting),
     Rule("SUBJECT_MONEY", 1.5, "the subject speaks of money or shouts", _subject_money),
@@ -223,18 +196,18 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule("NO_RECIPIENT_SHOWN", 1.0, "nobody stands in To", _undisclosed),
     Rule("HTML_ONLY", 1.5, "HTML without a plain text", _html_only),
     Rule("HTML_IMAGE_ONLY", 2.5, "a picture instead of text", _html_with_little_text),
-    Rule("HTML_PASSWORD_FORM", 4.0, "a form that asks for a password", _html_form),
+    Rule("HTML_PASSWORD_FORM", 4.0, "a form that asks for a password", _html_form, True),
     Rule("HTML_HIDDEN_TEXT", 1.5, "text too small to read", _hidden_text),
     Rule("HTML_SCRIPT", 1.0, "a script", _script),
     Rule("HTML_WEB_BUG", 0.5, "a picture too small to see", _webbug),
     Rule("LINK_TO_ADDRESS", 4.0, "a link to a bare IP address", _ip_link),
     Rule("LINK_LIES", 2.0, "a link that shows another domain than it leads to", _link_shows_other_host),
-    Rule("LINK_WITH_USER", 4.0, "a link with a name before its host", _link_with_user),
-    Rule("LINK_HIDES_HOST", 4.0, "a link whose host is encoded", _link_hides_host),
-    Rule("LINK_BORROWS_BRAND", 3.0, "a link with a brand's name in a stranger's domain", _link_brand_elsewhere),
-    Rule("ADVANCE_FEE", 6.0, "the words of an advance-fee fraud", _says(phrases.ADVANCE_FEE, 4)),
+    Rule("LINK_WITH_USER", 4.0, "a link with a name before its host", _link_with_user, True),
+    Rule("LINK_HIDES_HOST", 4.0, "a link whose host is encoded", _link_hides_host, True),
+    Rule("LINK_BORROWS_BRAND", 3.0, "a link with a brand's name in a stranger's domain", _link_brand_elsewhere, True),
+    Rule("ADVANCE_FEE", 6.0, "the words of an advance-fee fraud", _says(phrases.ADVANCE_FEE, 4), True),
     Rule("MARKETING_PROMISES", 3.0, "promises of money, weight or health", _says(phrases.MARKETING_PROMISES, 2)),
     Rule("BULK_EXCUSES", 2.5, "excuses of unsolicited bulk mail", _says(phrases.BULK_EXCUSES, 1)),
-    Rule("ACCOUNT_THREAT", 2.5, "an account is said to be in danger", _says(phrases.ACCOUNT_THREAT, 2)),
-    Rule("EXTORTION", 5.0, "the words of an extortion", _says(phrases.EXTORTION, 2)),
+    Rule("ACCOUNT_THREAT", 2.5, "an account is said to be in danger", _says(phrases.ACCOUNT_THREAT, 2), True),
+    Rule("EXTORTION", 5.0, "the words of an extortion", _says(phrases.EXTORTION, 2), True),
 )

@@ -12,6 +12,7 @@ from services.scanners.contract import Context, Match, Port, Signatures, Spec
 from services.scanners.engines.clamd import Clamd, addresses
 from services.scanners.engines.rspamd import Rspamd
 from services.scanners.engines.signatures import Rules
+from services.scanners.learned.model import open_model
 from services.scanners.engines.url_feeds import Feeds
 from services.scanners.engines.url_lists import parse_lists
 
@@ -40,11 +41,12 @@ async def open_ports(
     if config.clamd and Port.CLAMD in needed:
         clamd = Clamd(addresses(config.clamd), config.clamd_max, hold_oversize=config.clamd_oversize == "hold")
     rspamd = Rspamd(config.rspamd) if config.rspamd and Port.RSPAMD in needed else None
+    model = open_model(config.content_model) if Port.MODEL in needed else None
     try:
         lists = parse_lists(config.url_lists)
         feeds = Feeds(config.url_feeds, clock) if Port.URL_LISTS in needed and config.url_feeds else None
         sealers = frozenset(domain.lower().rstrip(".") for domain in config.arc_sealers)
-        yield Context(clock, resolver, rules, clamd, rspamd, lists, feeds, sealers)
+        yield Context(clock, resolver, rules, clamd, rspamd, lists, feeds, sealers, model=model)
     finally:
         await resolver.close()
         if clamd is not None:
