@@ -74,6 +74,12 @@ def test_the_names_of_others(name: str) -> None:
     assert Names(OWN.persons).match(name) is None
 
 
+def test_a_name_of_one_word_is_matched_as_it_is() -> None:
+    match = Names((Person(name="Erika"),)).match("ERIKA")
+    assert match is not None
+    assert Names((Person(name="Dr."), Person(name=""))).match("Dr.") is None
+
+
 def test_no_name_is_too_long() -> None:
     assert len(tokens("a " * 10_000)) <= 100
 
