@@ -143,6 +143,10 @@ RECIPIENTS: Final = Topic(
 DIRECTORY_STATE: Final = Topic(
     "directory.state.v1", events.DirectoryState, "customer/source", 1, None, ("directory", "cli"), ("directory", "cli")
 )
+# Not compacted: the retention is what makes a correspondent a stranger again, without anybody to clear up.
+CONTACTS: Final = Topic(
+    "contacts.v1", events.Contact, "customer/digest", PARTITIONS, 90 * DAY, ("policy",), ("scanners",)
+)
 SCANNERS: Final = Topic("scanners.v1", events.Scanner, "name", 1, None, ("cli",), ("ingress",))
 
 # Keyed by subject/kind: a subject's tallies meet in one partition, whichever pod and address they came from; and as
@@ -172,6 +176,7 @@ TOPICS: Final[tuple[Topic, ...]] = (
     CUSTOMERS,
     RECIPIENTS,
     DIRECTORY_STATE,
+    CONTACTS,
     SCANNERS,
     TALLIES,
     SIGNALS,
@@ -199,7 +204,7 @@ FLOWS: Final = Changelog("gatepost-signals-flows-changelog", PARTITIONS, 2 * DAY
 CHANGELOGS: Final = (COUNTS, OPEN, FLOWS)
 
 
-def key_of(event: events.Event) -> str:  # noqa: PLR0911, C901  # one return a kind of event
+def key_of(event: events.Event) -> str:  # noqa: PLR0911, PLR0912, C901  # one case a kind of event
     """Return the key under which the event is published: records of one key stay in order."""
     match event:
         case events.Rescan() | events.Disposition():
@@ -216,6 +221,8 @@ def key_of(event: events.Event) -> str:  # noqa: PLR0911, C901  # one return a k
             return event.digest
         case events.Tally() | events.Signal():
             return f"{event.subject}/{event.kind}"
+        case events.Contact():
+            return f"{event.customer}/{event.digest}"
         case events.Scanner():
             return event.name
         case events.QueueCommand():

@@ -103,6 +103,15 @@ class Verdict(Event, frozen=True, kw_only=True):
     origin: int  # offset of the Received event in its partition: policy tells late answers from early ones by it
     results: tuple[tuple[str, str], ...] = ()  # method=result pairs for Authentication-Results (RFC 8601)
     reason: str = ""  # why unavailable
+    contact: str = ""  # the salted digest of a correspondent to be remembered if the message is delivered as clean
+
+
+class Contact(Event, frozen=True, kw_only=True):
+    """Somebody wrote to a customer, and policy thought it clean. Topic contacts.v1, key: customer/digest."""
+
+    customer: str
+    digest: str  # hex, 64 bits of the HMAC-SHA256 of the address in From under the customer's salt
+    at: float
 
 
 class Action(enum.StrEnum):

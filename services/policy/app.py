@@ -17,7 +17,17 @@ from schemas.events import Customer, Disposition, Event, Outcome, Pending, Recei
 from services.core.clock import Clock
 from services.core.errors import BusUnavailable
 from services.core.waiting import happens
-from services.policy.decide import Hold, asked, decide, deleted, merge, rescan_delay, with_received, with_rescan_at
+from services.policy.decide import (
+    Hold,
+    asked,
+    contacts,
+    decide,
+    deleted,
+    merge,
+    rescan_delay,
+    with_received,
+    with_rescan_at,
+)
 from services.runtime.bus import Bus, Record, Tombstone
 from services.runtime.table import Table
 
@@ -117,7 +127,8 @@ class Policy:
             ",".join(f"{branch.rule}:{branch.action.value}" for branch in answer.branches),
         )
         ended = deleted(answer, self._clock.now())
-        return (answer,) if ended is None else (answer, ended)
+        met = contacts(answer, pending.verdicts)
+        return (answer, *met) if ended is None else (answer, ended, *met)
 
     def _rules_of(self, received: Received) -> Customer:
         customer = self._customer(received.customer)

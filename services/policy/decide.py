@@ -10,6 +10,7 @@ import msgspec
 from schemas.events import (
     Action,
     Branch,
+    Contact,
     Customer,
     Disposition,
     Match,
@@ -235,6 +236,16 @@ def _disposition(
         scanners=tuple(f"{v.scanner}/{v.version}={v.status.value}" for v in heard),
         decided_at=now,
     )
+
+
+def contacts(disposition: Disposition, verdicts: Sequence[Verdict]) -> tuple[Contact, ...]:
+    """Return the correspondent to be remembered: the sender of a message that is clean in all and is delivered."""
+    delivered = any(branch.action is Action.DELIVER for branch in disposition.branches)
+    if disposition.status is not Status.CLEAN or not delivered:
+        return ()
+    digests = dict.fromkeys(verdict.contact for verdict in verdicts if verdict.contact)
+    customer = disposition.received.customer
+    return tuple(Contact(customer=customer, digest=each, at=disposition.decided_at) for each in digests)
 
 
 def deleted(disposition: Disposition, now: float) -> Outcome | None:

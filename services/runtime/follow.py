@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 
-from schemas.catalog import CUSTOMERS, RECIPIENTS, SCANNERS, SIGNALS, Topic
-from schemas.events import Signal
+from schemas.catalog import CONTACTS, CUSTOMERS, RECIPIENTS, SCANNERS, SIGNALS, Topic
+from schemas.events import Contact, Signal
+from services.core.contacts import Contacts
 from services.core.directory import Directory
 from services.core.errors import UnreadableEvent
 from services.core.signals import Signals
@@ -57,3 +58,18 @@ async def follow_signals(bus: Bus, signals: Signals, caught_up: asyncio.Event) -
             signals.apply(record.event)
         else:
             signals.remove(record.key)
+
+
+async def follow_contacts(bus: Bus, contacts: Contacts) -> None:
+    """Apply every correspondent to the memory, for ever. Nobody waits for that: until then nobody is called new."""
+    caught_up = asyncio.Event()
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(_tell(caught_up, contacts), name="contacts-caught-up")
+        async for record in bus.follow(CONTACTS, caught_up):
+            if isinstance(record.event, Contact):
+                contacts.apply(record.event)
+
+
+async def _tell(caught_up: asyncio.Event, contacts: Contacts) -> None:
+    await caught_up.wait()
+    contacts.caught_up()

@@ -11,6 +11,7 @@ from typing import Protocol
 from schemas import wire
 from schemas.events import DeadLetter, Event, Received, Rescan, Status, Verdict
 from services.core.clock import Clock
+from services.core.contacts import Contacts
 from services.core.errors import ObjectNotFound, UnreadableEvent
 from services.runtime.bus import Record, Stateless, Tombstone
 from services.scanners import decide
@@ -33,11 +34,14 @@ class Scans(Protocol):
 class ScannerService(Stateless):
     """The Service of one scanner, for its consumer group over mail.received.v1 and mail.rescans.v1."""
 
-    def __init__(self, spec: Spec, pool: Scans, briefings: Briefings, clock: Clock) -> None:
+    def __init__(
+        self, spec: Spec, pool: Scans, briefings: Briefings, clock: Clock, contacts: Contacts | None = None
+    ) -> None:
         self.spec = spec
         self.joined = asyncio.Event()  # set once partitions were assigned, even none
         self._pool = pool
         self._briefings = briefings
+        self._contacts = contacts or Contacts()  # one of its own never catches up, and so tells nothing
         self._clock = clock
 
     @property
@@ -61,6 +65,7 @@ class ScannerService(Stateless):
             finding = await self._pool.scan(self.spec.name, received, self._briefings.of(received.customer))
         except ObjectNotFound:
             finding = decide.gone()
+        finding = self._acquainted(received, finding)
         verdict = decide.verdict(self.spec, received, finding, origin=origin, now=self._clock.now())
         _log(verdict)
         if decide.needs_a_person(finding):
@@ -69,6 +74,13 @@ class ScannerService(Stateless):
 
     async def assigned(self, partitions: frozenset[int]) -> None:  # noqa: ARG002  # a scanner keeps nothing
         self.joined.set()
+
+    def _acquainted(self, received: Received, finding: Finding) -> Finding:
+        if not finding.contact:
+            return finding
+        who = (received.customer, finding.contact, self._clock.now())
+        note = self._contacts.worth_noting(*who)
+        return decide.acquainted(finding, self._contacts.acquaintance(*who), note=note)
 
     def _dead_letter(self, record: Record, event: Event, finding: Finding) -> DeadLetter:
         return DeadLetter(
@@ -84,11 +96,16 @@ class ScannerService(Stateless):
 
 
 def services(
-    config: ScannersConfig, names: tuple[str, ...], pool: Pool, briefings: Briefings, clock: Clock
+    config: ScannersConfig,
+    names: tuple[str, ...],
+    pool: Pool,
+    briefings: Briefings,
+    clock: Clock,
+    contacts: Contacts | None = None,
 ) -> dict[str, ScannerService]:
     """Return the services of the named scanners by name; of the configured ones, or all of the pool's, by default."""
     chosen = names or config.scanners or tuple(pool.specs)
-    return {name: ScannerService(pool.specs[name], pool, briefings, clock) for name in chosen}
+    return {name: ScannerService(pool.specs[name], pool, briefings, clock, contacts) for name in chosen}
 
 
 def _log(verdict: Verdict) -> None:

@@ -9,11 +9,14 @@ from typing import Final
 import msgspec
 
 from schemas.events import Evidence, Received, Rescan, Status, Verdict
+from services.core.contacts import Acquaintance
 from services.scanners.contract import Finding, Reason, Spec, unavailable
 from services.scanners.text import LIMIT, clean
 
 MAX_EVIDENCE: Final = 50
 MAX_RESULTS: Final = 20
+FIRST_CONTACT: Final = 0.2
+FIRST_CONTACT_ODD: Final = 1.0
 SPAM_FROM: Final = 15.0
 SUSPICIOUS_FROM: Final = 6.0
 _SCORE_LIMIT: Final = 10_000.0
@@ -46,6 +49,7 @@ def verdict(spec: Spec, received: Received, finding: Finding, *, origin: int, no
         origin=origin,
         results=tidied.results,
         reason=tidied.reason,
+        contact=tidied.contact,
     )
 
 
@@ -63,6 +67,21 @@ def tidy(finding: Finding) -> Finding:
         results=tuple((clean(method, 20), clean(text, 3 * LIMIT)) for method, text in finding.results[:MAX_RESULTS]),
         reason=reason or (Reason.ENGINE.value if finding.status is Status.UNAVAILABLE else ""),
     )
+
+
+def acquainted(finding: Finding, acquaintance: Acquaintance, *, note: bool) -> Finding:
+    """Return the finding with what is known of the correspondent; `note`: the topic should hear of him.
+
+    That somebody writes for the first time is no fault. It weighs where something else is odd as well.
+    """
+    kept = finding if note else msgspec.structs.replace(finding, contact="")
+    if acquaintance is not Acquaintance.NEW:
+        return kept
+    score = FIRST_CONTACT if finding.score <= 0 else FIRST_CONTACT_ODD
+    evidence = Evidence(
+        code="FIRST_CONTACT", text="nobody here is known to have had mail from this sender", score=score
+    )
+    return msgspec.structs.replace(kept, score=kept.score + score, evidence=(*kept.evidence, evidence))
 
 
 def gone() -> Finding:

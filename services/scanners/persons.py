@@ -40,6 +40,8 @@ class Names:
                 continue
             self._exact.setdefault(frozenset(words), person)
             self._letters.setdefault(_letters(words), person)
+            if len(words) == 1:
+                continue  # one word has no initials that say anything
             first, *_, last = words
             self._initials.setdefault(frozenset((first[0], last)), person)
             self._initials.setdefault(frozenset((first, last[0])), person)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 
 from schemas.catalog import RECEIVED, RESCANS
+from services.core.contacts import Contacts
+from services.runtime.follow import follow_contacts
 from services.runtime.host import Context
 from services.scanners import config as settings
 from services.scanners.app import ScannerService, services
@@ -19,14 +21,17 @@ async def serve(ctx: Context) -> None:
     await pool.start()
     try:
         await ctx.directory_ready()  # a scan that knows nothing of its customer would find too little
+        contacts, briefings = Contacts(), Briefings(ctx.directory.customer)
         async with asyncio.TaskGroup() as tasks:
-            units = services(config, config.scanners, pool, Briefings(ctx.directory.customer), ctx.clock)
+            following = tasks.create_task(follow_contacts(ctx.bus, contacts), name="follow-contacts")
+            units = services(config, config.scanners, pool, briefings, ctx.clock, contacts)
             for service in units.values():
                 work = ctx.consume(service.group, service.group, (RECEIVED, RESCANS), service)
                 tasks.create_task(work, name=service.group)
             waiting = tasks.create_task(_say_ready(ctx, list(units.values())), name="scanners-ready")
             await ctx.stop.wait()
             waiting.cancel()
+            following.cancel()
     finally:
         await pool.close()
 

@@ -304,6 +304,12 @@ def test_records(record_text: bytes, policy: str | None) -> None:
     assert (found.policy if found else None) == policy
 
 
+def test_an_owner_who_only_tests_gets_a_milder_policy() -> None:
+    record = dmarc.read([b"v=DMARC1; p=reject; t=y"], subdomain=False)
+    assert record is not None
+    assert dmarc.evaluate("d.test", record, spf.Result("none", "mailfrom", ""), [], "id").policy == "quarantine"
+
+
 def test_two_records_are_none() -> None:
     assert dmarc.read([b"v=DMARC1; p=reject", b"v=DMARC1; p=none"], subdomain=False) is None
 

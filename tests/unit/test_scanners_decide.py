@@ -100,12 +100,13 @@ async def test_a_message_that_is_too_big() -> None:
 
 def test_the_built_in_scanners_are_found() -> None:
     found = registry.discover()
-    assert list(found) == ["auth", "content", "virus"]
+    assert {"auth", "content", "impersonation", "urls", "virus"} <= set(found)
+    assert list(found) == sorted(found)
     assert list(registry.choose(("virus",))) == ["virus"]
 
 
 def test_a_name_that_is_no_scanner() -> None:
-    with pytest.raises(ConfigError, match="no scanner is called url; there are auth, content, virus"):
+    with pytest.raises(ConfigError, match=r"no scanner is called url; there are .*auth, content, .*urls, virus"):
         registry.choose(("url",))
 
 

@@ -95,7 +95,8 @@ def read(records: Sequence[bytes], *, subdomain: bool) -> Record | None:
         policy = "none"  # section 6.6.3 step 6
     if subdomain and tags.get("sp", "").lower() in _POLICIES:
         policy = tags["sp"].lower()
-    percent = tags.get("pct", "100")
+    # t=y took the place of pct=0 in RFC 9989: the owner only looks on, and a milder policy applies.
+    percent = "0" if tags.get("t", "n").lower() == "y" else tags.get("pct", "100")
     return Record(
         policy,
         min(100, int(percent)) if percent.isascii() and percent.isdigit() and len(percent) <= 3 else 100,  # noqa: PLR2004  # "100"

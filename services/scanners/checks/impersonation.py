@@ -9,6 +9,7 @@ from typing import Final
 import disarm
 
 from schemas.events import Evidence
+from services.core.contacts import digest
 from services.scanners import facts
 from services.scanners.auth.dmarc import aligned
 from services.scanners.auth.evaluate import Authentication, authenticate
@@ -52,6 +53,7 @@ async def scan(mail: Mail, ctx: Context) -> Finding:
         score=round(sum(item.score for item in evidence), 2),
         evidence=tuple(sorted(evidence, key=lambda item: -item.score)),
         engine=_ENGINE,
+        contact=digest(ctx.briefing.salt, sender.address) if ctx.briefing.salt and sender.registered else "",
     )
 
 

@@ -8,17 +8,15 @@ from collections.abc import Iterator
 from typing import Final
 
 from services.scanners import text
-from services.scanners.archives import Budget, is_zip, unpack
 from services.scanners.mail import Mail
-from services.scanners.mime import Part
 from services.scanners.urls import find, qr
 from services.scanners.urls.find import Found, Kind
 from services.scanners.urls.known import TEXT_TYPES
 
-FILES_MOST: Final = 60  # of one message, members of archives included
-OCTETS_MOST: Final = 33_554_432  # unpacked, of one message
+FILES_MOST: Final = 200  # of one message, members of archives included
 TEXT_MOST: Final = 1_048_576  # octets of a text file that are searched
 _NAME_LIMIT: Final = 60
+_OWN_TEXT: Final = frozenset({"text/plain", "text/html"})
 _PAGE: Final = re.compile(rb"<(?:!doctype\s+html|html|head|body|script|svg|meta|form|iframe|a\s)", re.IGNORECASE)
 _PICTURE: Final = re.compile(rb"\x89PNG\r\n|\xff\xd8\xff|GIF8[79]a|RIFF....WEBP|BM", re.DOTALL)
 _PDF_URI: Final = re.compile(rb"/URI\s*(?:\(((?:[^()\\]|\\.){4,2000})\)|<([0-9A-Fa-f\s]{8,4000})>)")
@@ -48,21 +46,19 @@ class Pictures:
 
 
 def in_files(mail: Mail) -> Iterator[Found]:
-    """Yield the URLs in all parts of the message but its plain and HTML text. Never raises; limits end it early."""
-    budget = Budget(members=FILES_MOST, octets=OCTETS_MOST)
+    """Yield the URLs in all that the message holds but its plain and HTML text. Never raises; limits end it early."""
+    if all(part.content_type in _OWN_TEXT for part in mail.parts):
+        return  # nothing is attached: the message's own text is read elsewhere
     pictures = Pictures()
     looked = 0
-    for part in mail.parts:
-        if part.gap or part.content_type in {"text/plain", "text/html"}:
+    for item in mail.contents:
+        if item.sealed or (item.part is not None and (item.part.gap or item.declared in _OWN_TEXT)):
             continue
         looked += 1
         if looked > FILES_MOST:
             return
-        name = _name(part)
-        yield from in_file(part.data, part.filename.lower(), part.content_type, name, pictures)
-        if is_zip(part.data):
-            for shown, content in unpack(part.data, name, budget):
-                yield from in_file(content, shown.lower(), "", text.clean(shown, _NAME_LIMIT), pictures)
+        where = text.clean(item.name, _NAME_LIMIT)
+        yield from in_file(item.data, (item.filename or item.name).lower(), item.declared, where, pictures)
 
 
 def in_file(data: bytes, name: str, kind: str, where: str, pictures: Pictures) -> Iterator[Found]:
@@ -121,7 +117,3 @@ def _decoded(data: bytes) -> str:
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
         return data.decode("utf-16", "replace")
     return text.from_bytes(data)
-
-
-def _name(part: Part) -> str:
-    return text.clean(part.filename, _NAME_LIMIT) if part.filename else f"part {part.path}"

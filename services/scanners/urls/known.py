@@ -163,9 +163,9 @@ officecmd smb jar view-source
 """
 
 _ROLES: Final = """
-account accounts alert alerts billing bonus care center centre customer delivery department desk express help info
-invoice it mail member message notice notification notifications official payment payments portal privacy rewards
-security service services shipping support survey system team update verification voicemail winner
+account accounts alert alerts billing care center centre customer delivery department desk help info
+invoice it mail message notice notification notifications official payment payments portal privacy
+security service services shipping support survey system team update verification voicemail
 """
 
 _TITLES: Final = """
