@@ -350,9 +350,20 @@ async def test_parameters_say_what_the_message_needs(mta: LoopbackMta) -> None:
     await on.quit()
 
 
-async def test_an_mta_without_extensions_gets_the_message_as_it_is(mta: LoopbackMta) -> None:
+async def test_an_mta_without_8bitmime_does_not_get_what_needs_it(mta: LoopbackMta) -> None:
     mta.manners.extensions = ()
     on = await session(mta)
+    done = await on.send(letter(b"\xff\r\n"))
+    assert done.replies[B].line == "554 5.6.3 the destination does not take eight-bit mail (8BITMIME)"
+    await on.send(letter())
+    assert [(a.parameters, a.content) for a in mta.arrived] == [(frozenset(), BODY)]
+    await on.quit()
+
+
+async def test_it_gets_it_as_it_is_where_the_operator_says_so(mta: LoopbackMta) -> None:
+    mta.manners.extensions = ()
+    config = DeliveryConfig(hostname="mx.gatepost.test", relay_send_eight_bit=True)
+    on = await SmtpDial(config, SystemClock(), FakeDns())(mta.host)
     await on.send(letter(b"\xff\r\n"))
     assert [(a.parameters, a.content) for a in mta.arrived] == [(frozenset(), b"\xff\r\n")]
     await on.quit()
