@@ -176,9 +176,8 @@ async def main() -> None:
             dead = Domain(name="dead.test", relay=(Host(host="127.0.0.1", port=1),))
             alive = Domain(name="alive.test", relay=(Host(host="127.0.0.1", port=sink.port),))
             await bus.publish([Customer(id="dead", domains=(dead,)), Customer(id="alive", domains=(alive,))], within=60)
-            print(
-                f"| waiting | octets each | ready after | RSS | RSS at most | octets of RSS each | p50 | p95 |\n|{'---|' * 8}"
-            )
+            head = "| waiting | octets each | ready after | RSS | RSS at most | octets of RSS each | p50 | p95 |"
+            print(f"{head}\n|{'---|' * 8}")
             empty = 0.0
             for count in (0, chosen.count):
                 octets = await fill(address, count)

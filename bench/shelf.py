@@ -14,7 +14,7 @@ import re
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 from bench.deferred import disposition
 from schemas import wire
@@ -56,7 +56,7 @@ class Topic:
             )
             self._templates.append((made.received.id.encode(), wire.encode(entry)))
 
-    async def read_raw(self, *_: Any, **__: Any) -> AsyncIterator[Raw]:
+    async def read_raw(self, *_: object, **__: object) -> AsyncIterator[Raw]:
         """See `bus.Bus.read_raw`."""
         for number in range(self.count):
             began = time.process_time()

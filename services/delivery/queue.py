@@ -16,7 +16,7 @@ from typing import Any, Final
 
 import msgspec
 
-from schemas.catalog import key_of
+from schemas.catalog import DEFERRED, key_of
 from schemas.events import Customer, Deferred, Host, Outcome, QueueCommand, State
 from services.core import backoff
 from services.core.clock import Clock
@@ -237,7 +237,8 @@ class Queue:
         return min((at for at in times if at is not None), default=None)
 
     async def close(self) -> None:
-        """Let attempts under way end, within limits."""
+        """Let attempts under way end, within limits; none begins any more."""
+        self._closed = frozenset(range(DEFERRED.partitions))
         await self._finish(list(self._jobs.values()))
 
     def _due(self, key: str, now: float) -> None:

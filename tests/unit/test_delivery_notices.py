@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import email
 import email.policy
+import itertools
 from email.message import EmailMessage
 from typing import Any, cast
 
@@ -210,7 +211,7 @@ async def test_ten_days_down_expire_with_a_notification_and_the_ledger_balances(
             tried += [bench.clock.now()] * (bench.mta.refused - refused)
             refused = bench.mta.refused
         assert bench.clock.now() < NOW + 10.1 * DAY
-    gaps = [round(b - a) for a, b in zip(tried, tried[1:], strict=False)]
+    gaps = [round(b - a) for a, b in itertools.pairwise(tried)]
     assert gaps[:6] == [120, 240, 480, 960, 1800, 1800]
     assert set(gaps[5:]) == {1800}
     assert len(tried) < 10 * 24 * 2 + 10  # one probe at a time, whatever waits
