@@ -290,8 +290,8 @@ class QueueCommand(Event, frozen=True, kw_only=True):
 class QueueState(Event, frozen=True, kw_only=True):
     """How one delivery process sees a destination. Topic delivery.queues.v1 (compacted).
 
-    Key: customer/destination/owner. It is published again while
-    anything waits; one that is old was left by a process that is gone.
+    Key: customer/destination/owner. It is published again while anything waits; one that is old was left by a process
+    that is gone.
     """
 
     customer: str

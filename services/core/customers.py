@@ -25,18 +25,19 @@ from services.core.directory_config import parse_directory
 from services.core.errors import BadAddress
 from services.core.networks import normal
 from services.core.protection import parse_protect
-from services.core.relay_hosts import parse_host
+from services.core.relay_hosts import Tls, parse_host, parse_tls
 from services.core.tree import Place, Scalar, quoted
 
 RECIPIENTS_ANY: Final = "any"
 RECIPIENTS_DIRECTORY: Final = "directory"  # those that LDAP or an imported table brings, and no others
 SIZE_LEAST, SIZE_MOST = 65_536, 157_286_400  # octets; RFC 5321 section 4.5.3.1.7 asks for 64 KB at least
 QUEUE_DAYS_MOST: Final = 10.0
+WARNING_HOURS_MOST: Final = 240.0
 QUARANTINE_DAYS_MOST: Final = 30.0
 NETWORKS_MOST: Final = 1_000  # of one list
 BOUNCE_KEY_LEAST: Final = 8  # characters
 
-_KEYS: Final = ("id", "name", "domains", "directory", "policy", "limits", "lists", "bounces", "protect")
+_KEYS: Final = ("id", "name", "domains", "directory", "policy", "limits", "lists", "bounces", "protect", "tls")
 _ID: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 _SIZE: Final = re.compile(r"([0-9]{1,12}) ?([KMG]?)i?B?", re.IGNORECASE)
 _UNITS: Final = {"": 1, "K": 1_024, "M": 1_048_576, "G": 1_073_741_824}
@@ -78,8 +79,9 @@ def _customer(place: Place, ids: dict[str, Place], domains: dict[str, tuple[str,
         raise fields["domains"].wrong("a customer has one domain at least")
     own: list[Domain] = []
     recipients: dict[str, None] = {}
+    tls = parse_tls(fields["tls"]) if "tls" in fields else Tls()
     for each in listed:
-        domain, addresses = _domain(each, identity, domains)
+        domain, addresses = _domain(each, identity, domains, tls)
         own.append(domain)
         recipients |= dict.fromkeys(addresses)
     customer = Customer(
@@ -110,15 +112,17 @@ def _id(place: Place, ids: dict[str, Place]) -> str:
     return text
 
 
-def _domain(place: Place, owner: str, domains: dict[str, tuple[str, Place]]) -> tuple[Domain, list[str]]:
-    fields = place.fields("name", "relay", "recipients", required=["name", "relay", "recipients"])
+def _domain(place: Place, owner: str, domains: dict[str, tuple[str, Place]], tls: Tls) -> tuple[Domain, list[str]]:
+    fields = place.fields("name", "relay", "recipients", "tls", required=["name", "relay", "recipients"])
+    if "tls" in fields:
+        tls = parse_tls(fields["tls"])
     name = _domain_name(fields["name"])
     if name in domains:
         whose, first = domains[name]
         of = "this customer" if whose == owner else f"customer {whose}"
         raise fields["name"].wrong(f"{name} is a domain of {of} already, on line {first.node.line}")
     domains[name] = (owner, fields["name"])
-    hosts = [parse_host(each) for each in fields["relay"].items("a list of hosts")]
+    hosts = [parse_host(each, tls) for each in fields["relay"].items("a list of hosts")]
     if not hosts:
         raise fields["relay"].wrong("a domain has one host to relay to at least")
     for index, host in enumerate(hosts):
@@ -173,12 +177,14 @@ def _with_policy(customer: Customer, place: Place) -> Customer:
 
 
 def _with_limits(customer: Customer, place: Place) -> Customer:
-    fields = place.fields("max_size", "queue_days", "quarantine_days")
+    fields = place.fields("max_size", "queue_days", "quarantine_days", "delay_warning_hours")
     changes: dict[str, object] = {}
     if "max_size" in fields:
         changes["max_size"] = _size(fields["max_size"])
     if "queue_days" in fields:
         changes["queue_days"] = fields["queue_days"].number(1, QUEUE_DAYS_MOST)
+    if "delay_warning_hours" in fields:
+        changes["delay_warning_hours"] = fields["delay_warning_hours"].number(0, WARNING_HOURS_MOST)
     if "quarantine_days" in fields:
         changes["quarantine_days"] = fields["quarantine_days"].number(1, QUARANTINE_DAYS_MOST)
     return _replace(customer, **changes)

@@ -13,19 +13,22 @@ from typing import Final
 
 import msgspec
 
-from schemas.catalog import DEFERRED, OUTCOMES, key_of
-from schemas.events import Customer, Deferred, Disposition, Event, Outcome
+from schemas.catalog import OUTCOMES, QUEUE_COMMANDS, key_of
+from schemas.events import Customer, Deferred, Disposition, Event, Outcome, QueueCommand
 from services.core.clock import Clock
 from services.core.errors import Temporary
 from services.delivery.attempt import Attempts
 from services.delivery.config import DeliveryConfig
 from services.delivery.decide import fresh, to_deliver
 from services.delivery.dial import Dial, SmtpDial
+from services.delivery.hops import Hops
 from services.delivery.pool import Pool
 from services.delivery.queue import Queue, end
+from services.delivery.report import Reporter
+from services.delivery.shelf import Shelf
 from services.runtime.bus import Bus, Record, Tombstone
+from services.runtime.dns import Dns, Resolver
 from services.runtime.store import Store
-from services.runtime.table import Table
 
 log = logging.getLogger("gatepost.delivery")
 
@@ -39,7 +42,12 @@ class Work:
     message: str
     entries: list[Deferred] = dataclasses.field(default_factory=list)
     pairs: set[tuple[str, str]] = dataclasses.field(default_factory=set)
-    outcomes: list[Outcome] = dataclasses.field(default_factory=list)
+    events: list[Event] = dataclasses.field(default_factory=list)
+
+    @property
+    def outcomes(self) -> list[Outcome]:
+        """Who has an end."""
+        return [event for event in self.events if isinstance(event, Outcome)]
 
 
 class Delivery:
@@ -55,16 +63,24 @@ class Delivery:
         clock: Clock,
         chance: Callable[[], float],
         dial: Dial | None = None,
+        dns: Dns | None = None,
     ) -> None:
         """`customer` looks a customer up by id; `chance` returns numbers in [0, 1), such as `random.random`."""
         self._bus = bus
-        self._table: Table[Deferred] = Table(bus, DEFERRED, Deferred)
-        self._pool = Pool(config, dial or SmtpDial(config, clock), clock, chance)
-        self._attempts = Attempts(config, store, self._pool, clock, chance)
+        self._config = config
+        self._clock = clock
+        self._shelf = Shelf(bus)
+        dns = dns or Resolver(config.dns, clock, validating=config.dns_validating)
+        self._dial = dial or SmtpDial(config, clock, dns)
+        self._pool = Pool(config, self._dial, clock, chance)
+        hops = Hops(dns, private=config.relay_private_mx)
+        self._attempts = Attempts(
+            config, store=store, pool=self._pool, hops=hops, customer=customer, clock=clock, chance=chance
+        )
         self.queue = Queue(
             config,
             bus=bus,
-            table=self._table,
+            shelf=self._shelf,
             attempts=self._attempts,
             pool=self._pool,
             customer=customer,
@@ -74,15 +90,25 @@ class Delivery:
         self._flying: set[tuple[str, str]] = set()  # message and recipient of records that aren't finished
         self._work: dict[tuple[int, int], Work] = {}  # by partition and offset
         self._runner: asyncio.Task[None] | None = None
+        self._reporter = Reporter(bus, self.queue, clock)
+        self._reports: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Begin to try what waits."""
+        """Begin to try what waits, and to tell how it goes."""
         self._runner = asyncio.create_task(self.queue.run(), name="delivery-queue")
+        self._reports = asyncio.create_task(self._reporter.run(self._config.queue_report_seconds), name="queue-report")
+
+    async def follow(self, caught_up: asyncio.Event) -> None:
+        """Obey what people order, for ever; `caught_up` is set once the orders of the past are known."""
+        async for record in self._bus.follow(QUEUE_COMMANDS, caught_up):
+            if isinstance(record.event, QueueCommand):
+                self.queue.obey(record.event, now=self._clock.now())
 
     async def close(self) -> None:
         """End attempts under way, say farewell to every MTA, stop. What waits is in the table."""
-        if self._runner is not None:
-            await end(self._runner)
+        for task in (self._runner, self._reports):
+            if task is not None:
+                await end(task)
         await self.queue.close()
         await self._pool.close()
 
@@ -98,35 +124,38 @@ class Delivery:
         handled = False
         try:
             for index in to_deliver(event):
-                self._plan(event, index, work)
+                self._plan(event, index, work, suspect=record.suspect)
             await self._relay(work)
             handled = True
         finally:
             if not handled:
                 self._let_go((record.partition, record.offset))
-        return work.outcomes
+        return work.events
 
     async def _relay(self, work: Work) -> None:
         if len(work.entries) == 1:
-            work.outcomes += await self.queue.first(work.entries[0])
+            work.events += (await self.queue.first(work.entries[0])).events
             return
         failure: BaseException | None = None
         for result in await asyncio.gather(*map(self.queue.first, work.entries), return_exceptions=True):
             if isinstance(result, BaseException):
                 failure = result
             else:
-                work.outcomes += result
+                work.events += result.events
         if failure is not None:
             # The whole record is handled again: what has ended must be known by then, or it is sent twice.
-            await self._bus.publish(work.outcomes)
-            self._remember(work.outcomes)
+            await self._bus.publish(work.events)
+            self.queue.remember(work.outcomes)
             raise failure
 
-    def _plan(self, disposition: Disposition, index: int, work: Work) -> None:
-        """Put into `work` what is still to be done for a branch: nothing when it was dealt with before."""
+    def _plan(self, disposition: Disposition, index: int, work: Work, *, suspect: bool) -> None:
+        """Put into `work` what is still to be done for a branch: nothing when it was dealt with before.
+
+        `suspect`: a process that was killed may have begun it, so it may arrive twice.
+        """
         entry = fresh(disposition, index, tuple(dict.fromkeys(disposition.branches[index].recipients)))
         key = key_of(entry)
-        waiting = self._table.get(key)
+        waiting = self._shelf.get(key)
         known = frozenset(waiting.recipients) if waiting else frozenset()
         left = tuple(
             recipient
@@ -140,18 +169,18 @@ class Delivery:
         if not left:
             return
         if waiting is not None:
-            self.queue.extend(key, left)
+            self.queue.extend(key, left, duplicate=suspect)
             return
         pairs = {(work.message, recipient) for recipient in left}
         work.pairs |= pairs
         self._flying |= pairs
-        work.entries.append(msgspec.structs.replace(entry, recipients=left))
+        work.entries.append(msgspec.structs.replace(entry, recipients=left, possible_duplicate=suspect))
 
     async def finished(self, record: Record) -> None:
         """Remember the record's outcomes: they are published now, and the record may come again."""
         work = self._let_go((record.partition, record.offset))
         if work is not None:
-            self._remember(work.outcomes)
+            self.queue.remember(work.outcomes)
 
     def _let_go(self, at: tuple[int, int]) -> Work | None:
         work = self._work.pop(at, None)
@@ -159,17 +188,14 @@ class Delivery:
             self._flying -= work.pairs
         return work
 
-    def _remember(self, outcomes: Sequence[Outcome]) -> None:
-        for outcome in outcomes:
-            self.queue.seen.add(outcome.id, outcome.recipients)
-
     async def assigned(self, partitions: frozenset[int]) -> None:
         """Load what waits, and what ended lately: a record that comes again must not be delivered again."""
-        await self._table.load(partitions)
         async for record in self._bus.read(OUTCOMES, sorted(partitions), tail=TAIL):
             if isinstance(record.event, Outcome):
-                self._remember((record.event,))
-        self.queue.adopt((key, e) for key, e in self._table.items() if self._table.partition_of(key) in partitions)
+                self.queue.remember((record.event,))
+        cut = await self._shelf.load(partitions, self.queue.place)
+        await self.queue.adopt(partitions, cut)
+        await self._reporter.assigned(partitions)
 
     async def revoked(self, partitions: frozenset[int]) -> None:
         """End attempts under way, write down what they changed, and forget."""
@@ -177,12 +203,12 @@ class Delivery:
             self._let_go(at)  # handled, but its outcomes never published: whoever reads it next does it again
         await self.queue.abandon(partitions)
         try:
-            await self._table.flush()
+            await self._shelf.flush()
         except Temporary as error:
             # The next owner tries some entries too often; their outcomes, which are published, stop it.
             log.warning("event=table-not-written error=%s", error)
-        self._table.drop(partitions)
+        self._shelf.drop(partitions)
 
     async def before_commit(self) -> None:
         """Write what waits, so that the dispositions behind it may be committed."""
-        await self._table.flush()
+        await self._shelf.flush()

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Final
 
-from schemas.events import Customer, Deferred, Host
+from schemas.events import Customer, Deferred, Host, State
 from services.core.clock import Clock
 from services.core.compose import compose
 from services.core.errors import ObjectNotFound
@@ -17,9 +17,11 @@ from services.core.headers import header_end
 from services.core.stored import unpack
 from services.delivery.budget import Budget
 from services.delivery.config import DeliveryConfig
-from services.delivery.decide import Concluded, Pace, Reply, Result, Stage, conclude, expires_at
+from services.delivery.decide import Concluded, Pace, Reply, Result, Stage, conclude, ended, expires_at
+from services.delivery.hops import Hops
+from services.delivery.notices import Notices
 from services.delivery.pool import Pool
-from services.delivery.relay import Relayed, relay
+from services.delivery.relay import Before, Relayed, relay
 from services.delivery.session import Letter
 from services.runtime.store import Store
 
@@ -40,24 +42,41 @@ class Attempts:
     """Makes attempts. Knows nothing of queues."""
 
     def __init__(
-        self, config: DeliveryConfig, store: Store, pool: Pool, clock: Clock, chance: Callable[[], float]
+        self,
+        config: DeliveryConfig,
+        *,
+        store: Store,
+        pool: Pool,
+        hops: Hops,
+        customer: Callable[[str], Customer | None],
+        clock: Clock,
+        chance: Callable[[], float],
     ) -> None:
         self.counts: Counter[str] = Counter()
         self._config = config
         self._store = store
         self._pool = pool
+        self._hops = hops
         self._clock = clock
         self._chance = chance
         self._pace = Pace(config.retry_first_seconds, config.retry_most_seconds)
+        self._notices = Notices(
+            config, store, lambda entry: expires_at(entry, customer(entry.disposition.received.customer))
+        )
         self._budget = Budget(config.relay_memory_bytes)
 
-    async def make(self, entry: Deferred, customer: Customer | None, hosts: tuple[Host, ...]) -> Attempted:
-        """Try the entry's recipients once. Raises StoreUnavailable and ObjectCorrupt; SMTP failures are results."""
+    async def make(
+        self, entry: Deferred, customer: Customer | None, hosts: tuple[Host, ...], purse: Budget, before: Before
+    ) -> Attempted:
+        """Try the entry's recipients once. Raises StoreUnavailable and ObjectCorrupt; SMTP failures are results.
+
+        `purse` is the destination's own share of the memory; `before` is awaited once before the message goes out.
+        """
         received = entry.disposition.received
         if hosts:
             try:
-                async with self._budget.hold(received.size):
-                    relayed = await self._relay(entry, hosts)
+                async with purse.hold(received.size), self._budget.hold(received.size):
+                    relayed = await self._relay(entry, hosts, before)
             except ObjectNotFound:
                 # Its last recipient got an outcome, or it was never accepted: nobody waits for this message.
                 self.counts["object-gone"] += 1
@@ -66,20 +85,31 @@ class Attempts:
         else:
             nowhere = Reply(0, f"no host is configured for {received.domain}", Stage.CONNECT)
             relayed = Relayed(dict.fromkeys(entry.recipients, Result(nowhere)), reached=False)
-        concluded = conclude(
+        concluded = await self._notices.with_bounce(
             entry,
-            relayed.results,
-            now=self._clock.now(),
-            chance=self._chance(),
-            expires=expires_at(entry, customer),
-            pace=self._pace,
+            conclude(
+                entry,
+                relayed.results,
+                now=self._clock.now(),
+                chance=self._chance(),
+                expires=expires_at(entry, customer),
+                pace=self._pace,
+            ),
         )
         return Attempted(concluded, relayed)
 
-    async def _relay(self, entry: Deferred, hosts: tuple[Host, ...]) -> Relayed:
+    async def end(self, entry: Deferred, state: State, reply: str) -> Concluded:
+        """Return what follows when the message ends without a further attempt. Raises StoreUnavailable."""
+        return await self._notices.with_bounce(entry, ended(entry, self._clock.now(), state, reply))
+
+    async def warn(self, concluded: Concluded) -> Concluded:
+        """Return the same with a warning to the sender that the message still waits. Raises StoreUnavailable."""
+        return await self._notices.with_warning(concluded, self._clock.now())
+
+    async def _relay(self, entry: Deferred, hosts: tuple[Host, ...], before: Before) -> Relayed:
         received = entry.disposition.received
         letter = await self._letter(entry, await self._store.get(received.key))
-        relayed = await relay(letter, received.customer, hosts, self._pool)
+        relayed = await relay(letter, received.customer, hosts, self._pool, self._hops, before)
         redirect = entry.disposition.branches[entry.branch].redirect_to
         if not redirect:
             return relayed
@@ -96,7 +126,9 @@ def letter_of(entry: Deferred, stored: bytes, hostname: str) -> Letter:
     disposition = entry.disposition
     branch = disposition.branches[entry.branch]
     _, message = unpack(stored)
-    parts = compose(disposition, branch, message, hostname=hostname)
+    # A notification begins here: it has no way behind it that a field of ours could tell of.
+    own = bool(disposition.received.bounce_of)
+    parts = [message] if own else compose(disposition, branch, message, hostname=hostname)
     envelope = disposition.received.envelope
     head = bytes(message[: header_end(message)]) if envelope.smtputf8 else b""
     return Letter(

@@ -16,23 +16,28 @@ class DeliveryConfig(msgspec.Struct, frozen=True, kw_only=True):
     hostname: Annotated[
         str, msgspec.Meta(pattern=r"^[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?$")
     ]  # EHLO, authserv-id
-    relay_starttls: bool = (
-        True  # use TLS where it can be had; no certificate is checked, and plain text is the fallback
-    )
+    relay_starttls: bool = True  # use TLS where it can be had; a customer may ask for more (docs/delivery.md)
     relay_connect_seconds: Seconds = 10.0  # names resolved and TCP up
     relay_command_seconds: Seconds = 60.0  # each reply before the message, the greeting too
     relay_block_seconds: Seconds = 180.0  # each block of the message taken by the network
     relay_reply_seconds: Seconds = 600.0  # the reply after the final dot: ending early makes duplicates
-    relay_connections: Count = 20  # to one destination at a time
-    relay_crowd: Count = 1_000  # new messages that may wait for one destination; further ones are deferred
+    relay_connections: Count = 20  # to one destination at a time, when all goes well
+    relay_connections_first: Count = 5  # with which a destination begins; each success allows one more
+    relay_crowd: Count = 20  # new messages that may stand at one destination's gate; further ones join its queue
     relay_messages_per_connection: Count = 100
     relay_idle_seconds: Seconds = 30.0  # how long an unused connection is kept
-    relay_memory_bytes: Count = 268_435_456  # messages held in memory at a time, in all
+    relay_age_seconds: Seconds = 300.0  # how long a connection is used
+    relay_memory_bytes: Count = 268_435_456  # messages held in memory at a time; one destination has a quarter of it
+    relay_private_mx: bool = False  # notifications may go to private addresses; a sender's MX record names them
+    relay_send_eight_bit: bool = False  # to hosts without 8BITMIME as well; otherwise such mail is returned
+    relay_ca_folder: str = ""  # where the files that customers pin (ca_file) lie
+    dns: str = ""  # ip:port,… ; empty: the system's
+    dns_validating: bool = False  # the resolver validates DNSSEC, and the way to it is trusted: DANE is used
     retry_first_seconds: Seconds = 60.0
     retry_most_seconds: Seconds = 1_800.0
-    probe_first_seconds: Seconds = 1.0  # between connection attempts to a destination that is down
-    probe_most_seconds: Seconds = 60.0
-    relay_patience_seconds: Seconds = (
-        10.0  # an attempt that takes longer goes on as deferred, so that others may commit
-    )
+    probe_first_seconds: Seconds = 60.0  # between connection attempts to a destination that is down
+    probe_most_seconds: Seconds = 1_800.0
+    relay_patience_seconds: Seconds = 3.0  # an attempt that takes longer goes on as deferred, so that others may commit
+    queue_report_seconds: Seconds = 5.0  # between what `gatepost queue` is told
+    notify_senders: bool = True  # who is vouched for is told of what can't be delivered
     relay_drain_seconds: Seconds = 5.0  # what a stop or a rebalance waits for attempts under way

@@ -11,7 +11,7 @@ from typing import Final
 
 import msgspec
 
-from schemas.events import Action, Customer, Deferred, Disposition, Host, Outcome, Received, State
+from schemas.events import Action, Customer, Deferred, Disposition, Event, Host, Outcome, Received, State
 from services.core import backoff
 
 QUEUE_DAYS: Final = 10.0  # for a customer that is no longer known
@@ -104,17 +104,24 @@ def to_deliver(disposition: Disposition) -> list[int]:
     return [index for index, branch in enumerate(disposition.branches) if branch.action is Action.DELIVER]
 
 
-def hosts_of(customer: Customer | None, domain: str, redirect_to: str = "") -> tuple[Host, ...]:
+def hosts_of(
+    customer: Customer | None, domain: str, redirect_to: str = "", *, bounce: bool = False
+) -> tuple[Host, ...]:
     """Return the MTAs for the domain, best first; for a redirect into another of the customer's domains, that one's.
 
-    Empty when the customer has no such domain any more.
+    Empty when the customer has no such domain any more. A notification to somebody else goes where its MX record says.
     """
-    if customer is None:
-        return ()
-    relays = {entry.name: entry.relay for entry in customer.domains}
+    relays = {entry.name: entry.relay for entry in customer.domains} if customer else {}
     redirected = redirect_to.rpartition("@")[2].lower()
     relay = relays.get(redirected) or relays.get(domain) or ()
+    if bounce and not relay:
+        relay = (Host(host=domain, lookup="mx"),)
     return tuple(sorted(relay, key=lambda host: host.preference))
+
+
+def where_of(hosts: tuple[Host, ...]) -> str:
+    """Return the name of a destination: its hosts as configured."""
+    return ",".join(f"{host.lookup}:{host.host}:{host.port}".removeprefix(":") for host in hosts)
 
 
 def expires_at(entry: Deferred, customer: Customer | None) -> float:
@@ -131,6 +138,12 @@ class Concluded:
 
     outcomes: tuple[Outcome, ...]
     waiting: Deferred | None
+    notices: tuple[Received, ...] = ()  # notifications to the sender, stored and to be published before the outcomes
+
+    @property
+    def events(self) -> tuple[Event, ...]:
+        """What is to be published, in its order."""
+        return (*self.notices, *self.outcomes)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -151,22 +164,22 @@ def conclude(
     received = entry.disposition.received
     attempts = entry.attempts + 1
     duplicate = entry.possible_duplicate
-    ended: dict[tuple[State, Result], list[str]] = defaultdict(list)
+    done: dict[tuple[State, Result], list[str]] = defaultdict(list)
     waiting: dict[str, Result] = {}
     for recipient in entry.recipients:
         result = results[recipient]
         match result.reply.kind:
             case Kind.DELIVERED:
-                ended[State.DELIVERED, result].append(recipient)
+                done[State.DELIVERED, result].append(recipient)
             case Kind.PERMANENT:
-                ended[State.BOUNCED, result].append(recipient)
+                done[State.BOUNCED, result].append(recipient)
             case Kind.TEMPORARY if now >= expires:
-                ended[State.EXPIRED, result].append(recipient)
+                done[State.EXPIRED, result].append(recipient)
             case Kind.TEMPORARY:
                 waiting[recipient] = result
     outcomes = tuple(
         _outcome(received, recipients, state, result, now=now, attempts=attempts, duplicate=duplicate)
-        for (state, result), recipients in ended.items()
+        for (state, result), recipients in done.items()
     )
     if not waiting:
         return Concluded(outcomes, None)
@@ -180,6 +193,7 @@ def conclude(
         reply=last.reply.line,
         tried_at=now,
         host=last.host,
+        under_way=False,
         possible_duplicate=duplicate or any(result.reply.ambiguous for result in waiting.values()),
     )
     return Concluded(outcomes, rest)
@@ -187,17 +201,17 @@ def conclude(
 
 def put_off(entry: Deferred, reply: str, until: float) -> Concluded:
     """Return what follows when no attempt was made: the same message, later."""
-    return Concluded((), msgspec.structs.replace(entry, next_at=until, reply=reply))
+    return Concluded((), msgspec.structs.replace(entry, next_at=until, reply=reply, under_way=False))
 
 
-def expired(entry: Deferred, now: float) -> Concluded:
-    """Return what follows when the message has waited for as long as promised, and there is no use in one more try."""
-    reply = Result(Reply(0, entry.reply or "never tried", Stage.CONNECT))
+def ended(entry: Deferred, now: float, state: State = State.EXPIRED, reply: str = "") -> Concluded:
+    """Return what follows when there is no use in one more try: the time is over, or a person said so."""
+    last = Result(Reply(0, reply or entry.reply or "never tried", Stage.CONNECT))
     outcome = _outcome(
         entry.disposition.received,
         list(entry.recipients),
-        State.EXPIRED,
-        reply,
+        state,
+        last,
         now=now,
         attempts=entry.attempts,
         duplicate=entry.possible_duplicate,

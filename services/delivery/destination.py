@@ -12,10 +12,12 @@ import itertools
 from collections import deque
 from typing import Final
 
+from schemas.events import QueueCommand
 from services.core.backoff import delay
 
 SICK: Final = 3  # messages in a row that a destination put off: its next success lets the others come at once
-RAISE: Final = 0.1  # of a connection, by which each success moves a lowered limit up again
+RAISE: Final = 0.1  # of a connection, by which each success moves a limit up that trouble lowered
+AFRESH: Final = 2  # connections at first to one that just came back: what it does with these decides on the next
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -36,6 +38,11 @@ class Health:
         self._probe: object | None = None
         self.down = False
         self.probe_at = 0.0  # seconds since the epoch; only while down
+
+    @property
+    def sick(self) -> bool:
+        """Whether it answers and takes nothing."""
+        return self._put_off >= SICK
 
     def admits(self, now: float) -> bool:
         """Return whether an attempt may begin now."""
@@ -81,11 +88,16 @@ class Health:
 
 
 class Gate:
-    """So many at a time, first come, first served. The limit sinks when the destination has enough of us."""
+    """So many at a time, first come, first served.
 
-    def __init__(self, limit: int) -> None:
-        self._most = limit
-        self._limit = float(limit)
+    The limit begins at `first`, and each success raises it by one, up to `most`; so it doubles with each round. It
+    sinks on trouble, and from then on grows carefully.
+    """
+
+    def __init__(self, most: int, first: int | None = None) -> None:
+        self._most = most
+        self._limit = float(min(most, first or most))
+        self._calm = float(most)  # up to here it grows fast
         self._inside = 0
         self._waiting: deque[asyncio.Future[None]] = deque()
 
@@ -128,12 +140,21 @@ class Gate:
 
     def lower(self, to: int) -> None:
         """Let no more in than the destination was seen to bear."""
-        self._limit = float(max(1, min(to, self.limit)))
+        self._limit = self._calm = float(max(1, min(to, self.limit)))
 
     def succeed(self) -> None:
-        """Raise a lowered limit a little."""
-        self._limit = min(float(self._most), self._limit + RAISE)
+        """Raise the limit."""
+        self._limit = min(float(self._most), self._limit + (1.0 if self._limit < self._calm else RAISE))
         self._let_in()
+
+    def afresh(self) -> None:
+        """Begin small, for a destination that was away: it grows fast again."""
+        self._limit, self._calm = float(min(self._most, AFRESH)), float(self._most)
+
+    @property
+    def lowered(self) -> bool:
+        """Whether trouble lowered the limit, and it has not recovered."""
+        return self._calm < self._most and self._limit < self._most
 
     def _let_in(self) -> None:
         while self._waiting and self._inside < self.limit:
@@ -146,33 +167,56 @@ class Gate:
 class Destination:
     """What delivery knows of a set of hosts."""
 
-    def __init__(self, name: str, limit: int, probing: Probing) -> None:
-        self.name = name
-        self.health = Health(probing)
-        self.gate = Gate(limit)
+    def __init__(self, number: int, customer: str, where: str, gate: Gate, health: Health) -> None:
+        self.number = number
+        self.customer = customer
+        self.where = where  # host:port,…
+        self.health = health
+        self.gate = gate
         self.waiting: dict[str, None] = {}  # every key that waits for it, in the order of arrival
         self.fresh = 0  # first attempts that the consume loop waits for
         self.running = 0  # of those that wait, how many are being tried
+        self.talking = 0  # attempts that have a session
+        self.held: QueueCommand | None = None
+        self.reply = ""  # the last answer
+        self.replied_at = 0.0
         self._ready: deque[str] = deque()
-        self._ready_keys: set[str] = set()
         self._probes = 0
+
+    @property
+    def name(self) -> str:
+        """Customer and hosts, for the log."""
+        return f"{self.customer}/{self.where}"
+
+    @property
+    def state(self) -> str:
+        """`down`: nobody answers; `slow`: it takes nothing, or less than it did; else `open`."""
+        if self.health.down:
+            return "down"
+        return "slow" if self.health.sick or self.gate.lowered else "open"
+
+    @property
+    def closed(self) -> bool:
+        """Whether what waits may not be tried, but for a probe."""
+        return self.health.down or self.held is not None
+
+    @property
+    def crowded(self) -> bool:
+        """Whether others stand in line already: who comes goes behind them."""
+        return bool(self._ready)
 
     def let(self, key: str) -> None:
         """Let the key be tried as soon as there is a place."""
-        if key not in self._ready_keys:
-            self._ready_keys.add(key)
-            self._ready.append(key)
+        self._ready.append(key)
 
     def flush(self) -> None:
         """Let everything that waits be tried now, oldest first."""
         self._ready = deque(self.waiting)
-        self._ready_keys = set(self.waiting)
 
     def next_ready(self) -> str | None:
         """Take out and return the next key to try."""
         while self._ready:
             key = self._ready.popleft()
-            self._ready_keys.discard(key)
             if key in self.waiting:
                 return key
         return None
@@ -185,6 +229,12 @@ class Destination:
         return next(itertools.islice(self.waiting, (self._probes - 1) % len(self.waiting), None))
 
     @property
+    def oldest(self) -> str | None:
+        """Return the key that came first."""
+        return next(iter(self.waiting), None)
+
+    @property
     def unused(self) -> bool:
         """Whether it may be forgotten: nothing waits, and nothing is known that a first attempt wouldn't show."""
-        return not (self.waiting or self.running or self.fresh or self.gate.inside or self.health.down)
+        busy = self.waiting or self.running or self.fresh or self.gate.inside
+        return not (busy or self.health.down or self.held is not None)

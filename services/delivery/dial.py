@@ -2,34 +2,32 @@
 
 from __future__ import annotations
 
+import _ssl
 import asyncio
 import contextlib
 import logging
 import os
 import socket
 import ssl
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 import aiosmtplib
 
 from schemas.events import Host
 from services.core.clock import Clock
-from services.core.errors import Temporary
 from services.delivery.config import DeliveryConfig
+from services.delivery.dane import verify
+from services.delivery.hops import ADDRESSES_MOST, Addresses, Hop, Resolve, is_public
 from services.delivery.session import FAILURES, Session, SmtpSession, failure_name
+from services.delivery.sts import Fetch, Https, Sts
+from services.delivery.tls import NONE, Demand, Demands, Unreachable
+from services.runtime.dns import Dns
+
+__all__ = ["Dial", "SmtpDial", "Unreachable"]
 
 log = logging.getLogger("gatepost.delivery")
 
 PLAIN_FOR: Final = 300.0  # seconds in which a host whose TLS failed is not asked for it again
-RESOLVED_MOST: Final = 8  # addresses of one name that are tried
-
-AddressInfo = tuple[Any, Any, int, str, Any]
-Resolve = Callable[[str, int], Awaitable[Sequence[AddressInfo]]]
-
-
-class Unreachable(Temporary):
-    """The host gave no session: no address, no connection, no greeting, no EHLO."""
 
 
 class Dial(Protocol):
@@ -44,52 +42,72 @@ class _NoTls(Exception):  # noqa: N818 - control flow inside this module
     """The host offered TLS and it failed."""
 
 
-async def getaddrinfo(host: str, port: int) -> Sequence[AddressInfo]:
-    """Return the addresses of the host by the system's resolver."""
-    loop = asyncio.get_running_loop()
-    return await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP)
-
-
 class SmtpDial:
-    """Dial over aiosmtplib, with opportunistic TLS: encrypted where it works, in plain where it doesn't (RFC 7435).
+    """Dial over aiosmtplib, with the TLS that the host has to come through (`tls.Demands`).
 
+    Where nothing is asked, it is opportunistic: encrypted where it works, in plain where it doesn't (RFC 7435).
     aiosmtplib checks certificates by default and never falls back; both are policy, and ours is the customer's: mail
     for an MTA with a self-signed or broken certificate still has to arrive.
     """
 
-    def __init__(self, config: DeliveryConfig, clock: Clock, resolve: Resolve = getaddrinfo) -> None:
+    def __init__(
+        self,
+        config: DeliveryConfig,
+        clock: Clock,
+        dns: Dns,
+        *,
+        resolve: Resolve | None = None,
+        fetch: Fetch | None = None,
+    ) -> None:
         self._config = config
         self._clock = clock
-        self._resolve = resolve
-        self._context = tls_context()
+        self._resolve = resolve or Addresses(dns)
+        sts = Sts(dns, clock, fetch or Https(dns, private=config.relay_private_mx))
+        self._demands = Demands(config, dns, sts)
         self._plain_until: dict[tuple[str, int], float] = {}
 
     async def __call__(self, host: Host) -> Session:
         """See Dial."""
+        demand = await self._demands.of(host)
+        if demand.must:
+            try:
+                return await self._open(host, demand)
+            except _NoTls as error:
+                if not demand.lenient:
+                    raise Unreachable(f"TLS ({demand.name}) is needed: {error}") from error
+                log.warning("host=%s event=sts-testing-failure error=%s", host.host, error)
+        return await self._opportunistic(host, demand)
+
+    async def _opportunistic(self, host: Host, demand: Demand) -> Session:
         name = (host.host, host.port)
-        if self._config.relay_starttls and self._plain_until.get(name, 0.0) <= self._clock.monotonic():
+        encrypts = demand.name != NONE and self._demands.opportunistic.context is not None
+        if encrypts and self._plain_until.get(name, 0.0) <= self._clock.monotonic():
             self._plain_until.pop(name, None)
             try:
-                return await self._open(host, tls=True)
+                return await self._open(host, self._demands.opportunistic)
             except _NoTls as error:
                 self._plain_until[name] = self._clock.monotonic() + PLAIN_FOR
                 log.warning("host=%s:%d event=tls-failed next=plain error=%s", *name, error)
-        return await self._open(host, tls=False)
+        return await self._open(host, Demand(None))
 
-    async def _open(self, host: Host, *, tls: bool) -> Session:
+    async def _open(self, host: Host, demand: Demand) -> Session:
         sock = await self._connect(host)
         smtp = aiosmtplib.SMTP(
             hostname=host.host,
             sock=sock,
             local_hostname=self._config.hostname,
             start_tls=False,
-            tls_context=self._context,
+            tls_context=demand.context,
             timeout=self._config.relay_command_seconds,
         )
         ready = False
         try:
             await self._greet(smtp)
-            cipher = await self._encrypt(smtp, host) if tls and smtp.supports_extension("starttls") else ""
+            cipher = ""
+            if demand.context is not None and smtp.supports_extension("starttls"):
+                cipher = await self._encrypt(smtp, host, demand)
+            elif demand.must:
+                raise _NoTls("STARTTLS is not offered")
             ready = True
         finally:
             if not ready:
@@ -102,7 +120,10 @@ class SmtpDial:
         failure: OSError = OSError("no address")
         try:
             async with asyncio.timeout(self._config.relay_connect_seconds):
-                for family, kind, proto, _, address in (await self._resolve(host.host, host.port))[:RESOLVED_MOST]:
+                found = await self._resolve(host.host, host.port)
+                if isinstance(host, Hop) and host.public:
+                    found = [info for info in found if is_public(info)]
+                for family, kind, proto, _, address in found[:ADDRESSES_MOST]:
                     sock = socket.socket(family, kind, proto)
                     sock.setblocking(False)
                     connected = False
@@ -139,24 +160,27 @@ class SmtpDial:
         except FAILURES as error:
             raise Unreachable(f"{failure_name(error)} before MAIL") from error
 
-    async def _encrypt(self, smtp: aiosmtplib.SMTP, host: Host) -> str:
-        """Return TLS version and cipher; raise _NoTls when the host does not come through it."""
+    async def _encrypt(self, smtp: aiosmtplib.SMTP, host: Host, demand: Demand) -> str:
+        """Return TLS version, cipher and demand; raise _NoTls when the host does not come through it."""
         try:
             await smtp.starttls(server_hostname=host.host, timeout=self._config.relay_connect_seconds)
             await smtp.ehlo()
         except FAILURES as error:
             raise _NoTls(f"{type(error).__name__}: {str(error)[:200]}") from error
         cipher = ""
+        tls: ssl.SSLObject | None = None
         with contextlib.suppress(*FAILURES):
-            tls: ssl.SSLObject | None = smtp.get_transport_info("ssl_object")
+            tls = smtp.get_transport_info("ssl_object")
             if tls is not None and (suite := tls.cipher()):
-                cipher = f"{tls.version()} {suite[0]}"
+                cipher = f"{tls.version()} {suite[0]} {demand.name}".strip()
+        if demand.records and (problem := verify(demand.records, _chain(tls), demand.names)):
+            raise _NoTls(problem)
         return cipher
 
 
-def tls_context() -> ssl.SSLContext:
-    """Return a context that encrypts and checks no certificate."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
-    return context
+def _chain(tls: ssl.SSLObject | None) -> list[bytes]:
+    """Return the certificates that the host showed, its own first. Public only since Python 3.13."""
+    if tls is None:
+        return []
+    shown = tls._sslobj.get_unverified_chain() or ()  # type: ignore[attr-defined]  # as above
+    return [certificate.public_bytes(_ssl.ENCODING_DER) for certificate in shown]

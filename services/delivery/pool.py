@@ -14,6 +14,7 @@ from services.core.backoff import delay
 from services.core.clock import Clock
 from services.delivery.config import DeliveryConfig
 from services.delivery.dial import Dial, Unreachable
+from services.delivery.hops import Hop
 from services.delivery.session import Session
 
 log = logging.getLogger("gatepost.delivery")
@@ -24,11 +25,18 @@ SHUN_MOST: Final = 60.0
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Site:
-    """One host as one customer's mail reaches it; customers never share a connection."""
+    """One host as one customer's mail reaches it; customers never share a connection, nor do two demands on TLS."""
 
     customer: str
     host: str
     port: int
+    demands: str = ""
+
+    @classmethod
+    def of(cls, customer: str, host: Host) -> Site:
+        """Return the site of a host."""
+        via = host.via if isinstance(host, Hop) else ""
+        return cls(customer, host.host, host.port, f"{host.tls} {host.ca_file} {via}".strip())
 
     def __str__(self) -> str:
         return f"{self.host}:{self.port}"
@@ -41,6 +49,7 @@ class Lease:
     site: Site
     session: Session
     reused: bool
+    born: float
     messages: int = 0
     idle_since: float = 0.0
 
@@ -64,18 +73,14 @@ class Pool:
         now = self._clock.monotonic()
 
         def rank(host: Host) -> tuple[bool, int, float]:
-            shunned = self._shunned.get(Site(customer, host.host, host.port), 0.0) > now
+            shunned = self._shunned.get(Site.of(customer, host), 0.0) > now
             return shunned, host.preference, self._chance()
 
         return sorted(hosts, key=rank)
 
-    def in_use(self, customer: str, hosts: Sequence[Host]) -> int:
-        """Return how many sessions to these hosts carry a message now."""
-        return sum(self._in_use[Site(customer, host.host, host.port)] for host in hosts)
-
     async def take(self, customer: str, host: Host) -> Lease:
         """Return a session that is ready for MAIL, an idle one where there is one; raise Unreachable."""
-        site = Site(customer, host.host, host.port)
+        site = Site.of(customer, host)
         while (lease := self._pop(site)) is not None:
             self._in_use[site] += 1
             alive = False
@@ -90,7 +95,7 @@ class Pool:
 
     async def connect(self, customer: str, host: Host) -> Lease:
         """Return a session of its own; raise Unreachable."""
-        site = Site(customer, host.host, host.port)
+        site = Site.of(customer, host)
         try:
             session = await self._dial(host)
         except Unreachable:
@@ -101,13 +106,14 @@ class Pool:
         self._failures.pop(site, None)
         self._shunned.pop(site, None)
         self._in_use[site] += 1
-        return Lease(site, session, reused=False)
+        return Lease(site, session, reused=False, born=self._clock.monotonic())
 
     def give(self, lease: Lease) -> None:
         """Take the session back for the next message."""
         self._release(lease)
         lease.messages += 1
-        if lease.messages >= self._config.relay_messages_per_connection:
+        age = self._clock.monotonic() - lease.born
+        if lease.messages >= self._config.relay_messages_per_connection or age >= self._config.relay_age_seconds:
             self._part(lease)
             return
         lease.reused = True

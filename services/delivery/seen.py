@@ -26,3 +26,7 @@ class Seen:
             self._pairs.move_to_end((message, recipient))
         while len(self._pairs) > self._most:
             self._pairs.popitem(last=False)
+
+    def messages(self) -> set[str]:
+        """Return the messages of which some recipient is remembered."""
+        return {message for message, _ in self._pairs}

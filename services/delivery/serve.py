@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
+from typing import Final
 
 from schemas.catalog import DISPOSITIONS
+from services.core.waiting import happens
 from services.delivery.app import Delivery
 from services.delivery.config import DeliveryConfig
 from services.runtime.config import load
+from services.runtime.dns import Resolver
 from services.runtime.host import Context
+
+ORDERS_WITHIN: Final = 30.0  # seconds
+IN_FLIGHT: Final = 1_000  # records; one destination takes few of them, so that a slow one holds up nobody
 
 
 async def serve(ctx: Context) -> None:
     """Relay until `ctx.stop`."""
     config = load(DeliveryConfig, ctx.environ)
+    resolver = Resolver(config.dns, ctx.clock, validating=config.dns_validating)
     delivery = Delivery(
         config,
         store=ctx.store,
@@ -21,10 +29,18 @@ async def serve(ctx: Context) -> None:
         customer=ctx.directory.customer,
         clock=ctx.clock,
         chance=random.random,
+        dns=resolver,
     )
     await ctx.directory_ready()
-    await delivery.start()
+    caught_up = asyncio.Event()
+    following = asyncio.create_task(delivery.follow(caught_up), name="delivery-orders")
     try:
-        await ctx.consume("delivery", "delivery", (DISPOSITIONS,), delivery)
+        # Without the orders of the past, what is held would go out.
+        await happens(caught_up, ORDERS_WITHIN)
+        await delivery.start()
+        await ctx.consume("delivery", "delivery", (DISPOSITIONS,), delivery, max_in_flight=IN_FLIGHT, announce=True)
     finally:
+        following.cancel()
+        await asyncio.gather(following, return_exceptions=True)
         await delivery.close()
+        await resolver.close()

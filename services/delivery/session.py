@@ -128,6 +128,10 @@ class SmtpSession:
         """Return the reply that the host would have to give, where its EHLO already says so."""
         if self._utf8(letter, addresses) and not self._smtp.supports_extension("smtputf8"):
             return Reply(550, "5.6.7 the destination does not take internationalised mail (SMTPUTF8)", Stage.MAIL)
+        # Converting would change the octets, and break signatures: it is returned instead (RFC 6152 section 3).
+        strict = not self._config.relay_send_eight_bit
+        if strict and letter.eight_bit and not self._smtp.supports_extension("8bitmime"):
+            return Reply(554, "5.6.3 the destination does not take eight-bit mail (8BITMIME)", Stage.MAIL)
         limit = self._smtp.esmtp_extensions.get("size", "").strip()
         if limit.isdecimal() and 0 < int(limit) < letter.size:
             return Reply(552, f"5.3.4 {letter.size} octets; the destination takes {limit}", Stage.MAIL)

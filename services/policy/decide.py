@@ -86,6 +86,18 @@ def decide(pending: Pending, customer: Customer, now: float) -> Hold | Dispositi
     received = pending.received
     if received is None:
         return Hold()
+    return _notice(received, now) if received.bounce_of else _decide(pending, received, customer, now)
+
+
+def _notice(received: Received, now: float) -> Disposition:
+    """Our own notification to a sender: no rule of the customer's holds it back, turns it round or marks it."""
+    branch = Branch(recipients=received.envelope.recipients, action=Action.DELIVER, rule="notice", reason="our own")
+    return _disposition(received, {}, (branch,), now)
+
+
+def _decide(
+    pending: Pending, received: Received, customer: Customer, now: float
+) -> Hold | Disposition | Outcome | None:
     answers = {verdict.scanner: verdict for verdict in pending.verdicts}
     if received.front:
         answers[FRONT] = _front(received)

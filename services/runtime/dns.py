@@ -10,6 +10,7 @@ from typing import Final, Protocol
 
 import dns.asyncresolver
 import dns.exception
+import dns.flags
 import dns.message
 import dns.name
 import dns.nameserver
@@ -43,6 +44,13 @@ class Dns(Protocol):
 
         Host names come in lower case without the final dot. A name that doesn't or can't exist, or has no such record,
         gives (). Raises DnsUnavailable when there was no answer, within LIFETIME seconds.
+        """
+        ...
+
+    async def secure(self, name: str, rdtype: str) -> bool:
+        """Return whether DNSSEC vouches for what `resolve` gives (the AD bit, RFC 6840 section 5.8).
+
+        Always False where nobody said that the resolver validates and can be trusted. Raises DnsUnavailable.
         """
         ...
 
@@ -102,12 +110,19 @@ class Breaker:
 class Resolver:
     """The Dns port over dnspython, with a cache that keeps to the TTLs, and one question at a time for each name."""
 
-    def __init__(self, servers: str, clock: Clock) -> None:
-        """`servers`: `ip:port,…`, or empty for the system's; raise ConfigError for what is neither."""
+    def __init__(self, servers: str, clock: Clock, *, validating: bool = False) -> None:
+        """`servers`: `ip:port,…`, or empty for the system's; raise ConfigError for what is neither.
+
+        `validating`: they validate DNSSEC, and nobody can change their answers on the way.
+        """
         self._clock = clock
         self._resolver = _configured(servers)
+        self._validating = validating
+        if validating and self._resolver is not None:
+            self._resolver.use_edns(0, dns.flags.DO, 1232)
+            self._resolver.flags = dns.flags.RD | dns.flags.AD
         self._breaker = Breaker(clock)
-        self._cache: OrderedDict[tuple[str, str], tuple[float, Answer]] = OrderedDict()
+        self._cache: OrderedDict[tuple[str, str], tuple[float, Answer, bool]] = OrderedDict()
         self._asking: dict[tuple[str, str], asyncio.Task[Answer]] = {}
 
     async def resolve(self, name: str, rdtype: str) -> Answer:
@@ -129,6 +144,12 @@ class Resolver:
             self._asking[question] = task
             task.add_done_callback(lambda done: self._forget(question, done))
         return await asyncio.shield(task)  # one asker's cancellation is not the others'
+
+    async def secure(self, name: str, rdtype: str) -> bool:
+        await self.resolve(name, rdtype)
+        known = canonical(name)
+        cached = self._cache.get((known, rdtype)) if known else None
+        return cached is not None and cached[2]
 
     async def close(self) -> None:
         tasks = list(self._asking.values())
@@ -163,10 +184,11 @@ class Resolver:
         self._breaker.answered()
         answer = tuple(_shown(rdata) for rdata in found) if found.rrset is not None else ()
         longest = LONGEST_TTL if answer else LONGEST_NEGATIVE_TTL
-        return self._keep(question, answer, min(longest, found.chaining_result.minimum_ttl))
+        validated = self._validating and bool(found.response.flags & dns.flags.AD)
+        return self._keep(question, answer, min(longest, found.chaining_result.minimum_ttl), secure=validated)
 
-    def _keep(self, question: tuple[str, str], answer: Answer, ttl: float) -> Answer:
-        self._cache[question] = (self._clock.monotonic() + ttl, answer)
+    def _keep(self, question: tuple[str, str], answer: Answer, ttl: float, *, secure: bool = False) -> Answer:
+        self._cache[question] = (self._clock.monotonic() + ttl, answer, secure)
         self._cache.move_to_end(question)
         while len(self._cache) > CACHE_SIZE:
             self._cache.popitem(last=False)

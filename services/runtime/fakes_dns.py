@@ -13,7 +13,7 @@ class FakeDns:
     """A zone of (name, type) → records.
 
     `down` set: nothing is answered. A name in `silent` is never answered, a name in `slow` after so many seconds.
-    `asked` lists every question that would have left the machine.
+    `signed` names what DNSSEC vouches for. `asked` lists every question that would have left the machine.
     """
 
     def __init__(self, zone: Mapping[tuple[str, str], Answer] | None = None) -> None:
@@ -23,6 +23,7 @@ class FakeDns:
         self.down = False
         self.silent: set[str] = set()
         self.slow: dict[str, float] = {}
+        self.signed: set[tuple[str, str]] = set()
         self.asked: list[tuple[str, str]] = []
 
     async def resolve(self, name: str, rdtype: str) -> Answer:
@@ -34,6 +35,10 @@ class FakeDns:
         if self.down or known in self.silent:
             raise DnsUnavailable(f"no answer for {rdtype} {known}")
         return self.zone.get((known, rdtype), ())
+
+    async def secure(self, name: str, rdtype: str) -> bool:
+        await self.resolve(name, rdtype)
+        return (canonical(name) or "", rdtype) in self.signed
 
     async def close(self) -> None:
         """Nothing is ever under way here."""

@@ -42,7 +42,7 @@ def sightings(event: Event) -> tuple[Tally, ...]:
     match event:
         case Rejection(reason=reason) if reason == UNKNOWN:
             return _asked(event.client_ip, event.reverse_path, event.at, unknown=1)
-        case Received(recovered=False):
+        case Received(recovered=False, bounce_of=""):
             envelope, customer, at = event.envelope, event.customer, event.received_at
             address, _ = _client(envelope.client_ip)
             return (

@@ -15,6 +15,7 @@ from services.delivery.decide import Kind, Reply, Stage
 from services.delivery.dial import Dial, SmtpDial, Unreachable
 from services.delivery.fakes import Arrived, Manners, MemoryMta
 from services.delivery.session import Letter, Session
+from services.runtime.fakes_dns import FakeDns
 from tests.loopback_mta import LoopbackMta, running
 
 CONFIG = DeliveryConfig(hostname="mx.gatepost.test", relay_command_seconds=5, relay_reply_seconds=5)
@@ -43,7 +44,7 @@ async def bench(request: pytest.FixtureRequest) -> AsyncIterator[Bench]:
             yield Bench(manners, memory, Host(host="mta.test"), memory.arrived)
         else:
             mta = await stack.enter_async_context(running(LoopbackMta(manners)))
-            yield Bench(manners, SmtpDial(CONFIG, SystemClock()), mta.host, mta.arrived)
+            yield Bench(manners, SmtpDial(CONFIG, SystemClock(), FakeDns()), mta.host, mta.arrived)
 
 
 def letter(*recipients: str) -> Letter:

@@ -75,7 +75,7 @@ class House:
             "--port",
             str(self.port),
             *self._arguments,
-            env={**os.environ, **self._environ},
+            env={**os.environ, "GATEPOST_PROBE_FIRST_SECONDS": "1", **self._environ},  # no test waits a minute
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
             start_new_session=True,  # its own group, so that a test can kill all of it and nothing else

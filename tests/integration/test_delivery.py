@@ -44,6 +44,7 @@ from services.delivery.fakes import Manners
 from services.delivery.session import Letter, Session
 from services.runtime.bus import Record
 from services.runtime.fakes import MemoryBus
+from services.runtime.fakes_dns import FakeDns
 from services.runtime.fakes_store import MemoryStore
 from tests.eventually import eventually
 from tests.loopback_mta import LoopbackMta, make_certificate, running
@@ -73,6 +74,7 @@ class Bench:
             "relay_connect_seconds": 3,
             "relay_command_seconds": 5,
             "relay_reply_seconds": 5,
+            "relay_patience_seconds": 10,
             "probe_first_seconds": 0.05,
             "probe_most_seconds": 0.2,
             "retry_first_seconds": 0.1,
@@ -242,7 +244,7 @@ async def test_an_mta_that_never_answers_the_dot_is_a_possible_duplicate() -> No
     host = Host(host="127.0.0.1", port=server.sockets[0].getsockname()[1])
     async with bench(host, relay_reply_seconds=0.2, retry_first_seconds=600) as on:
         assert await on.deliver() == []
-        ((_, entry),) = list(on.delivery._table.items())
+        ((_, entry),) = list(on.delivery._shelf.items())
         assert entry.possible_duplicate
         assert entry.reply == "no reply in time in final"
     server.close()
@@ -319,7 +321,7 @@ CONFIG = DeliveryConfig(
 
 
 async def session(mta: LoopbackMta) -> Session:
-    return await SmtpDial(CONFIG, SystemClock())(mta.host)
+    return await SmtpDial(CONFIG, SystemClock(), FakeDns())(mta.host)
 
 
 def letter(content: bytes = BODY, **changes: Any) -> Letter:
@@ -348,9 +350,20 @@ async def test_parameters_say_what_the_message_needs(mta: LoopbackMta) -> None:
     await on.quit()
 
 
-async def test_an_mta_without_extensions_gets_the_message_as_it_is(mta: LoopbackMta) -> None:
+async def test_an_mta_without_8bitmime_does_not_get_what_needs_it(mta: LoopbackMta) -> None:
     mta.manners.extensions = ()
     on = await session(mta)
+    done = await on.send(letter(b"\xff\r\n"))
+    assert done.replies[B].line == "554 5.6.3 the destination does not take eight-bit mail (8BITMIME)"
+    await on.send(letter())
+    assert [(a.parameters, a.content) for a in mta.arrived] == [(frozenset(), BODY)]
+    await on.quit()
+
+
+async def test_it_gets_it_as_it_is_where_the_operator_says_so(mta: LoopbackMta) -> None:
+    mta.manners.extensions = ()
+    config = DeliveryConfig(hostname="mx.gatepost.test", relay_send_eight_bit=True)
+    on = await SmtpDial(config, SystemClock(), FakeDns())(mta.host)
     await on.send(letter(b"\xff\r\n"))
     assert [(a.parameters, a.content) for a in mta.arrived] == [(frozenset(), b"\xff\r\n")]
     await on.quit()
@@ -423,7 +436,9 @@ async def test_an_mta_that_stops_reading_is_left() -> None:
     over = asyncio.Event()
     server = await asyncio.start_server(stall, "127.0.0.1", 0, limit=1024)
     config = DeliveryConfig(hostname="mx.gatepost.test", relay_block_seconds=0.3)
-    on = await SmtpDial(config, SystemClock())(Host(host="127.0.0.1", port=server.sockets[0].getsockname()[1]))
+    on = await SmtpDial(config, SystemClock(), FakeDns())(
+        Host(host="127.0.0.1", port=server.sockets[0].getsockname()[1])
+    )
     done = await asyncio.wait_for(on.send(letter(b"x" * 50_000_000)), 20)
     assert done.replies[B].line == "the connection took no data in time"
     assert not done.replies[B].ambiguous
@@ -450,13 +465,13 @@ async def test_nobody_listens_or_answers_or_resolves() -> None:
         silent.bind(("127.0.0.1", 0))
         port = silent.getsockname()[1]
         with pytest.raises(Unreachable, match="refused"):
-            await SmtpDial(CONFIG, SystemClock())(Host(host="127.0.0.1", port=port))
+            await SmtpDial(CONFIG, SystemClock(), FakeDns())(Host(host="127.0.0.1", port=port))
         with pytest.raises(Unreachable, match="Name or service not known"):
-            await SmtpDial(CONFIG, SystemClock(), nowhere)(Host(host="mta.test", port=port))
+            await SmtpDial(CONFIG, SystemClock(), FakeDns(), resolve=nowhere)(Host(host="mta.test", port=port))
         silent.listen()  # takes the connection and says nothing
         short = DeliveryConfig(hostname="mx.gatepost.test", relay_command_seconds=0.2)
         with pytest.raises(Unreachable, match="no reply in time before MAIL"):
-            await SmtpDial(short, SystemClock())(Host(host="127.0.0.1", port=port))
+            await SmtpDial(short, SystemClock(), FakeDns())(Host(host="127.0.0.1", port=port))
 
 
 async def test_header_and_body_are_told_apart_as_the_receiver_does(mta: LoopbackMta) -> None:

@@ -226,7 +226,7 @@ MISTAKES = {
     "customers: acme": "1: customers: expected a list of customers, not 'acme'",
     "customers:\n- acme": (
         "2: customers[0]: expected a mapping with"
-        " id, name, domains, directory, policy, limits, lists, bounces and protect, not 'acme'"
+        " id, name, domains, directory, policy, limits, lists, bounces, protect and tls, not 'acme'"
     ),
     "customers:\n- id: acme\n  domain: []": "3: customers[0]: unknown key 'domain', did you mean domains?",
     "customers:\n- id: acme\n  id: b": "3: customers[0]: id is given twice, first on line 2",

@@ -17,7 +17,7 @@ from services.delivery.decide import (
     Stage,
     classify,
     conclude,
-    expired,
+    ended,
     expires_at,
     fresh,
     hosts_of,
@@ -151,7 +151,7 @@ def test_what_waited_for_too_long_expires_with_the_last_reply() -> None:
     done = conclude(entry(attempts=9), told, now=NOW + DAY, chance=0.5, expires=NOW + DAY, pace=PACE)
     assert [(o.state, o.reply, o.attempts) for o in done.outcomes] == [(State.EXPIRED, "450 4.2.1 busy", 10)]
     assert done.waiting is None
-    late = expired(entry(reply="connection refused", attempts=9), NOW + DAY)
+    late = ended(entry(reply="connection refused", attempts=9), NOW + DAY)
     assert [(o.state, o.reply, o.attempts) for o in late.outcomes] == [(State.EXPIRED, "connection refused", 9)]
 
 
@@ -168,7 +168,7 @@ def test_a_lost_answer_marks_what_comes_of_it() -> None:
     assert lost.possible_duplicate
     done = conclude(lost, dict.fromkeys(ALL, result(250)), now=NOW, chance=0.5, expires=NOW + DAY, pace=PACE)
     assert [o.possible_duplicate for o in done.outcomes] == [True]
-    assert expired(lost, NOW).outcomes[0].possible_duplicate
+    assert ended(lost, NOW).outcomes[0].possible_duplicate
 
 
 def test_putting_off_is_no_attempt() -> None:

@@ -1,0 +1,228 @@
+"""What waits for the customers' MTAs, from what delivery tells of it; and orders to delivery, each an event."""
+
+from __future__ import annotations
+
+import dataclasses
+import getpass
+import os
+import time
+from collections.abc import Iterable
+from typing import Final
+
+from schemas.catalog import CUSTOMERS, DEFERRED, QUEUE_COMMANDS, QUEUES
+from schemas.events import Customer, Deferred, Order, QueueCommand, QueueState
+from services.cli.site import Site
+from services.cli.views import plain, stamp, table
+from services.core.errors import ConfigError
+from services.core.ids import is_message_id, message_id
+from services.delivery.decide import hosts_of, where_of
+from services.delivery.orders import Orders
+from services.runtime.bus import Bus
+from services.runtime.kafka import KafkaBus
+
+FRESH: Final = 60.0  # seconds after which a report was left by a process that is gone
+_WORST: Final = ("open", "slow", "down")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Row:
+    """A destination over all delivery processes."""
+
+    customer: str
+    destination: str
+    state: str
+    depth: int
+    oldest: float
+    reply: str
+    held: str
+
+
+def merged(states: Iterable[QueueState], holds: Iterable[QueueCommand], now: float) -> list[Row]:
+    """Return the destinations, the deepest first: depths add up, and the worst that a process sees counts."""
+    by_name: dict[tuple[str, str], list[QueueState]] = {}
+    for one in states:
+        if one.at >= now - FRESH:
+            by_name.setdefault((one.customer, one.destination), []).append(one)
+    held = {(one.customer, one.destination): f"{one.by}: {one.why}" for one in holds if not one.message}
+    rows = []
+    for name in {*by_name, *held}:
+        seen = by_name.get(name, [])
+        last = max(seen, key=lambda one: one.replied_at, default=None)
+        rows.append(
+            Row(
+                *name,
+                state=max((one.state for one in seen), key=_WORST.index, default="open"),
+                depth=sum(one.depth for one in seen),
+                oldest=min((one.oldest for one in seen if one.oldest), default=0.0),
+                reply=last.reply if last else "",
+                held=held.get(name, ""),
+            )
+        )
+    return sorted(rows, key=lambda row: (-row.depth, row.customer, row.destination))
+
+
+async def _rows(bus: Bus, now: float) -> tuple[list[Row], Orders]:
+    states: dict[str, QueueState] = {}
+    async for record in bus.read(QUEUES):
+        if isinstance(record.event, QueueState):
+            states[record.key] = record.event
+        else:
+            states.pop(record.key, None)
+    orders = Orders()
+    async for record in bus.read(QUEUE_COMMANDS):
+        if isinstance(record.event, QueueCommand):
+            orders.apply(record.event)
+    return merged(states.values(), orders.holds(), now), orders
+
+
+async def destinations(site: Site, customer: str | None) -> None:
+    """Print the destinations with state, depth, oldest and last answer."""
+    bus, now = KafkaBus(site.kafka, "gatepost-queue"), time.time()
+    try:
+        rows, _ = await _rows(bus, now)
+    finally:
+        await bus.close()
+    rows = [row for row in rows if customer in {None, row.customer}]
+    if not rows:
+        print("Nothing waits.")
+        return
+    head = ("customer", "destination", "state", "waiting", "oldest", "last answer", "held by")
+    print(
+        table(
+            head,
+            [
+                (
+                    row.customer,
+                    row.destination,
+                    "held" if row.held else row.state,
+                    str(row.depth),
+                    age(now - row.oldest) if row.oldest else "-",
+                    row.reply[:100] or "-",
+                    row.held or "-",
+                )
+                for row in rows
+            ],
+        )
+    )
+
+
+def age(seconds: float) -> str:
+    """Return a stretch of time as people say it: 40s, 12m, 5h, 3d."""
+    for unit, length in (("d", 86_400), ("h", 3_600), ("m", 60)):
+        if seconds >= length:
+            return f"{int(seconds // length)}{unit}"
+    return f"{max(0, int(seconds))}s"
+
+
+async def _waiting(bus: Bus) -> list[tuple[Deferred, str]]:
+    """Return what waits, the oldest first, with the destination of each."""
+    customers: dict[str, Customer] = {}
+    async for record in bus.read(CUSTOMERS):
+        if isinstance(record.event, Customer):
+            customers[record.key] = record.event
+        else:
+            customers.pop(record.key, None)
+    live: dict[str, Deferred] = {}
+    async for record in bus.read(DEFERRED):
+        if isinstance(record.event, Deferred):
+            live[record.key] = record.event
+        else:
+            live.pop(record.key, None)
+    found = []
+    for entry in live.values():
+        received = entry.disposition.received
+        redirect = entry.disposition.branches[entry.branch].redirect_to
+        hosts = hosts_of(customers.get(received.customer), received.domain, redirect, bounce=bool(received.bounce_of))
+        found.append((entry, where_of(hosts)))
+    return sorted(found, key=lambda pair: pair[0].since)
+
+
+async def messages(site: Site, target: str, customer: str | None, limit: int) -> None:
+    """Print the messages of a destination, or one message; raise ConfigError when nothing of that name waits."""
+    bus, now = KafkaBus(site.kafka, "gatepost-queue"), time.time()
+    try:
+        waiting = await _waiting(bus)
+    finally:
+        await bus.close()
+    chosen = [
+        (entry, where)
+        for entry, where in waiting
+        if target in {where, entry.disposition.received.id} and customer in {None, entry.disposition.received.customer}
+    ]
+    if not chosen:
+        raise ConfigError(f"nothing waits for {plain(target)}; `gatepost queue` shows what does")
+    head = ("id", "since (UTC)", "tries", "next", "from", "to", "last answer")
+    print(
+        table(
+            head,
+            [
+                (
+                    entry.disposition.received.id,
+                    stamp(entry.since),
+                    str(entry.attempts),
+                    age(entry.next_at - now) if entry.next_at > now else "now",
+                    entry.disposition.received.envelope.reverse_path or "<>",
+                    ", ".join(entry.recipients),
+                    entry.reply[:100],
+                )
+                for entry, _ in chosen[:limit]
+            ],
+        )
+    )
+    if len(chosen) > limit:
+        print(f"and {len(chosen) - limit} more; --limit shows them")
+
+
+async def order(site: Site, action: str, target: str, customer: str | None, why: str) -> str:
+    """Publish an order for a destination or a message and return what a person should read.
+
+    Raises ConfigError where it can't be told which is meant.
+    """
+    bus, now = KafkaBus(site.kafka, "gatepost-queue"), time.time()
+    try:
+        message = target if is_message_id(target) else ""
+        if message:
+            whose = {entry.disposition.received.customer for entry, _ in await _waiting(bus) if _is(entry, message)}
+        else:
+            rows, _ = await _rows(bus, now)
+            whose = {row.customer for row in rows if row.destination == target} or await _configured(bus, target)
+        if customer is not None:
+            whose &= {customer}
+        if len(whose) != 1:
+            problem = (
+                f"several customers have {plain(target)}; name one with --customer"
+                if whose
+                else (
+                    f"no destination and no waiting message is {plain(target)!r}; `gatepost queue` shows what there is"
+                )
+            )
+            raise ConfigError(problem)
+        command = QueueCommand(
+            command_id=message_id(now, os.urandom),
+            action=Order(action),
+            customer=whose.pop(),
+            destination="" if message else target,
+            message=message,
+            by=f"{getpass.getuser()} (command line)",
+            why=why[:200],
+            at=now,
+        )
+        await bus.publish([command])
+    finally:
+        await bus.close()
+    return f"{action}: {plain(target)} of {command.customer}"
+
+
+def _is(entry: Deferred, message: str) -> bool:
+    return entry.disposition.received.id == message
+
+
+async def _configured(bus: Bus, target: str) -> set[str]:
+    """Return the customers that have such a destination, so that one can be held before anything waits for it."""
+    found: dict[str, bool] = {}
+    async for record in bus.read(CUSTOMERS):
+        event = record.event
+        found[record.key] = isinstance(event, Customer) and any(
+            where_of(hosts_of(event, domain.name)) == target for domain in event.domains
+        )
+    return {name for name, has in found.items() if has}
