@@ -13,6 +13,7 @@ from services.runtime.fakes import MemoryBus
 from services.runtime.folder_store import FolderStore
 from services.runtime.host import Context
 from services.runtime.kafka import KafkaBus
+from services.scanners.registry import discover
 from services.scanners.serve import serve
 from tests.eventually import eventually
 from tests.mails import EICAR, PLAIN, crlf
@@ -35,17 +36,18 @@ async def test_every_scanner_answers_every_message(tmp_path: Path) -> None:
     try:
         await eventually(lambda: "scanners" in ready, 30.0)
         await bus.publish([*messages, gone])
-        await eventually(lambda: len(bus.events(VERDICTS)) >= 33, 60.0)
+        count = 11 * len(discover())
+        await eventually(lambda: len(bus.events(VERDICTS)) >= count, 60.0)
         rescan = Rescan(received=messages[0], scanners=("virus",), attempt=1, origin=42, asked_at=NOW)
         await bus.publish([rescan])
-        await eventually(lambda: len(bus.events(VERDICTS)) >= 34, 30.0)
+        await eventually(lambda: len(bus.events(VERDICTS)) >= count + 1, 30.0)
         assert bus.events(RESCANS) == [rescan]
     finally:
         ctx.stop.set()
         await asyncio.wait_for(task, 30.0)
         await store.close()
     verdicts = [event for event in bus.events(VERDICTS) if isinstance(event, Verdict)]
-    assert len(verdicts) == 34
+    assert len(verdicts) == count + 1
     virus = {verdict.id: verdict.status for verdict in verdicts if verdict.scanner == "virus"}
     assert virus == {**{event.id: Status.VIRUS for event in messages}, gone.id: Status.GONE}
     assert [verdict.scanner for verdict in verdicts if verdict.origin == 42] == ["virus"]

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from typing import Final
 
 from services.scanners import text
-from services.scanners.archives import Budget, is_zip, unpack
 from services.scanners.mail import Mail
 from services.scanners.mime import Part
 from services.scanners.urls import find, qr
@@ -27,6 +26,10 @@ _PDF_STREAMS: Final = 60
 _PDF_INFLATED: Final = 2_097_152  # octets of one stream
 _PDF_PICTURES: Final = 4
 _RELATION: Final = re.compile(rb"""Target\s*=\s*["']((?:https?|file|ftp|mhtml|\\\\)[^"']{3,2000})["']""", re.IGNORECASE)
+_LEFT_OUT: Final = frozenset(
+    {"data", "empty", "message", "pdf-objects"}
+)  # nothing to read, or read with what is around
+_READ_ALREADY: Final = frozenset({"text/plain", "text/html"})
 _TEXT_ENDS: Final = (".txt", ".ics", ".vcf", ".eml", ".url", ".csv", ".xml", ".md", ".rtf", ".webloc", ".js", ".vbs")
 
 
@@ -48,21 +51,19 @@ class Pictures:
 
 
 def in_files(mail: Mail) -> Iterator[Found]:
-    """Yield the URLs in all parts of the message but its plain and HTML text. Never raises; limits end it early."""
-    budget = Budget(members=FILES_MOST, octets=OCTETS_MOST)
+    """Yield the URLs in all that the message holds but its plain and HTML text. Never raises; limits end it early."""
     pictures = Pictures()
-    looked = 0
-    for part in mail.parts:
-        if part.gap or part.content_type in {"text/plain", "text/html"}:
+    looked = octets = 0
+    for content in mail.contents:
+        part = content.part
+        if content.type in _LEFT_OUT or (part is not None and (part.gap or part.content_type in _READ_ALREADY)):
             continue
         looked += 1
-        if looked > FILES_MOST:
+        octets += len(content.data)
+        if looked > FILES_MOST or octets > OCTETS_MOST:
             return
-        name = _name(part)
-        yield from in_file(part.data, part.filename.lower(), part.content_type, name, pictures)
-        if is_zip(part.data):
-            for shown, content in unpack(part.data, name, budget):
-                yield from in_file(content, shown.lower(), "", text.clean(shown, _NAME_LIMIT), pictures)
+        where = _name(part) if part is not None else text.clean(content.name, _NAME_LIMIT)
+        yield from in_file(content.data, content.filename.lower(), content.declared, where, pictures)
 
 
 def in_file(data: bytes, name: str, kind: str, where: str, pictures: Pictures) -> Iterator[Found]:
