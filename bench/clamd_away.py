@@ -43,12 +43,12 @@ def infected() -> list[bytes]:
     return [crlf(raw) for raw in WRAPPINGS.values() if b"Subject: x\n" in raw]
 
 
-async def stream(house: House, until: float, pause: float) -> tuple[list[str], list[str]]:
+async def stream(house: House, until: float, pause: float, first: int = 0) -> tuple[list[str], list[str]]:
     """Send until then; return the subjects of what was accepted, the clean and the infected."""
     clean: list[str] = []
     bad: list[str] = []
     wrapped = itertools.cycle(infected())
-    for number in itertools.count():
+    for number in itertools.count(first):
         if time.monotonic() >= until:
             return clean, bad
         name = f"{'bad' if number % 2 else 'clean'}-{number:05}"
@@ -63,7 +63,10 @@ async def stream(house: House, until: float, pause: float) -> tuple[list[str], l
 
 async def held(house: House) -> str:
     """Return the listing of the quarantine."""
-    return (await house.gatepost("quarantine", "list", "--limit", "10000")).out
+    answer = await house.gatepost("quarantine", "list", "--limit", "10000")
+    if answer.code:
+        raise SystemExit(f"quarantine list failed: {answer.err}")
+    return answer.out
 
 
 async def main(seconds: float, rate: float) -> int:
@@ -86,7 +89,7 @@ async def _away(house: House, sink: Sink, container: DockerContainer, seconds: f
     await asyncio.to_thread(container.get_wrapped_container().stop, timeout=2)
     await asyncio.sleep(LEAST)
     count = len(sink.arrivals)
-    clean, bad = await stream(house, time.monotonic() + seconds, pause)
+    clean, bad = await stream(house, time.monotonic() + seconds, pause, 50_000)
     passed = len(sink.arrivals) - count
     known = await held(house)
     quarantined = sum(name in known for name in bad)

@@ -78,10 +78,10 @@ async def test_nothing_passes_while_clamd_is_away_and_the_backlog_drains_by_itse
     names = [f"patient-{number}" for number in range(10)]
     for name in names:
         assert (await send(house.port, plain(name))).code == 250
-    assert (await send(house.port, with_attachment("away-eicar", "x.exe", EICAR))).code == 250
+        assert (await send(house.port, with_attachment(f"away-eicar-{name}", "x.exe", EICAR))).code == 250
     await asyncio.sleep(8)  # long enough for what would pass to have passed
     assert sink.arrivals == []
     await asyncio.to_thread(container.start)
     await until(lambda: {a.header("Subject") for a in sink.arrivals} == set(names), 120)
-    await listing(house, "away-eicar")
+    await listing(house, *(f"away-eicar-{name}" for name in names))
     assert len(sink.arrivals) == len(names)
