@@ -7,6 +7,7 @@ import random
 from schemas.catalog import DISPOSITIONS
 from services.delivery.app import Delivery
 from services.delivery.config import DeliveryConfig
+from services.delivery.exempt import Exempt
 from services.runtime.config import load
 from services.runtime.host import Context
 
@@ -25,6 +26,6 @@ async def serve(ctx: Context) -> None:
     await ctx.directory_ready()
     await delivery.start()
     try:
-        await ctx.consume("delivery", "delivery", (DISPOSITIONS,), delivery)
+        await ctx.consume("delivery", "delivery", (DISPOSITIONS,), Exempt(delivery, config.release_public_key))
     finally:
         await delivery.close()

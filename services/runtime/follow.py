@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 
-from schemas.catalog import CUSTOMERS, RECIPIENTS, SCANNERS, SIGNALS, Topic
-from schemas.events import Signal
+from schemas.catalog import CUSTOMERS, RECIPIENTS, SCANNERS, SENDERS, SIGNALS, Topic
+from schemas.events import SenderEntry, Signal
 from services.core.directory import Directory
 from services.core.errors import UnreadableEvent
+from services.core.senders import Senders
 from services.core.signals import Signals
 from services.runtime.bus import Bus
 
@@ -57,3 +58,12 @@ async def follow_signals(bus: Bus, signals: Signals, caught_up: asyncio.Event) -
             signals.apply(record.event)
         else:
             signals.remove(record.key)
+
+
+async def follow_senders(bus: Bus, senders: Senders, caught_up: asyncio.Event) -> None:
+    """Apply every entry of the sender lists and every tombstone, for ever; `caught_up` is set at the topic's end."""
+    async for record in bus.follow(SENDERS, caught_up):
+        if isinstance(record.event, SenderEntry):
+            senders.apply(record.event)
+        else:
+            senders.remove(record.key)
