@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 from typing import Final
 
+from services.scanners import text
 from services.scanners.auth.dmarc import organizational
 from services.scanners.facts import Facts, mailbox
 from services.scanners.free_mail import FREE_MAIL
@@ -13,12 +14,8 @@ from services.scanners.lures import fold
 from services.scanners.rule import Rule
 from services.scanners.urls.known import BRANDS, FORM_BUILDERS, FREE_HOSTING, SHORTENERS
 
-_MACHINE: Final = frozenset(
-    {"root", "www-data", "apache", "nobody", "httpd", "ubuntu", "www", "nginx", "daemon", "admin"}
-)
-_NOT_A_HOST = re.compile(
-    r"localhost|localdomain|\.local\Z|\.internal\Z|\.lan\Z|ubuntu|debian|vps|vmi\d|ip-\d|server\d|\Aec2", re.IGNORECASE
-)
+_MACHINE: Final = frozenset({"root", "www-data", "apache", "nobody", "httpd", "ubuntu", "www", "nginx", "daemon", "admin"})
+_NOT_A_HOST = re.compile(r"localhost|localdomain|\.local\Z|\.internal\Z|\.lan\Z|ubuntu|debian|vps|vmi\d|ip-\d|server\d|\Aec2", re.I)
 _WORDS = re.compile(r"[^\W_]+")
 _VOWELS: Final = frozenset("aeiouyäöüáéíóúàèìòùâêîôûãõ")
 _CONSONANTS = re.compile(r"[bcdfghjklmnpqrstvwxz]{6,}")
@@ -140,7 +137,7 @@ def _domain_nonsense(facts: Facts) -> bool:
 
 
 def _false_answer(facts: Facts) -> bool:
-    return bool(re.match(r"\s*(?:re|aw|sv|fwd?|wg|tr)\s*:", facts.subject, re.IGNORECASE)) and not (
+    return bool(re.match(r"\s*(?:re|aw|sv|fwd?|wg|tr)\s*:", facts.subject, re.I)) and not (
         facts.count("in-reply-to") or facts.count("references")
     )
 

@@ -192,7 +192,7 @@ def fold(words: str) -> str:
     if words.isascii():
         return words
     apart = unicodedata.normalize("NFKD", words)
-    return "".join(char for char in apart if (char < "\u3000" and not unicodedata.combining(char)) or char >= "\u3000")
+    return "".join(char for char in apart if char < "\u3000" and not unicodedata.combining(char) or char >= "\u3000")
 
 
 @cache

@@ -14,8 +14,8 @@ from typing import Final
 
 from services.scanners.auth.dmarc import organizational
 from services.scanners.facts import Facts, mailbox
-from services.scanners.free_mail import FREE_MAIL
 from services.scanners.learned import path
+from services.scanners.free_mail import FREE_MAIL
 
 VERSION: Final = 1  # of what the names below mean; a model of another version can't be used
 WORDS: Final = 3000  # of the text that are looked at
