@@ -43,6 +43,7 @@ class House:
         environ: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         self.port = _free_port()
+        self.api_port = _free_port()
         self._folder = folder
         self._relay_port = relay_port
         self._dns = dns
@@ -68,7 +69,13 @@ class House:
                 *COMMAND,
                 "up",
                 *("--data", str(self._folder / "data"), "--port", str(self.port), "--config", str(config)),
-                env={**os.environ, "GATEPOST_DNS": self._dns, **self._environ},
+                env={
+                    **os.environ,
+                    "GATEPOST_DNS": self._dns,
+                    "GATEPOST_API_PORT": str(self.api_port),
+                    "GATEPOST_PAGES_PORT": str(_free_port()),
+                    **self._environ,
+                },
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=log,  # a file costs the bench nothing; a pipe would
                 stderr=log,

@@ -43,7 +43,7 @@ RESCANS: Final = Topic(
     "received.id",
     PARTITIONS,
     2 * DAY,
-    ("policy",),
+    ("policy", "quarantine"),
     ("scanners", "trace"),
     joined=True,
 )
@@ -56,7 +56,7 @@ DISPOSITIONS: Final = Topic(
     "received.id",
     PARTITIONS,
     12 * DAY,
-    ("policy", "quarantine"),
+    ("policy", "quarantine", "recover"),
     ("delivery", "quarantine", "trace", "signals"),
     joined=True,
 )
@@ -67,8 +67,11 @@ OUTCOMES: Final = Topic(
     PARTITIONS,
     40 * DAY,
     ("delivery", "policy", "quarantine"),
-    ("reaper", "delivery", "recover", "trace", "signals"),
+    ("reaper", "delivery", "quarantine", "recover", "trace", "signals"),
     joined=True,
+)
+MOVED: Final = Topic(
+    "mail.moved.v1", events.Moved, "id", PARTITIONS, 40 * DAY, ("quarantine",), ("reaper", "recover"), joined=True
 )
 REJECTIONS: Final = Topic(
     "mail.rejections.v1",
@@ -85,9 +88,42 @@ COMMANDS: Final = Topic(
     "id",
     PARTITIONS,
     40 * DAY,
-    ("cli",),
+    ("cli", "api"),
     ("quarantine", "trace"),
     joined=True,
+)
+REQUESTS: Final = Topic(
+    "quarantine.requests.v1",
+    events.QuarantineRequest,
+    "id",
+    PARTITIONS,
+    40 * DAY,
+    ("cli", "api", "signals"),
+    ("quarantine",),
+    joined=True,
+)
+RECHECKS: Final = Topic(
+    "quarantine.rechecks.v1",
+    events.Rechecked,
+    "id",
+    PARTITIONS,
+    2 * DAY,
+    ("scanners",),
+    ("quarantine",),
+    joined=True,
+)
+HOLDS: Final = Topic(
+    "quarantine.holds.v1", events.Hold, "id", PARTITIONS, None, ("quarantine",), ("rebuild",), joined=True
+)
+AUDIT: Final = Topic(
+    "audit.v1",
+    events.Audit,
+    "customer",
+    1,
+    400 * DAY,
+    ("cli", "api"),
+    (),
+    unread="kept for auditors: who changed what guards the mail",
 )
 DEADLETTERS: Final = Topic(
     "deadletters.v1",
@@ -147,6 +183,9 @@ DIRECTORY_STATE: Final = Topic(
 CONTACTS: Final = Topic(
     "contacts.v1", events.Contact, "customer/digest", PARTITIONS, 90 * DAY, ("policy",), ("scanners",)
 )
+SENDERS: Final = Topic(
+    "senders.v1", events.SenderEntry, "customer/whom/sender", 1, None, ("cli", "api", "quarantine"), ("policy",)
+)
 SCANNERS: Final = Topic("scanners.v1", events.Scanner, "name", 1, None, ("cli",), ("ingress",))
 
 # Keyed by subject/kind: a subject's tallies meet in one partition, whichever pod and address they came from; and as
@@ -164,8 +203,13 @@ TOPICS: Final[tuple[Topic, ...]] = (
     VERDICTS,
     DISPOSITIONS,
     OUTCOMES,
+    MOVED,
     REJECTIONS,
     COMMANDS,
+    REQUESTS,
+    RECHECKS,
+    HOLDS,
+    AUDIT,
     DEADLETTERS,
     DEFERRED,
     QUEUE_COMMANDS,
@@ -177,6 +221,7 @@ TOPICS: Final[tuple[Topic, ...]] = (
     RECIPIENTS,
     DIRECTORY_STATE,
     CONTACTS,
+    SENDERS,
     SCANNERS,
     TALLIES,
     SIGNALS,
@@ -229,15 +274,23 @@ def key_of(event: events.Event) -> str:  # noqa: PLR0911, PLR0912, C901  # one c
             return event.command_id
         case events.QueueState():
             return f"{event.customer}/{event.destination}/{event.owner}"
+        case events.SenderEntry():
+            return f"{event.customer}/{event.whom}/{event.sender}"
+        case events.Audit():
+            return event.customer
         case events.DeadLetter():
             return f"{event.topic}/{event.partition}/{event.offset}"
         case (
             events.Received()
             | events.Verdict()
             | events.Outcome()
+            | events.Moved()
+            | events.Rechecked()
+            | events.Hold()
             | events.Pending()
             | events.Departed()
             | events.QuarantineCommand()
+            | events.QuarantineRequest()
             | events.Customer()
         ):
             return event.id

@@ -63,6 +63,7 @@ class Received(Event, frozen=True, kw_only=True):
     data_at: float = 0.0  # when the message began to come in; `received_at` is when all of it was there
     subject: str = ""  # at most SUBJECT_LIMIT characters
     message_id: str = ""  # RFC 5322 section 3.6.4, without its angle brackets
+    own: str = ""  # what it is when we wrote it: digest, copy. Nothing scans it, and no rule stops it
 
 
 class Rescan(Event, frozen=True, kw_only=True):
@@ -71,8 +72,9 @@ class Rescan(Event, frozen=True, kw_only=True):
     received: Received
     scanners: tuple[str, ...]
     attempt: int
-    origin: int  # offset of the Received event in its partition
+    origin: int  # offset of the Received event in its partition; -1 when the quarantine asks
     asked_at: float
+    release: str = ""  # the command that wants it released: the answer is a Rechecked, and policy never hears of it
 
 
 class Status(enum.StrEnum):
@@ -134,6 +136,15 @@ class Branch(Event, frozen=True, kw_only=True):
     redirect_to: str = ""  # deliver to this address instead
 
 
+class Exemption(Event, frozen=True, kw_only=True):
+    """Lets one held message through to one recipient, once. `signature` binds it: see services.core.exemption."""
+
+    recipient: str
+    policy: str  # the version of the customer's rules that held it
+    at: float
+    signature: str  # base64url of Ed25519
+
+
 class Disposition(Event, frozen=True, kw_only=True):
     """Policy has decided. Topic mail.dispositions.v1, key: id."""
 
@@ -147,6 +158,7 @@ class Disposition(Event, frozen=True, kw_only=True):
     decided_at: float
     released_by: str = ""  # set when a quarantined message is let go
     release: str = ""  # the id of the command that let it go
+    exemptions: tuple[Exemption, ...] = ()  # one for each recipient of a release
 
 
 class State(enum.StrEnum):
@@ -243,11 +255,80 @@ class Departed(Event, frozen=True, kw_only=True):
     recipients: tuple[str, ...]
 
 
+class Moved(Event, frozen=True, kw_only=True):
+    """The quarantine has its own, encrypted copy for these recipients. Topic mail.moved.v1, key: id.
+
+    The object under `key` is no longer kept for them.
+    """
+
+    id: str
+    customer: str
+    key: str  # of the object as it was received
+    sealed: str  # of the encrypted one
+    recipients: tuple[str, ...]
+    total: int  # recipients of the message in all
+    at: float
+    expires_at: float
+
+
+class Rechecked(Event, frozen=True, kw_only=True):
+    """A scanner looked once more at what is to be released. Topic quarantine.rechecks.v1, key: id."""
+
+    id: str
+    customer: str
+    release: str  # the command that asked
+    scanner: str
+    status: Status
+    text: str = ""  # what it found, or why it could not tell
+    at: float
+
+
+class HeldFor(Event, frozen=True, kw_only=True):
+    """Where a held message is for one recipient."""
+
+    recipient: str
+    branch: Branch  # without recipients
+    rule: str
+    reason: str
+    state: str
+    held_at: float
+    expires_at: float
+    ended_at: float = 0.0
+    ended_by: str = ""
+    command: str = ""
+    note: str = ""
+    reported: str = ""
+    final: str = ""  # the outcome of a release
+
+
+class Hold(Event, frozen=True, kw_only=True):
+    """All that the quarantine's index knows of a message. Topic quarantine.holds.v1 (compacted), key: id."""
+
+    id: str
+    disposition: Disposition
+    subject: str
+    header_from: str
+    key: str
+    policy: str  # the version of the rules that held it
+    status: Status
+    score: float
+    recipients: tuple[HeldFor, ...]
+
+
 class Command(enum.StrEnum):
-    """What a person may ask of the quarantine."""
+    """How a person ends a hold."""
 
     RELEASE = "release"
     DELETE = "delete"
+
+
+class Act(enum.StrEnum):
+    """What else a person, or a late finding, may ask of the quarantine: the message stays held."""
+
+    RELEASE_TO = "release-to"  # to somebody else, as an attachment
+    REPORT_CLEAN = "report-clean"
+    REPORT_SPAM = "report-spam"
+    RAISE = "raise"  # something was learnt of it since: its status becomes worse, never better
 
 
 class QuarantineCommand(Event, frozen=True, kw_only=True):
@@ -307,6 +388,31 @@ class QueueState(Event, frozen=True, kw_only=True):
     probe_at: float = 0.0  # when it is next asked whether it is up; 0: it is
     held_by: str = ""
     held_why: str = ""
+    at: float
+
+
+class QuarantineRequest(Event, frozen=True, kw_only=True):
+    """Somebody asks something of a message that is held. Topic quarantine.requests.v1, key: id."""
+
+    request_id: str
+    id: str
+    customer: str
+    act: Act
+    recipients: tuple[str, ...] = ()  # empty: all that are held
+    by: str
+    at: float
+    to: str = ""  # with release-to: who gets it
+    status: Status | None = None  # with raise
+    note: str = ""  # with raise: why
+
+
+class Audit(Event, frozen=True, kw_only=True):
+    """Somebody changed what guards the mail, or looked at it. Topic audit.v1, key: customer. Kept for auditors."""
+
+    customer: str  # empty: the installation
+    what: str  # a stable code, such as key-destroyed
+    subject: str = ""  # on what; never an address
+    by: str
     at: float
 
 
@@ -395,6 +501,14 @@ class Protect(Event, frozen=True, kw_only=True):
     allowed: tuple[str, ...] = ()  # domains that look like one of the customer's, a partner's or a brand's and may
 
 
+class DigestPlan(Event, frozen=True, kw_only=True):
+    """When and how a customer's recipients hear what is held for them."""
+
+    hours: tuple[int, ...] = ()  # of the day in `timezone`; empty: never
+    timezone: str = "UTC"
+    language: str = "en"  # en, it
+
+
 class Customer(Event, frozen=True, kw_only=True):
     """A customer as the mail path needs it. Topic customers.v1 (compacted), key: id."""
 
@@ -415,6 +529,20 @@ class Customer(Event, frozen=True, kw_only=True):
     directory: tuple[LdapSource, ...] = ()
     protect: Protect = Protect()
     delay_warning_hours: float = 0.0  # after which a sender is told that its mail waits; 0: never
+    digest: DigestPlan = DigestPlan()
+    training: bool = False  # the customer agrees that what is reported may be used to train with
+    approve_unauthenticated: bool = False  # an approved sender counts although nothing shows that it is the sender
+
+
+class SenderEntry(Event, frozen=True, kw_only=True):
+    """A sender that somebody approved or blocked. Topic senders.v1 (compacted), key: customer/whom/sender."""
+
+    customer: str
+    whom: str  # *: the whole customer; @domain; or the hex HMAC-SHA256 of a recipient, as in recipients.v1
+    sender: str  # an address in lower case, or @domain
+    approved: bool  # False: blocked
+    by: str
+    at: float
 
 
 class Recipient(Event, frozen=True, kw_only=True):

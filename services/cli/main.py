@@ -336,6 +336,182 @@ _queue_act("resume", "Take a hold back, and try what waits.")
 _queue_act("fail", "End what waits now as bounced; senders who are vouched for are told.")
 
 
+@quarantine.command("release-to")
+@click.argument("message")
+@click.argument("address")
+@data_option
+@command
+async def quarantine_release_to(message: str, address: str, data: Path) -> None:
+    """Send a copy to somebody of the organisation, as an attachment; the message stays held."""
+    from services.cli import keep, site
+
+    print(await keep.release_to(site.find(data), message, address))
+
+
+@quarantine.command("report")
+@click.argument("message")
+@click.argument("what", type=click.Choice(["clean", "spam"]))
+@data_option
+@command
+async def quarantine_report(message: str, what: str, data: Path) -> None:
+    """Say that a message is clean, or spam."""
+    from services.cli import keep, site
+
+    print(await keep.report(site.find(data), message, what))
+
+
+@quarantine.command("export")
+@click.argument("customer")
+@click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
+@data_option
+@command
+async def quarantine_export(customer: str, folder: Path, data: Path) -> None:
+    """Write what people reported into FOLDER/ham and FOLDER/spam, for a customer that agreed to training."""
+    from services.cli import keep, site
+
+    print(await keep.export_reported(site.find(data), data, customer, folder))
+
+
+@quarantine.command("rebuild")
+@data_option
+@command
+async def quarantine_rebuild(data: Path) -> None:
+    """Make the index again from the topics, and the customers' keys from the store, after the database was lost."""
+    from services.cli import keep, site
+
+    print(await keep.rebuild_index(site.find(data), data))
+
+
+@quarantine.command("destroy-key")
+@click.argument("customer")
+@click.option("--yes", is_flag=True, help="Without a question: everything that is held for CUSTOMER is lost.")
+@data_option
+@command
+async def quarantine_destroy_key(customer: str, yes: bool, data: Path) -> None:
+    """Destroy CUSTOMER's keys: what is held for it can never be read again, and is deleted."""
+    from services.cli import keep, site
+
+    if not yes and not click.confirm(f"All mail that is held for {customer} is lost. Go on?"):
+        raise ConfigError("nothing was destroyed")
+    print(await keep.destroy_key(site.find(data), data, customer))
+
+
+@quarantine.command("make-key")
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@command
+async def quarantine_make_key(file: Path) -> None:
+    """Make a master key in FILE, for GATEPOST_QUARANTINE_KEY_FILE; one that is there stays."""
+    from services.quarantine.master import make_key
+
+    if not make_key(file):
+        raise ConfigError(f"{file} is there already, and mail may be encrypted with it")
+    print(f"{file} made; without it, what is held can't be read: keep a copy")
+
+
+@quarantine.command("public-key")
+@data_option
+@command
+async def quarantine_public_key(data: Path) -> None:
+    """Print the key that releases are checked with: GATEPOST_RELEASE_PUBLIC_KEY of delivery."""
+    from services.quarantine.master import MasterConfig
+    from services.runtime.config import load
+
+    environ = {"GATEPOST_QUARANTINE_KEY_FILE": str(data / "quarantine.key"), **os.environ}
+    print(load(MasterConfig, environ).secrets().public)
+
+
+@gatepost.group()
+def tokens() -> None:
+    """Who may use the quarantine's API."""
+
+
+@tokens.command("create")
+@click.option("--role", required=True, type=click.Choice(["owner", "administrator", "helpdesk", "auditor", "user"]))
+@click.option("--customer", default="", help="Whose mail; none for the owner.")
+@click.option("--address", "addresses", multiple=True, help="A user's own address; may be repeated.")
+@click.option("--label", default="", help="Who holds it: it stands in events.")
+@click.option("--days", type=click.FloatRange(0.01, 3650), default=365.0, show_default=True)
+@data_option
+@command
+async def tokens_create(  # the command line's own options
+    role: str, customer: str, addresses: tuple[str, ...], label: str, days: float, data: Path
+) -> None:
+    """Make a token and print it, this once."""
+    from services.cli import keep, site
+
+    print(await keep.make_token(site.find(data), role, customer, addresses, label, days))
+
+
+@tokens.command("list")
+@click.option("--customer", default=None)
+@data_option
+@command
+async def tokens_list(customer: str | None, data: Path) -> None:
+    """List tokens, without their secrets."""
+    from services.cli import keep, site
+
+    await keep.list_tokens(site.find(data), customer)
+
+
+@tokens.command("revoke")
+@click.argument("token")
+@data_option
+@command
+async def tokens_revoke(token: str, data: Path) -> None:
+    """Revoke a token by its id."""
+    from services.cli import keep, site
+
+    print(await keep.revoke_token(site.find(data), token))
+
+
+@gatepost.group()
+def senders() -> None:
+    """Approved and blocked senders."""
+
+
+@senders.command("list")
+@click.option("--customer", default=None)
+@data_option
+@command
+async def senders_list(customer: str | None, data: Path) -> None:
+    """List the entries, by customer and whom they are for."""
+    from services.cli import senders as lists
+    from services.cli import site
+
+    await lists.show(site.find(data), customer)
+
+
+def _senders_act(name: str, text: str) -> None:
+    @senders.command(name, help=text)
+    @click.argument("customer")
+    @click.argument("sender", metavar="ADDRESS|@DOMAIN")
+    @click.option("--for", "whom", default="all", show_default=True, help="all, @domain, or a recipient's address.")
+    @data_option
+    @command
+    async def act(customer: str, sender: str, whom: str, data: Path) -> None:
+        from services.cli import senders as lists
+        from services.cli import site
+
+        print(await lists.change(site.find(data), name, customer, sender, whom))
+
+
+_senders_act("approve", "Don't take a sender's mail for spam, when it is authenticated. A virus is one all the same.")
+_senders_act("block", "Hold a sender's mail.")
+_senders_act("remove", "Take a sender out of the list.")
+
+
+@senders.command("apply")
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@data_option
+@command
+async def senders_apply(file: Path, data: Path) -> None:
+    """Make the entries for all and for domains those in FILE (YAML); what recipients listed themselves stays."""
+    from services.cli import senders as lists
+    from services.cli import site
+
+    print(await lists.apply(site.find(data), file))
+
+
 @gatepost.command()
 @click.argument("files", type=click.Path(path_type=Path, dir_okay=False), nargs=-1, required=True)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a file.")

@@ -18,9 +18,13 @@ UNITS = (
     "signals",
     "directory",
     "trace",
+    "api",
 )
+
+ROOMS = {"api": "quarantine.api"}  # of those that are not named after theirs
 
 
 def unit(name: str) -> Unit:
     """Return the unit's `serve`. Imported only when asked for, so that a process loads only what it runs."""
-    return cast("Unit", import_module(f"services.{name}.serve").serve)
+    room = ROOMS.get(name, name)
+    return cast("Unit", import_module(f"services.{room}.serve").serve)

@@ -26,8 +26,10 @@ from services.cli.child import RESTART_FIRST, RESTART_MOST, Child
 from services.cli.customers_file import CustomerSpec, read_customers
 from services.core.errors import BusUnavailable, ConfigError, StartError, StoreUnavailable
 from services.quarantine.index import Index
+from services.quarantine.master import MasterConfig, make_key
 from services.reaper.recover import recover
 from services.runtime.broker import Broker
+from services.runtime.config import load
 from services.runtime.kafka import KafkaBus
 from services.runtime.open_store import open_store
 from services.runtime.provision import make_topics
@@ -47,6 +49,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "backend": ("policy", "delivery", "quarantine", "reaper"),
     "directory": ("directory",),
     "trace": ("trace",),
+    "api": ("api",),
 }
 
 
@@ -101,6 +104,9 @@ async def _run(
     for port in (options.port, *(() if specs else (options.mailbox_port,))):
         await ground.port_free(options.host, port, wait=recover_before is not None)
     environ = _environ(options)
+    if not environ.get("GATEPOST_QUARANTINE_KEY"):
+        make_key(Path(environ["GATEPOST_QUARANTINE_KEY_FILE"]))
+    environ.setdefault("GATEPOST_RELEASE_PUBLIC_KEY", load(MasterConfig, environ).secrets().public)
     async with contextlib.AsyncExitStack() as stack:
         environ["GATEPOST_KAFKA"] = await stack.enter_async_context(_broker(options))
         store = await _store(environ)
@@ -144,7 +150,7 @@ async def _children(
     except* StartError as several:
         raise several.exceptions[0] from None
     finally:
-        for name in ("ingress", "directory", "signals", "scanners", "backend", "trace", "mailbox"):
+        for name in ("ingress", "api", "directory", "signals", "scanners", "backend", "trace", "mailbox"):
             for child in children:
                 if child.name == name:
                     await child.stop()
@@ -199,6 +205,7 @@ def _environ(options: Options) -> dict[str, str]:
         "GATEPOST_HOSTNAME": name,
         "GATEPOST_INGRESS_HOSTNAME": name,
         "GATEPOST_INGRESS_CERT_FOLDER": str(data / "tls"),
+        "GATEPOST_QUARANTINE_KEY_FILE": str(data / "quarantine.key"),
         **os.environ,
         "GATEPOST_LOG_LEVEL": options.log_level,
         "GATEPOST_INGRESS_HOST": options.host,

@@ -14,11 +14,12 @@ from __future__ import annotations
 
 import dataclasses
 import re
+import zoneinfo
 from typing import Final
 
 import msgspec
 
-from schemas.events import Action, Customer, Domain, Host, Protect
+from schemas.events import Action, Customer, DigestPlan, Domain, Host, Protect
 from services.core.address import parse, parse_domain
 from services.core.customer_rules import parse_rules
 from services.core.directory_config import parse_directory
@@ -35,9 +36,22 @@ QUEUE_DAYS_MOST: Final = 10.0
 WARNING_HOURS_MOST: Final = 240.0
 QUARANTINE_DAYS_MOST: Final = 30.0
 NETWORKS_MOST: Final = 1_000  # of one list
+HOUR_MOST: Final = 23
 BOUNCE_KEY_LEAST: Final = 8  # characters
 
-_KEYS: Final = ("id", "name", "domains", "directory", "policy", "limits", "lists", "bounces", "protect", "tls")
+_KEYS: Final = (
+    "id",
+    "name",
+    "domains",
+    "directory",
+    "policy",
+    "limits",
+    "lists",
+    "bounces",
+    "protect",
+    "quarantine",
+    "tls",
+)
 _ID: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 _SIZE: Final = re.compile(r"([0-9]{1,12}) ?([KMG]?)i?B?", re.IGNORECASE)
 _UNITS: Final = {"": 1, "K": 1_024, "M": 1_048_576, "G": 1_073_741_824}
@@ -99,6 +113,8 @@ def _customer(place: Place, ids: dict[str, Place], domains: dict[str, tuple[str,
         customer = _with_lists(customer, fields["lists"])
     if "bounces" in fields:
         customer = _with_bounces(customer, fields["bounces"])
+    if "quarantine" in fields:
+        customer = _with_quarantine(customer, fields["quarantine"])
     return CustomerSpec(customer, tuple(recipients))
 
 
@@ -219,6 +235,29 @@ def _with_bounces(customer: Customer, place: Place) -> Customer:
         raise fields["key"].wrong(f"shorter than {BOUNCE_KEY_LEAST} characters, and so soon guessed")
     refuse = fields["unsolicited"].choice({"mark": False, "refuse": True}) if "unsolicited" in fields else False
     return _replace(customer, bounce_key=key, refuse_unsolicited=refuse)
+
+
+def _with_quarantine(customer: Customer, place: Place) -> Customer:
+    fields = place.fields("digest", "training", "approve_unauthenticated")
+    changes: dict[str, object] = {}
+    if "digest" in fields:
+        changes["digest"] = _digest(fields["digest"])
+    for name in ("training", "approve_unauthenticated"):
+        if name in fields:
+            changes[name] = fields[name].choice({"yes": True, "true": True, "no": False, "false": False})
+    return _replace(customer, **changes)
+
+
+def _digest(place: Place) -> DigestPlan:
+    fields = place.fields("hours", "timezone", "language", required=["hours"])
+    hours = tuple(sorted({int(each.number(0, HOUR_MOST)) for each in fields["hours"].items("a list of hours")}))
+    timezone = fields["timezone"].text() if "timezone" in fields else "UTC"
+    try:
+        zoneinfo.ZoneInfo(timezone)
+    except (zoneinfo.ZoneInfoNotFoundError, ValueError) as error:
+        raise fields["timezone"].wrong(f"{quoted(timezone)} is no time zone, such as Europe/Rome") from error
+    language = fields["language"].choice({"en": "en", "it": "it"}) if "language" in fields else "en"
+    return DigestPlan(hours=hours, timezone=timezone, language=language)
 
 
 def _size(place: Place) -> int:

@@ -64,6 +64,10 @@ class ObjectConflict(Permanent):
     """Another object with other bytes lies under this key."""
 
 
+class KeyDestroyed(Permanent):
+    """The customer's key was destroyed, or belongs to another master key: what it encrypted can't be read again."""
+
+
 class BadKey(Permanent):
     """Not a key that an object of ours can have."""
 

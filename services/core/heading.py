@@ -45,6 +45,16 @@ def subject_of(message: bytes | memoryview) -> str:
     return heading_of(message).subject
 
 
+def text_of(message: bytes | memoryview, name: bytes) -> str:
+    """Return the first field of this name (lower case) as one printable line; empty when there is none."""
+    head = memoryview(message)[:HEAD_MOST]
+    header = bytes(head[: header_end(head)])
+    for field in fields(header):
+        if field.name == name:
+            return printable(_decoded(unfolded(header[field.value : field.end])[:RAW_MOST]), SUBJECT_LIMIT)
+    return ""
+
+
 def bare_id(text: str) -> str:
     """Return a Message-ID as events carry it, from what a field or a person says: without brackets and blanks."""
     return printable(text, RAW_MOST).strip("<> ")[:MESSAGE_ID_LIMIT]

@@ -16,6 +16,7 @@ class DeliveryConfig(msgspec.Struct, frozen=True, kw_only=True):
     hostname: Annotated[
         str, msgspec.Meta(pattern=r"^[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?$")
     ]  # EHLO, authserv-id
+    release_public_key: str = ""  # base64 of what releases are signed with; empty: releases aren't checked
     relay_starttls: bool = True  # use TLS where it can be had; a customer may ask for more (docs/delivery.md)
     relay_connect_seconds: Seconds = 10.0  # names resolved and TCP up
     relay_command_seconds: Seconds = 60.0  # each reply before the message, the greeting too

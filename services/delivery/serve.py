@@ -10,6 +10,7 @@ from schemas.catalog import DISPOSITIONS
 from services.core.waiting import happens
 from services.delivery.app import Delivery
 from services.delivery.config import DeliveryConfig
+from services.delivery.exempt import Exempt
 from services.runtime.config import load
 from services.runtime.dns import Resolver
 from services.runtime.host import Context
@@ -38,7 +39,8 @@ async def serve(ctx: Context) -> None:
         # Without the orders of the past, what is held would go out.
         await happens(caught_up, ORDERS_WITHIN)
         await delivery.start()
-        await ctx.consume("delivery", "delivery", (DISPOSITIONS,), delivery, max_in_flight=IN_FLIGHT, announce=True)
+        service = Exempt(delivery, config.release_public_key)
+        await ctx.consume("delivery", "delivery", (DISPOSITIONS,), service, max_in_flight=IN_FLIGHT, announce=True)
     finally:
         following.cancel()
         await asyncio.gather(following, return_exceptions=True)

@@ -11,11 +11,13 @@ import logging
 import random
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from schemas.catalog import PENDING
 from schemas.events import Customer, Disposition, Event, Outcome, Pending, Received, Rescan, Status, Verdict
 from services.core.clock import Clock
 from services.core.errors import BusUnavailable
+from services.core.senders import Senders, names_of
 from services.core.waiting import happens
 from services.policy.decide import (
     Hold,
@@ -28,6 +30,7 @@ from services.policy.decide import (
     with_received,
     with_rescan_at,
 )
+from services.policy.lists import Lists
 from services.runtime.bus import Bus, Record, Tombstone
 from services.runtime.table import Table
 
@@ -43,10 +46,17 @@ class Policy:
     would leave nothing to decide it from: the offsets of its earlier verdicts may be committed already.
     """
 
-    def __init__(self, bus: Bus, customer: Callable[[str], Customer | None], clock: Clock) -> None:
+    def __init__(
+        self,
+        bus: Bus,
+        customer: Callable[[str], Customer | None],
+        clock: Clock,
+        senders: Senders | None = None,
+    ) -> None:
         self._bus = bus
         self._customer = customer
         self._clock = clock
+        self._senders = senders
         self._table: Table[Pending] = Table(bus, PENDING, Pending)
         self._read_to: dict[int, int] = {}  # partition of mail.received.v1 → next offset
         self._early: dict[int, dict[str, int]] = defaultdict(dict)  # verdicts before their message: id → its offset
@@ -110,7 +120,16 @@ class Policy:
 
     def _decide(self, pending: Pending) -> Hold | Disposition | Outcome | None:
         customer = Customer(id="") if pending.received is None else self._rules_of(pending.received)
-        return decide(pending, customer, self._clock.now())
+        return decide(pending, customer, self._clock.now(), self._lists_of(pending, customer))
+
+    def _lists_of(self, pending: Pending, customer: Customer) -> Lists | None:
+        """Return what the customer's lists say of the sender, by recipient; None when they can say nothing."""
+        if self._senders is None or pending.received is None:
+            return None
+        names = names_of(pending.received.envelope.reverse_path)
+        if not names:
+            return None
+        return partial(self._senders.find, customer, senders=names)
 
     def _events(self, pending: Pending, answer: Disposition | Outcome | None) -> Sequence[Event]:
         if answer is None:

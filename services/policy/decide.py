@@ -23,9 +23,11 @@ from schemas.events import (
     Verdict,
 )
 from services.policy.defaults import LAST, RULES, UNSCANNED_HEADER
+from services.policy.lists import Lists, approved, blocked, counts, severe, without_spam
 
 DAY = 86_400.0
 RESCAN_FIRST, RESCAN_MOST = 2.0, 300.0  # seconds between questions to a scanner that was unavailable
+OWN = "own-mail"  # the rule of what we wrote ourselves
 FRONT = "front"  # the name under which rules may mean what the door saw
 EVIDENCE_MOST = 20  # pieces that a disposition carries; each verdict has its own in full
 RESCAN_LOST = 900.0  # seconds without any answer after which a question counts as lost
@@ -77,7 +79,9 @@ def rescan_delay(attempt: int, chance: float) -> float:
     return float(min(RESCAN_MOST, RESCAN_FIRST * 2 ** min(attempt, 12))) * (0.8 + 0.4 * chance)
 
 
-def decide(pending: Pending, customer: Customer, now: float) -> Hold | Disposition | Outcome | None:
+def decide(  # noqa: PLR0911  # one return a kind of answer
+    pending: Pending, customer: Customer, now: float, lists: Lists | None = None
+) -> Hold | Disposition | Outcome | None:
     """Return what follows from the verdicts that are there.
 
     `Hold` while a required scanner has not answered or could not tell (invariant 5); None for a message that ended
@@ -86,17 +90,18 @@ def decide(pending: Pending, customer: Customer, now: float) -> Hold | Dispositi
     received = pending.received
     if received is None:
         return Hold()
-    return _notice(received, now) if received.bounce_of else _decide(pending, received, customer, now)
+    return _ours(received, now) if received.own or received.bounce_of else _decide(pending, received, customer, now, lists)
 
 
-def _notice(received: Received, now: float) -> Disposition:
-    """Our own notification to a sender: no rule of the customer's holds it back, turns it round or marks it."""
-    branch = Branch(recipients=received.envelope.recipients, action=Action.DELIVER, rule="notice", reason="our own")
+def _ours(received: Received, now: float) -> Disposition:
+    """What we wrote ourselves: no rule of the customer's holds it back, turns it round or marks it."""
+    reason = received.own or "notification"
+    branch = Branch(recipients=received.envelope.recipients, action=Action.DELIVER, rule=OWN, reason=reason)
     return _disposition(received, {}, (branch,), now)
 
 
 def _decide(
-    pending: Pending, received: Received, customer: Customer, now: float
+    pending: Pending, received: Received, customer: Customer, now: float, lists: Lists | None
 ) -> Hold | Disposition | Outcome | None:
     answers = {verdict.scanner: verdict for verdict in pending.verdicts}
     if received.front:
@@ -111,8 +116,8 @@ def _decide(
         if customer.hold_unscanned and not overdue:
             return Hold(ask=missing)
         action = Action.QUARANTINE if customer.hold_unscanned else customer.unscanned
-        return _unscanned(received, answers, missing, action, customer, now)
-    return _disposition(received, answers, branches(received, answers, customer), now)
+        return _unscanned(received, answers, missing, action, customer, now, lists)
+    return _disposition(received, answers, branches(received, answers, customer, lists), now)
 
 
 def _front(received: Received) -> Verdict:
@@ -137,6 +142,7 @@ def _unscanned(
     action: Action,
     customer: Customer,
     now: float,
+    lists: Lists | None,
 ) -> Disposition:
     """What the other scanners found still stops a message; the choice for unscanned mail covers the rest."""
     names = ", ".join(missing)
@@ -145,20 +151,36 @@ def _unscanned(
         branch
         if branch.action is not Action.DELIVER
         else _branch(branch.recipients, [rule], f"not scanned by {names}", branch.redirect_to)
-        for branch in _each(received, answers, customer)
+        for branch in _each(received, answers, customer, lists)
     ]
     return _disposition(received, answers, _group(chosen), now)
 
 
-def branches(received: Received, answers: Mapping[str, Verdict], customer: Customer) -> tuple[Branch, ...]:
-    """Return the customer's rules applied to each recipient, recipients with equal results together."""
-    return _group(_each(received, answers, customer))
+def branches(
+    received: Received, answers: Mapping[str, Verdict], customer: Customer, lists: Lists | None = None
+) -> tuple[Branch, ...]:
+    """Return lists and the customer's rules applied to each recipient, recipients with equal results together."""
+    return _group(_each(received, answers, customer, lists))
 
 
-def _each(received: Received, answers: Mapping[str, Verdict], customer: Customer) -> list[Branch]:
+def _each(received: Received, answers: Mapping[str, Verdict], customer: Customer, lists: Lists | None) -> list[Branch]:
     rules = (*(customer.rules or RULES), LAST)
     recipients = dict.fromkeys(received.envelope.recipients)
-    return [_apply(rules, received, answers, recipient) for recipient in recipients]
+    if lists is None or severe(answers):
+        return [_apply(rules, received, answers, recipient) for recipient in recipients]
+    calm = without_spam(answers)
+    chosen: list[Branch] = []
+    for recipient in recipients:
+        listed = lists(recipient)
+        if listed is None:
+            chosen.append(_apply(rules, received, answers, recipient))
+        elif not listed.entry.approved:
+            chosen.append(blocked(_apply(rules, received, answers, recipient), listed))
+        elif counts(customer, received.envelope.reverse_path, answers):
+            chosen.append(approved(_apply(rules, received, calm, recipient), listed))
+        else:
+            chosen.append(_apply(rules, received, answers, recipient))
+    return chosen
 
 
 def _apply(rules: Iterable[Rule], received: Received, answers: Mapping[str, Verdict], recipient: str) -> Branch:

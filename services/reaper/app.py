@@ -1,5 +1,7 @@
 """The reaper: deletes a message's object as soon as its last recipient has a terminal outcome (invariant 6).
 
+A recipient for whom the quarantine has a copy of its own needs the object no more than one who is done.
+
 Most messages end in one outcome and leave at once. One that ends in parts waits in the table mail.departed.v1.
 """
 
@@ -9,7 +11,8 @@ import logging
 from collections.abc import Sequence
 
 from schemas.catalog import DEPARTED
-from schemas.events import Departed, Event, Outcome
+from schemas.events import Departed, Event, Moved, Outcome
+from services.core.sealed import is_quarantines
 from services.runtime.bus import Bus, Record, Tombstone
 from services.runtime.store import Store
 from services.runtime.table import Table
@@ -17,14 +20,14 @@ from services.runtime.table import Table
 log = logging.getLogger("gatepost.reaper")
 
 
-def departed(before: Departed | None, outcome: Outcome) -> Departed:
-    """Return who is done after this outcome; the same outcome twice changes nothing."""
+def departed(before: Departed | None, outcome: Outcome | Moved) -> Departed:
+    """Return for whom the object isn't needed any more after this; the same event twice changes nothing."""
     done = {*(before.recipients if before else ()), *outcome.recipients}
     return Departed(id=outcome.id, key=outcome.key, total=outcome.total, recipients=tuple(sorted(done)))
 
 
 class Reaper:
-    """Consumes mail.outcomes.v1."""
+    """Consumes mail.outcomes.v1 and mail.moved.v1."""
 
     def __init__(self, bus: Bus, store: Store) -> None:
         self._store = store
@@ -32,8 +35,10 @@ class Reaper:
 
     async def handle(self, record: Record) -> Sequence[Event | Tombstone]:
         """Delete the object when nobody waits for it any more; returns nothing to publish."""
-        if not isinstance(record.event, Outcome):
+        if not isinstance(record.event, Outcome | Moved):
             raise TypeError(f"the reaper does not read {type(record.event).__name__}")
+        if is_quarantines(record.event.key):
+            return ()  # a sealed object, or a copy that was released: the quarantine deletes what it made
         state = departed(self._table.get(record.event.id), record.event)
         if len(state.recipients) < state.total:
             self._table.put(state)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 
-from schemas.catalog import CONTACTS, CUSTOMERS, RECIPIENTS, SCANNERS, SIGNALS, Topic
-from schemas.events import Contact, Signal
+from schemas.catalog import CONTACTS, CUSTOMERS, RECIPIENTS, SCANNERS, SENDERS, SIGNALS, Topic
+from schemas.events import Contact, SenderEntry, Signal
 from services.core.contacts import Contacts
 from services.core.directory import Directory
 from services.core.errors import UnreadableEvent
+from services.core.senders import Senders
 from services.core.signals import Signals
 from services.runtime.bus import Bus
 
@@ -73,3 +74,12 @@ async def follow_contacts(bus: Bus, contacts: Contacts) -> None:
 async def _tell(caught_up: asyncio.Event, contacts: Contacts) -> None:
     await caught_up.wait()
     contacts.caught_up()
+
+
+async def follow_senders(bus: Bus, senders: Senders, caught_up: asyncio.Event) -> None:
+    """Apply every entry of the sender lists and every tombstone, for ever; `caught_up` is set at the topic's end."""
+    async for record in bus.follow(SENDERS, caught_up):
+        if isinstance(record.event, SenderEntry):
+            senders.apply(record.event)
+        else:
+            senders.remove(record.key)

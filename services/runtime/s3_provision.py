@@ -21,12 +21,16 @@ from minio.lifecycleconfig import (
 )
 
 from services.core.errors import StartError, StoreUnavailable
+from services.core.sealed import PREFIX as SEALED
 from services.runtime.s3_location import S3Location
 
 _log = logging.getLogger("gatepost.store")
 
 _RULES: Final = "gatepost-nothing-kept"
 _RULE: Final = f"{_RULES}-2"  # another number when it says something else: an old one is replaced
+_HELD: Final = "gatepost-held"
+_HELD_RULE: Final = f"{_HELD}-1"
+_HELD_DAYS: Final = 31  # the most that anything is held is 30: what is older was forgotten by a service of ours
 _REFUSED: Final = frozenset(
     {"AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "BucketAlreadyExists", "InvalidBucketName"}
 )
@@ -96,10 +100,17 @@ def _let_go_of_old_versions(client: minio.Minio, location: S3Location) -> None:
     rules = [] if there is None else there.rules
     # MinIO forgets the last part of the rule at once, and removes parts that are a day old by itself.
     ours = _rule(location, AbortIncompleteMultipartUpload(days_after_initiation=1))
-    if ours not in rules and _rule(location, None) not in rules:
-        others = [rule for rule in rules if not (rule.rule_id or "").startswith(_RULES)]
-        client.set_bucket_lifecycle(location.bucket, LifecycleConfig([*others, ours]))
+    held = _held_rule(location)
+    if (ours not in rules and _rule(location, None) not in rules) or held not in rules:
+        others = [rule for rule in rules if not (rule.rule_id or "").startswith((_RULES, _HELD))]
+        client.set_bucket_lifecycle(location.bucket, LifecycleConfig([*others, ours, held]))
         _log.info("lifecycle rule set bucket=%s rule=%s", location.bucket, _RULE)
+
+
+def _held_rule(location: S3Location) -> Rule:
+    """Return the second line behind the quarantine's own expiry."""
+    prefix = f"{location.prefix}/{SEALED}/" if location.prefix else f"{SEALED}/"
+    return Rule(ENABLED, rule_id=_HELD_RULE, rule_filter=Filter(prefix=prefix), expiration=Expiration(days=_HELD_DAYS))
 
 
 def _rule(location: S3Location, broken_off: AbortIncompleteMultipartUpload | None) -> Rule:

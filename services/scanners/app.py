@@ -65,6 +65,8 @@ class ScannerService(Stateless):
             finding = await self._pool.scan(self.spec.name, received, self._briefings.of(received.customer))
         except ObjectNotFound:
             finding = decide.gone()
+        if isinstance(event, Rescan) and event.release:
+            return (decide.rechecked(self.spec, event, finding, self._clock.now()),)
         finding = self._acquainted(received, finding)
         verdict = decide.verdict(self.spec, received, finding, origin=origin, now=self._clock.now())
         _log(verdict)

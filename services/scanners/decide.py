@@ -8,7 +8,7 @@ from typing import Final
 
 import msgspec
 
-from schemas.events import Evidence, Received, Rescan, Status, Verdict
+from schemas.events import Evidence, Received, Rechecked, Rescan, Status, Verdict
 from services.core.contacts import Acquaintance
 from services.scanners.contract import Finding, Reason, Spec, unavailable
 from services.scanners.text import LIMIT, clean
@@ -29,7 +29,21 @@ def wanted(event: Received | Rescan, scanner: str) -> Received | None:
     """Return the message that this scanner is asked to scan, None when it isn't asked."""
     if isinstance(event, Rescan):
         return event.received if scanner in event.scanners else None
-    return event
+    return None if event.own else event
+
+
+def rechecked(spec: Spec, asked: Rescan, finding: Finding, now: float) -> Rechecked:
+    """Return the answer to the quarantine about a message that it is to release."""
+    tidied = tidy(finding)
+    return Rechecked(
+        id=asked.received.id,
+        customer=asked.received.customer,
+        release=asked.release,
+        scanner=spec.name,
+        status=tidied.status,
+        text=tidied.evidence[0].text if tidied.evidence else tidied.reason,
+        at=now,
+    )
 
 
 def verdict(spec: Spec, received: Received, finding: Finding, *, origin: int, now: float) -> Verdict:

@@ -80,14 +80,15 @@ class TestS3Store(StoreContract):
         )
         ours = client.get_bucket_lifecycle(location.bucket)
         assert ours is not None
-        assert [rule.rule_filter.prefix for rule in ours.rules if rule.rule_filter] == ["pre/"]
+        assert [rule.rule_filter.prefix for rule in ours.rules if rule.rule_filter] == ["pre/", "pre/quarantine/"]
+        assert [rule.expiration.days for rule in ours.rules if rule.expiration] == [None, 31]
         theirs = Rule(ENABLED, rule_id="theirs", rule_filter=Filter(prefix="logs/"), expiration=Expiration(days=3))
         client.set_bucket_lifecycle(location.bucket, LifecycleConfig([theirs]))
         await provision(location)
         await provision(location)
         after = client.get_bucket_lifecycle(location.bucket)
         assert after is not None
-        assert [rule.rule_id for rule in after.rules] == ["theirs", "gatepost-nothing-kept-2"]
+        assert [rule.rule_id for rule in after.rules] == ["theirs", "gatepost-nothing-kept-2", "gatepost-held-1"]
         await asyncio.gather(*(provision(location) for _ in range(3)))
         client.remove_bucket(location.bucket)
 

@@ -15,6 +15,7 @@ from pathlib import Path
 import msgspec
 
 from services.cli.site import FILE, Site
+from services.runtime.ports import free_ports
 
 COMMAND = (sys.executable, "-m", "services.cli")
 UP_WITHIN = 120.0  # seconds; the first start of a machine fetches the broker's jars
@@ -49,7 +50,15 @@ class House:
         self.data = data
         self.port = port
         self._arguments = arguments
-        self._environ = dict(environ or {})
+        api, pages = free_ports(2)
+        self.api = f"http://127.0.0.1:{api}"
+        self.pages = f"http://127.0.0.1:{pages}"
+        self._environ = {
+            "GATEPOST_API_PORT": str(api),
+            "GATEPOST_PAGES_PORT": str(pages),
+            "GATEPOST_PAGES_URL": self.pages,
+            **(environ or {}),
+        }
         self._process: asyncio.subprocess.Process | None = None
         self._reading: asyncio.Task[None] | None = None
         self.log: list[str] = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
@@ -22,6 +23,8 @@ from schemas.events import (
     Disposition,
     Envelope,
     Event,
+    Hold,
+    Moved,
     Outcome,
     QuarantineCommand,
     Received,
@@ -41,8 +44,11 @@ from services.core.stored import pack
 from services.quarantine.app import Quarantine
 from services.quarantine.config import QuarantineConfig
 from services.quarantine.index import KEEP, RESUME, Index
+from services.quarantine.keyring import Keyring
+from services.quarantine.master import Secrets
 from services.quarantine.migrate import upgrade
 from services.quarantine.tables import METADATA, State
+from services.quarantine.vault import Vault
 from services.runtime.bus import Record
 from services.runtime.consume import Consumer
 from services.runtime.database import Database, database_url, transact
@@ -59,7 +65,8 @@ A, B, C = "a@example.test", "b@example.test", "c@example.test"
 async def emptied(url: str) -> None:
     database = Database(database_url(url))
     async with database.writing() as connection:
-        for table in ("quarantine_held", "quarantine_messages", "quarantine_version"):
+        names = ("held", "messages", "keys", "tokens", "digests", "preferences", "version")
+        for table in (f"quarantine_{name}" for name in names):
             await connection.execute(text(f"DROP TABLE IF EXISTS {table}"))
     await database.close()
 
@@ -83,7 +90,21 @@ class House:
         self.store = MemoryStore(self.clock)
         self.customers = {"example": Customer(id="example", quarantine_days=7)}
         config = QuarantineConfig(sweep_seconds=sweep_seconds, sweep_limit=2)
-        self.quarantine = Quarantine(config, index, self.store, self.bus, self.customers.get, self.clock)
+        self.secrets = Secrets(b"m" * 32)
+        self.keys = Keyring(index.database, self.store, self.secrets.wrapping, self.clock, os.urandom)
+        self.vault = Vault(self.store, self.keys, os.urandom)
+        self.plan: tuple[str, ...] = ()  # without a virus scanner a release waits for nobody
+        self.quarantine = Quarantine(
+            config,
+            index,
+            self.store,
+            self.bus,
+            self.customers.get,
+            self.clock,
+            vault=self.vault,
+            secrets=self.secrets,
+            plan=lambda: self.plan,
+        )
         self._commands = 0
 
     async def message(self, *recipients: str) -> Received:
@@ -102,7 +123,8 @@ class House:
         topic = DISPOSITIONS
         record = Record(topic=topic, partition=0, offset=0, key="", event=event, timestamp=self.clock.now())
         made = await self.quarantine.handle(record)
-        return [item for item in made if isinstance(item, Event)]
+        self.made = [item for item in made if isinstance(item, Event)]
+        return [item for item in self.made if not isinstance(item, Moved | Hold)]
 
     def command(self, of: Received, action: Command, *recipients: str, customer: str = "example") -> QuarantineCommand:
         self._commands += 1

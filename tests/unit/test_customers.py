@@ -226,7 +226,7 @@ MISTAKES = {
     "customers: acme": "1: customers: expected a list of customers, not 'acme'",
     "customers:\n- acme": (
         "2: customers[0]: expected a mapping with"
-        " id, name, domains, directory, policy, limits, lists, bounces, protect and tls, not 'acme'"
+        " id, name, domains, directory, policy, limits, lists, bounces, protect, quarantine and tls, not 'acme'"
     ),
     "customers:\n- id: acme\n  domain: []": "3: customers[0]: unknown key 'domain', did you mean domains?",
     "customers:\n- id: acme\n  id: b": "3: customers[0]: id is given twice, first on line 2",
@@ -378,6 +378,14 @@ MISTAKES = {
         "7: customers[0].bounces.key: shorter than 8 characters, and so soon guessed"
     ),
     customer(more="  bounces: {unsolicited: refuse}"): "7: customers[0].bounces: key is missing",
+    # quarantine
+    customer(more="  quarantine: {digest: {hours: [24]}}"): (
+        "7: customers[0].quarantine.digest.hours[0]: 24 is not between 0 and 23"
+    ),
+    customer(more="  quarantine: {digest: {hours: [7], timezone: Mars/Base}}"): (
+        "7: customers[0].quarantine.digest.timezone: 'Mars/Base' is no time zone, such as Europe/Rome"
+    ),
+    customer(more="  quarantine: {digest: {language: it}}"): "7: customers[0].quarantine.digest: hours is missing",
     customer(more="  policy: {unscanned: ignore}"): (
         "7: customers[0].policy.unscanned: 'ignore' is not hold, deliver or quarantine"
     ),

@@ -179,7 +179,7 @@ def test_policy_lets_a_notification_through_whatever_the_rules_say() -> None:
     event = received(plan=(), bounce_of=received().id, domain="sender.test")
     answer = decide(with_received(None, event, 0), Customer(id="example"), NOW)
     assert isinstance(answer, Disposition)
-    assert [(branch.action, branch.rule) for branch in answer.branches] == [(Action.DELIVER, "notice")]
+    assert [(branch.action, branch.rule) for branch in answer.branches] == [(Action.DELIVER, OWN)]
 
 
 async def test_a_notification_that_is_refused_is_told_to_nobody() -> None:

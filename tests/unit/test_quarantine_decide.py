@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from schemas.events import SUBJECT_LIMIT, Action, Branch, Disposition, Envelope, Outcome, Status
 from schemas.events import State as Ending
 from services.core.heading import printable, subject_of
-from services.quarantine.decide import Ended, Held, events, holds
+from services.quarantine.decide import Ended, Held, Shown, events, holds
 from services.quarantine.tables import State
 from tests.samples import NOW, received
 
@@ -39,7 +39,7 @@ def test_only_quarantine_branches_hold_and_each_recipient_once() -> None:
         branch(Action.QUARANTINE, "b@example.test", "b@example.test", "c@example.test"),
         branch(Action.DELETE, "d@example.test"),
     )
-    rows = holds(decided, "Subject", NOW, 7)
+    rows = holds(decided, Shown("Subject"), NOW, 7)
     assert [(row.recipient, row.state, row.total) for row in rows] == [
         ("b@example.test", State.HELD, 4),
         ("c@example.test", State.HELD, 4),
@@ -48,7 +48,7 @@ def test_only_quarantine_branches_hold_and_each_recipient_once() -> None:
 
 
 def test_nothing_is_held_for_longer_than_thirty_days() -> None:
-    (row,) = holds(disposition(branch(Action.QUARANTINE, "a@example.test")), "", NOW, 365)
+    (row,) = holds(disposition(branch(Action.QUARANTINE, "a@example.test")), Shown(""), NOW, 365)
     assert row.expires_at == NOW + 30 * 86_400
 
 
@@ -57,7 +57,7 @@ def test_a_release_delivers_to_those_it_names_as_policy_had_marked_it() -> None:
         branch(Action.QUARANTINE, "a@example.test", "b@example.test", rule="virus", tag="[VIRUS] "),
         branch(Action.QUARANTINE, "c@example.test", rule="spam"),
     )
-    rows = holds(decided, "", NOW, 30)
+    rows = holds(decided, Shown(""), NOW, 30)
     (release,) = events(Ended(ended(rows[1:], State.RELEASED), {decided.received.id: decided}))
     assert isinstance(release, Disposition)
     assert (release.release, release.released_by, release.decided_at) == ("C", "olga", NOW + 5)
@@ -79,7 +79,7 @@ def test_the_same_rows_in_any_order_make_the_same_events() -> None:
         branch(Action.QUARANTINE, "a@example.test", "b@example.test"),
         branch(Action.QUARANTINE, "c@example.test", rule="spam"),
     )
-    rows = ended(holds(decided, "", NOW, 30), State.RELEASED)
+    rows = ended(holds(decided, Shown(""), NOW, 30), State.RELEASED)
     dispositions = {decided.received.id: decided}
     assert events(Ended(rows, dispositions)) == events(Ended(rows[::-1], dispositions))
 
@@ -95,7 +95,7 @@ def test_the_same_rows_in_any_order_make_the_same_events() -> None:
 def test_another_ending_is_one_outcome_a_message(state: State, ending: Ending) -> None:
     first = disposition(branch(Action.QUARANTINE, "a@example.test", "b@example.test"))
     second = disposition(branch(Action.QUARANTINE, "c@example.test"))
-    rows = ended([*holds(first, "", NOW, 1), *holds(second, "", NOW, 1)], state)
+    rows = ended([*holds(first, Shown(""), NOW, 1), *holds(second, Shown(""), NOW, 1)], state)
     found = {event.id: event for event in events(Ended(rows, {})) if isinstance(event, Outcome)}
     assert found.keys() == {first.received.id, second.received.id}
     assert found[first.received.id] == Outcome(

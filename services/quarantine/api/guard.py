@@ -1,0 +1,109 @@
+"""What stands before every answer: who asks, how often he was wrong, and what each role may do."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from fastapi import HTTPException, Request, Response
+
+from services.core.clock import Clock
+from services.quarantine.tokens import Caller, Role, Tokens
+
+MINUTE: Final = 60.0
+ADDRESSES_MOST: Final = 10_000  # that are remembered for wrong tokens
+
+_EVERYBODY: Final = frozenset(Role)
+_PEOPLE: Final = frozenset({Role.ADMINISTRATOR, Role.HELPDESK, Role.USER})
+# The owner runs the service and reads nobody's mail; the auditor sees what was done and changes nothing.
+MAY: Final[dict[str, frozenset[Role]]] = {
+    "list": _EVERYBODY,
+    "show": _EVERYBODY,
+    "preview": _PEOPLE,
+    "release": _PEOPLE | {Role.OWNER},
+    "delete": _PEOPLE | {Role.OWNER},
+    "report": _PEOPLE,
+    "release-to": frozenset({Role.ADMINISTRATOR, Role.HELPDESK}),
+    "senders": _EVERYBODY,
+    "senders-of-recipient": _PEOPLE | {Role.OWNER},
+    "senders-of-all": frozenset({Role.ADMINISTRATOR, Role.OWNER}),
+    "digest": _PEOPLE | {Role.AUDITOR, Role.OWNER},
+    "digest-change": _PEOPLE,
+}
+
+HEADERS: Final = {
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store",
+    "X-Frame-Options": "DENY",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+API_POLICY: Final = "default-src 'none'; frame-ancestors 'none'"
+
+
+class Failures:
+    """Wrong tokens by address, over the last minute."""
+
+    def __init__(self, most: int, clock: Clock) -> None:
+        self._most = most
+        self._clock = clock
+        self._seen: OrderedDict[str, list[float]] = OrderedDict()
+
+    def waits(self, address: str) -> bool:
+        """Return whether the address was wrong too often."""
+        since = self._clock.monotonic() - MINUTE
+        recent = [at for at in self._seen.get(address, ()) if at > since]
+        if recent:
+            self._seen[address] = recent
+        else:
+            self._seen.pop(address, None)
+        return len(recent) >= self._most
+
+    def note(self, address: str) -> None:
+        """Count one more."""
+        self._seen.setdefault(address, []).append(self._clock.monotonic())
+        self._seen.move_to_end(address)
+        while len(self._seen) > ADDRESSES_MOST:
+            self._seen.popitem(last=False)
+
+
+class Guard:
+    """Lets a caller through to one customer and one kind of act."""
+
+    def __init__(self, tokens: Tokens, failures: Failures) -> None:
+        self._tokens = tokens
+        self._failures = failures
+
+    def __call__(self, act: str) -> Callable[[Request, str], Awaitable[Caller]]:
+        """Return the dependency that answers 401, 403, 404 or 429 unless the caller may do this."""
+        roles = MAY[act]
+
+        async def allowed(request: Request, customer: str) -> Caller:
+            caller = await self._caller(request)
+            if caller.customer not in ("", customer):
+                raise HTTPException(404, "not found")  # whether there is such a customer is none of his business
+            if caller.role not in roles:
+                raise HTTPException(403, "this token's role may not do this")
+            return caller
+
+        return allowed
+
+    async def _caller(self, request: Request) -> Caller:
+        address = request.client.host if request.client else ""
+        if self._failures.waits(address):
+            raise HTTPException(429, "too many wrong tokens", {"Retry-After": "60"})
+        kind, _, token = request.headers.get("authorization", "").partition(" ")
+        caller = await self._tokens.check(token.strip()) if kind.lower() == "bearer" and len(token) < 200 else None  # noqa: PLR2004
+        if caller is None:
+            self._failures.note(address)
+            raise HTTPException(401, "a token is needed", {"WWW-Authenticate": "Bearer"})
+        return caller
+
+
+def secured(response: Response, policy: str = API_POLICY) -> Response:
+    """Return the response with the headers that every one of ours has."""
+    for name, value in HEADERS.items():
+        response.headers[name] = value
+    response.headers.setdefault("Content-Security-Policy", policy)
+    return response
