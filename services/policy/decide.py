@@ -90,7 +90,9 @@ def decide(  # noqa: PLR0911  # one return a kind of answer
     received = pending.received
     if received is None:
         return Hold()
-    return _ours(received, now) if received.own or received.bounce_of else _decide(pending, received, customer, now, lists)
+    if received.own or received.bounce_of:
+        return _ours(received, now)
+    return _decide(pending, received, customer, now, lists)
 
 
 def _ours(received: Received, now: float) -> Disposition:
