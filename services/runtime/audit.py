@@ -88,25 +88,28 @@ class Audit:
         balance = Balance()
         objects = None if self._store is None else await self._objects(self._store)
         balance.objects = None if objects is None else sum(map(len, objects.values()))
+        sums: dict[int, dict[str, Account]] = {}
+        doubts: dict[int, list[Named]] = {}
         for partition in partitions:
             book = await self._book(partition)
             open_ = book.open()
             sights = await self._sights(partition, open_)
-            accounts = book.accounts()
-            doubts = [*book.doubts, *_settled(open_, sights, accounts)]
+            sums[partition] = book.accounts()
+            doubts[partition] = [*book.doubts, *_settled(open_, sights, sums[partition])]
             if objects is not None:
-                doubts += self._compared(book, sights, objects[partition])
+                doubts[partition] += self._compared(book, sights, objects[partition])
             balance.repeated += sum(book.repeated.values())
             balance.older += book.older
-            named = await self._again(partition, doubts)
-            for doubt in doubts:
+        named = await self._again(doubts)
+        for partition, accounts in sums.items():
+            stays = set(named.get(partition, ()))
+            for doubt in doubts[partition]:
                 if doubt.fault is Fault.LOST:
+                    # Where it was only looked at too early, a moment later something held it, or it had ended.
                     account = accounts[doubt.customer]
-                    # Only a look too early: a moment later something held it, or it had ended.
-                    lost = doubt in named
-                    account.lost += lost
-                    account.waiting["moving"] += not lost
-            balance.named += named
+                    account.lost += doubt in stays
+                    account.waiting["moving"] += doubt not in stays
+            balance.named += named.get(partition, ())
             for customer, account in accounts.items():
                 balance.accounts.setdefault(customer, Account()).add(account)
         balance.named.sort()
@@ -117,7 +120,8 @@ class Audit:
         book = await self._book(partition, set(messages))
         open_ = book.open()
         sights = await self._sights(partition, open_)
-        return sights, await self._again(partition, [*book.doubts, *_settled(open_, sights, {})])
+        named = await self._again({partition: [*book.doubts, *_settled(open_, sights, {})]})
+        return sights, named.get(partition, [])
 
     # --- one look
 
@@ -241,24 +245,34 @@ class Audit:
 
     # --- the next look
 
-    async def _again(self, partition: int, doubts: list[Named]) -> list[Named]:
-        """Return those of the doubts that stay."""
+    async def _again(self, doubts: Mapping[int, list[Named]]) -> dict[int, list[Named]]:
+        """Return those of the doubts that stay, by partition."""
+        left_ = {partition: some for partition, some in doubts.items() if some}
         for _ in range(LOOKS - 1):
-            if not doubts:
+            if not left_:
                 break
-            log.debug("partition=%d event=look-again doubts=%d", partition, len(doubts))
+            log.debug("event=look-again doubts=%d", sum(map(len, left_.values())))
             await asyncio.sleep(self._pause)
-            messages = {doubt.id for doubt in doubts}
-            book = await self._book(partition, messages)
-            open_ = book.open()
-            sights = await self._sights(partition, open_)
-            seen = {*book.doubts, *_settled(open_, sights, {})}
-            if self._store is not None and any(doubt.fault not in _OF_TOPICS for doubt in doubts):
-                objects = (await self._objects(self._store))[partition]
-                some = {packed(message) for message in messages}
-                seen |= set(self._compared(book, sights, {k: v for k, v in objects.items() if k in some}))
-            doubts = [doubt for doubt in doubts if doubt in seen]
-        return doubts
+            objects: Mapping[int, dict[bytes, str]] | None = None
+            if self._store is not None and any(d.fault not in _OF_TOPICS for some in left_.values() for d in some):
+                objects = await self._objects(self._store)
+            for partition, some in list(left_.items()):
+                messages = {doubt.id for doubt in some}
+                book = await self._book(partition, messages)
+                open_ = book.open()
+                sights = await self._sights(partition, open_)
+                seen = {*book.doubts, *_settled(open_, sights, {})}
+                if objects is not None:
+                    keys = {packed(message) for message in messages}
+                    seen |= set(
+                        self._compared(book, sights, {k: v for k, v in objects[partition].items() if k in keys})
+                    )
+                stays = [doubt for doubt in some if doubt in seen]
+                if stays:
+                    left_[partition] = stays
+                else:
+                    del left_[partition]
+        return left_
 
 
 _OF_TOPICS: Final = frozenset({Fault.LOST, Fault.TWO_OUTCOMES, Fault.NOT_ACCEPTED})

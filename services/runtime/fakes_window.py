@@ -53,6 +53,10 @@ class MemoryWindow:
         """See `window.Window.left`."""
         return {}
 
+    def lag(self) -> Mapping[str, int]:
+        """Return nothing: it belongs to no group that could be behind."""
+        return {}
+
     def pause(self) -> None:
         """See `source.Source.pause`."""
         self._paused = True

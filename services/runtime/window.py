@@ -54,6 +54,10 @@ class Window(Protocol):
         """Return nothing: a window has no owners."""
         ...
 
+    def lag(self) -> Mapping[str, int]:
+        """Return nothing: it belongs to no group that could be behind."""
+        ...
+
     def pause(self) -> None:
         """See `source.Source.pause`."""
         ...
@@ -196,6 +200,10 @@ class KafkaWindow:
 
     async def left(self, slots: Iterable[Slot]) -> dict[Slot, Left]:  # noqa: ARG002 - as above
         """See `Window.left`."""
+        return {}
+
+    def lag(self) -> Mapping[str, int]:
+        """Return nothing: it belongs to no group that could be behind."""
         return {}
 
     def pause(self) -> None:

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from services.runtime.ports import free_ports
-from tests.house.gatepost import House, until
+from tests.house.gatepost import House, gatepost, until
 from tests.house.sender import EICAR, plain, send, with_attachment
 from tests.house.sink import Sink
 
@@ -57,7 +57,7 @@ async def accept(house: House, messages: list[bytes]) -> None:
 
 
 async def ledger(house: House, *options: str) -> tuple[int, dict[str, Any]]:
-    answer = await house.gatepost("ledger", "--json", *options)
+    answer = await gatepost("ledger", "--json", *options, "--data", str(house.data), within=150.0)
     assert answer.out, answer.err
     return answer.code, json.loads(answer.out)
 
