@@ -28,9 +28,11 @@ from services.core.errors import BusUnavailable, UnreadableEvent
 from services.core.signals import Signals
 from services.runtime.bus import Bus, Tombstone
 from services.runtime.offsets import committed
+from services.runtime.source import Slot
 from services.signals.config import SignalsConfig
 from services.signals.decide import STEP, counts, crossed, gathered, sightings
 from services.signals.ledger import Ledger
+from services.signals.transport import mend
 
 log = logging.getLogger("gatepost.signals")
 
@@ -39,6 +41,7 @@ BATCH: Final = 500  # events that are tallied together
 GATHER: Final = 0.5  # seconds that a batch waits for more
 SWEEP_EVERY: Final = 30.0  # seconds
 CLEAR_AFTER: Final = 600.0  # seconds between a signal's lapse and its tombstone: clocks differ, the record costs little
+RECOVERY_WITHIN: Final = 600.0  # seconds; the changelog keeps an hour of counts
 AGAIN: Final = 1.0  # seconds before what could not be published is tried again
 
 
@@ -61,6 +64,8 @@ class Counting:
         self._limits = config.limits()
         self._longest = max(limit.window_s for limit in self._limits.values())
         self._ports = ports
+        self._retrying = False
+        self._recovering_since: float | None = None
         self.app = _app(ports)
         self._table = cast("Any", self.app.Table("counts", default=int, partitions=TALLIES.partitions))
         # Without `expires`: Faust never expires what it recovered, and keeps a note of each change of what it does.
@@ -143,9 +148,11 @@ class Counting:
                 await self._ports.bus.publish(items)
             except BusUnavailable as error:
                 log.warning("event=publish-retry error=%s", error)
+                self._retrying = True
                 await self._ports.pause(AGAIN)
             else:
                 break
+        self._retrying = False
 
     def _letter(self, message: Any, reason: str) -> DeadLetter:  # noqa: ANN401 - a message of Faust's
         log.error(
@@ -164,6 +171,22 @@ class Counting:
             value=base64.b64encode(message.value or b"").decode(),
             at=self._ports.clock.now(),
         )
+
+    # --- what the watch asks
+
+    def slots(self) -> frozenset[Slot]:
+        """See `watch.Watched.slots`."""
+        held = self.app.consumer.assignment()
+        return frozenset((slot.topic, slot.partition) for slot in held if slot.topic in BY_NAME)
+
+    def held_up(self) -> bool:
+        """See `watch.Watched.held_up`."""
+        if not self.app.in_recovery:
+            self._recovering_since = None
+            return self._retrying
+        now = self._ports.clock.monotonic()
+        self._recovering_since = self._recovering_since or now
+        return now - self._recovering_since < RECOVERY_WITHIN
 
     # --- what is over
 
@@ -195,7 +218,7 @@ def _decoded(message: Any) -> Event:  # noqa: ANN401 - a message of Faust's
 
 
 def _app(ports: Ports) -> faust.App:
-    return faust.App(
+    app = faust.App(
         APP,
         broker=[f"kafka://{host.strip()}" for host in ports.bootstrap.split(",")],
         store="memory://",
@@ -214,3 +237,5 @@ def _app(ports: Ports) -> faust.App:
         broker_commit_interval=1.0,  # what a kill counts twice
         producer_linger=0.02,
     )
+    mend(app)
+    return app

@@ -29,6 +29,8 @@ class SignalsConfig(msgspec.Struct, frozen=True, kw_only=True):
     customer_rate: Count = 10_000  # messages within one minute by the clock, for one customer
     rate_lapse: Seconds = 120.0
 
+    standstill: Seconds = 60.0  # without progress in a partition that has records; then the process starts anew
+
     def limits(self) -> dict[str, Limit]:
         """Return the limit of each kind of signal."""
         return {
