@@ -27,6 +27,7 @@ class SignalsConfig(msgspec.Struct, frozen=True, kw_only=True):
 
     address_rate: Count = 2_000  # messages within one minute by the clock, from one address
     customer_rate: Count = 10_000  # messages within one minute by the clock, for one customer
+    customer_recipients: Count = 40_000  # their recipients
     rate_lapse: Seconds = 120.0
 
     standstill: Seconds = 60.0  # without progress in a partition that has records; then the process starts anew
@@ -39,6 +40,7 @@ class SignalsConfig(msgspec.Struct, frozen=True, kw_only=True):
             Kind.HARVEST_SENDER: self._harvest(self.harvest_sender),
             Kind.ABUSE_RATE: Limit(self.address_rate, STEP, self.rate_lapse),
             Kind.CUSTOMER_RATE: Limit(self.customer_rate, STEP, self.rate_lapse),
+            Kind.CUSTOMER_RECIPIENTS: Limit(self.customer_recipients, STEP, self.rate_lapse),
         }
 
     def _harvest(self, count: int) -> Limit:

@@ -49,6 +49,13 @@ def sightings(event: Event) -> tuple[Tally, ...]:
                 *_asked(envelope.client_ip, envelope.reverse_path, at, known=len(envelope.recipients)),
                 Tally(subject=address, kind=Kind.ABUSE_RATE, count=1, at=at),
                 Tally(subject=customer, kind=Kind.CUSTOMER_RATE, customer=customer, count=1, at=at),
+                Tally(
+                    subject=customer,
+                    kind=Kind.CUSTOMER_RECIPIENTS,
+                    customer=customer,
+                    count=len(envelope.recipients),
+                    at=at,
+                ),
             )
     return ()
 
