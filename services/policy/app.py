@@ -12,10 +12,14 @@ import random
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 
+import msgspec
+
 from schemas.catalog import PENDING
 from schemas.events import Customer, Disposition, Event, Outcome, Pending, Received, Rescan, Status, Verdict
 from services.core.clock import Clock
 from services.core.errors import BusUnavailable
+from services.core.outbreak import judged
+from services.core.signals import Signals
 from services.core.waiting import happens
 from services.policy.decide import Hold, asked, decide, deleted, merge, rescan_delay, with_received, with_rescan_at
 from services.runtime.bus import Bus, Record, Tombstone
@@ -33,7 +37,11 @@ class Policy:
     would leave nothing to decide it from: the offsets of its earlier verdicts may be committed already.
     """
 
-    def __init__(self, bus: Bus, customer: Callable[[str], Customer | None], clock: Clock) -> None:
+    def __init__(
+        self, bus: Bus, customer: Callable[[str], Customer | None], clock: Clock, signals: Signals | None = None
+    ) -> None:
+        # Asked when a message is decided: what has waited is judged by the latest.
+        self._signals = Signals() if signals is None else signals
         self._bus = bus
         self._customer = customer
         self._clock = clock
@@ -100,7 +108,9 @@ class Policy:
 
     def _decide(self, pending: Pending) -> Hold | Disposition | Outcome | None:
         customer = Customer(id="") if pending.received is None else self._rules_of(pending.received)
-        return decide(pending, customer, self._clock.now())
+        now = self._clock.now()
+        answers = judged({verdict.scanner: verdict for verdict in pending.verdicts}, self._signals, now)
+        return decide(msgspec.structs.replace(pending, verdicts=tuple(answers.values())), customer, now)
 
     def _events(self, pending: Pending, answer: Disposition | Outcome | None) -> Sequence[Event]:
         if answer is None:

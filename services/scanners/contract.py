@@ -78,6 +78,7 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     elapsed_ms: float = 0.0  # set by whoever ran the scanner
     results: tuple[tuple[str, str], ...] = ()  # method and result for Authentication-Results (RFC 8601)
     reason: str = ""  # a Reason, when the status is UNAVAILABLE
+    prints: tuple[str, ...] = ()  # fingerprints that near duplicates share
 
 
 def unavailable(reason: Reason, text: str = "", engine: str = "") -> Finding:

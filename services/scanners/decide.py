@@ -14,6 +14,7 @@ from services.scanners.text import LIMIT, clean
 
 MAX_EVIDENCE: Final = 50
 MAX_RESULTS: Final = 20
+MAX_PRINTS: Final = 40
 SPAM_FROM: Final = 15.0
 SUSPICIOUS_FROM: Final = 6.0
 _SCORE_LIMIT: Final = 10_000.0
@@ -46,6 +47,7 @@ def verdict(spec: Spec, received: Received, finding: Finding, *, origin: int, no
         origin=origin,
         results=tidied.results,
         reason=tidied.reason,
+        prints=tidied.prints,
     )
 
 
@@ -61,6 +63,7 @@ def tidy(finding: Finding) -> Finding:
         ),
         engine=clean(finding.engine),
         results=tuple((clean(method, 20), clean(text, 3 * LIMIT)) for method, text in finding.results[:MAX_RESULTS]),
+        prints=tuple(clean(item, 40) for item in finding.prints[:MAX_PRINTS]),
         reason=reason or (Reason.ENGINE.value if finding.status is Status.UNAVAILABLE else ""),
     )
 

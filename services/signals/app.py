@@ -1,6 +1,6 @@
 """The Faust app: windowed counts of what the door refused and what it took, and a signal when one is too high.
 
-    mail.rejections.v1, mail.received.v1 ─▶ observe ─▶ signals.tallies.v1 ─▶ count ─▶ signals.v1
+    mail.rejections.v1, mail.received.v1, mail.dispositions.v1 ─▶ observe ─▶ signals.tallies.v1 ─▶ count ─▶ signals.v1
                                                        (one partition a subject)
 
 It sees everything and holds up nothing: no message waits for it, and all that it keeps can be counted again. Faust
@@ -12,8 +12,10 @@ from __future__ import annotations
 
 import base64
 import dataclasses
+import functools
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+import operator
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, cast
@@ -21,16 +23,16 @@ from typing import Any, Final, cast
 import faust
 
 from schemas import wire
-from schemas.catalog import BY_NAME, COUNTS, RECEIVED, REJECTIONS, SIGNALS, TALLIES, key_of, partition_of
+from schemas.catalog import BY_NAME, COUNTS, DISPOSITIONS, RECEIVED, REJECTIONS, SIGNALS, TALLIES, key_of, partition_of
 from schemas.events import DeadLetter, Event, Tally
 from services.core.clock import Clock
 from services.core.errors import BusUnavailable, UnreadableEvent
-from services.core.signals import Signals
+from services.core.signals import Kind, Signals
 from services.runtime.bus import Bus, Tombstone
 from services.runtime.offsets import committed
 from services.runtime.source import Slot
 from services.signals.config import SignalsConfig
-from services.signals.decide import STEP, counts, crossed, gathered, sightings
+from services.signals.decide import STEP, Spread, counts, crossed, gathered, sightings
 from services.signals.ledger import Ledger
 from services.signals.transport import mend
 
@@ -42,6 +44,8 @@ GATHER: Final = 0.5  # seconds that a batch waits for more
 SWEEP_EVERY: Final = 30.0  # seconds
 CLEAR_AFTER: Final = 600.0  # seconds between a signal's lapse and its tombstone: clocks differ, the record costs little
 RECOVERY_WITHIN: Final = 600.0  # seconds; the changelog keeps an hour of counts
+ADDED: Final = ("count", "known", "flagged")  # what a window sums up of a tally
+UNITED: Final = ("customers", "sources", "recipients")
 AGAIN: Final = 1.0  # seconds before what could not be published is tried again
 
 
@@ -72,7 +76,8 @@ class Counting:
         self._counts = self._table.tumbling(STEP)
         if self._table.changelog_topic_name != COUNTS.name:
             raise AssertionError(f"the catalogue calls {self._table.changelog_topic_name} {COUNTS.name}")
-        self.app.agent(self._raw(REJECTIONS.name, RECEIVED.name), name="observe")(self._observe)
+        observed = self._raw(REJECTIONS.name, RECEIVED.name, DISPOSITIONS.name)
+        self.app.agent(observed, name="observe")(self._observe)
         self.app.agent(self._raw(TALLIES.name), name="count")(self._count)
         self.app.timer(SWEEP_EVERY)(self._sweep)
         read_to = partial(committed, ports.bootstrap)
@@ -122,18 +127,25 @@ class Counting:
         now, limit = self._ports.clock.now(), self._limits.get(tally.kind)
         if limit is None or not counts(tally, limit, now):
             return []
-        key, known = key_of(tally), f"{key_of(tally)}+known"
+        key = key_of(tally)
+        alike = tally.kind == Kind.OUTBREAK
         window = self._counts.relative_to(tally.at)
-        if tally.known:
-            window[known] += tally.known
+        for field in ADDED:
+            if more := getattr(tally, field):
+                window[_cell(key, field)] += more
+        for field in UNITED:
+            # Written only when it grows: of a burst most members bring nobody new.
+            if (more := getattr(tally, field)) & ~(known := window[_cell(key, field)].value()):
+                window[_cell(key, field)] = known | more
         if not tally.count:
             return []
-        window[key] += tally.count
         windows = [self._counts.relative_to(start) for start in limit.starts(tally.at)]
-        total = sum(window[key].value() for window in windows)
-        of_these = sum(window[known].value() for window in windows)
+        count, known, flagged = (sum(each[_cell(key, field)].value() for each in windows) for field in ADDED)
+        sets = (_united(each[_cell(key, field)].value() for each in windows) for field in UNITED if alike)
+        spread = Spread(flagged, *sets)
         signals = self._ports.signals
-        signal = crossed(tally, total, limit, signals.active(tally.kind, tally.subject, now), now, known=of_these)
+        told = signals.active(tally.kind, tally.subject, now)
+        signal = crossed(tally, count, limit, told, now, known=known, spread=spread)
         if signal is None:
             return []
         signals.apply(signal)  # before its echo comes back from the topic: the next tally must not tell it again
@@ -204,6 +216,14 @@ class Counting:
                 await self._ports.bus.publish([Tombstone(SIGNALS, key) for key in over])
             except BusUnavailable as error:
                 log.warning("event=clearing-put-off signals=%d error=%s", len(over), error)
+
+
+def _cell(key: str, field: str) -> str:
+    return key if field == "count" else f"{key}+{field}"
+
+
+def _united(sets: Iterable[int]) -> int:
+    return functools.reduce(operator.or_, sets, 0)
 
 
 def _partition(key: str) -> int:
