@@ -38,7 +38,7 @@ CLUB = "club@garden.test"
 HEAD = "From: {who}\r\nTo: you@{domain}\r\nSubject: {subject}\r\nMessage-ID: <{n}@x.test>\r\n\r\n"
 LETTER = (
     "Hello {name},\r\nthe parcel {number} that you are waiting for is kept at our depot, since the driver could not "
-    "find the house.\r\nPlease look at the map and tell us where to bring it before the end of the week, else it goes back "
+    "find the house.\r\nPlease look at the map and tell us where to bring it by the end of the week, else it goes back "
     "to where it came from.\r\nThe map is at http://depot{number}.parcels.test/map and your own code is {number}.\r\n"
     "Yours, the team of the depot\r\n"
 )
