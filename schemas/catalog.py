@@ -89,6 +89,16 @@ COMMANDS: Final = Topic(
     ("quarantine", "trace"),
     joined=True,
 )
+REQUESTS: Final = Topic(
+    "quarantine.requests.v1",
+    events.QuarantineRequest,
+    "id",
+    PARTITIONS,
+    40 * DAY,
+    ("cli", "api", "signals"),
+    ("quarantine",),
+    joined=True,
+)
 DEADLETTERS: Final = Topic(
     "deadletters.v1",
     events.DeadLetter,
@@ -169,6 +179,7 @@ TOPICS: Final[tuple[Topic, ...]] = (
     OUTCOMES,
     REJECTIONS,
     COMMANDS,
+    REQUESTS,
     DEADLETTERS,
     DEFERRED,
     QUEUE_COMMANDS,
@@ -238,6 +249,7 @@ def key_of(event: events.Event) -> str:  # noqa: PLR0911, C901  # one return a k
             | events.Pending()
             | events.Departed()
             | events.QuarantineCommand()
+            | events.QuarantineRequest()
             | events.Customer()
         ):
             return event.id

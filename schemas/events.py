@@ -303,6 +303,30 @@ class QueueState(Event, frozen=True, kw_only=True):
     at: float
 
 
+class Act(enum.StrEnum):
+    """What else a person, or a late finding, may ask of the quarantine: the message stays held."""
+
+    RELEASE_TO = "release-to"  # to somebody else, as an attachment
+    REPORT_CLEAN = "report-clean"
+    REPORT_SPAM = "report-spam"
+    RAISE = "raise"  # something was learnt of it since: its status becomes worse, never better
+
+
+class QuarantineRequest(Event, frozen=True, kw_only=True):
+    """Somebody asks something of a message that is held. Topic quarantine.requests.v1, key: id."""
+
+    request_id: str
+    id: str
+    customer: str
+    act: Act
+    recipients: tuple[str, ...] = ()  # empty: all that are held
+    by: str
+    at: float
+    to: str = ""  # with release-to: who gets it
+    status: Status | None = None  # with raise
+    note: str = ""  # with raise: why
+
+
 # --- what the operator configures
 
 

@@ -53,35 +53,51 @@ def unvouched(results: Iterable[tuple[str, str]]) -> bool:
     return bool(asked) and not any(result in {"pass", "temperror"} for result in asked)
 
 
-def judged(verdicts: Mapping[str, Verdict], signals: Signals, now: float) -> dict[str, Verdict]:
-    """Return the verdicts by scanner, the one with the fingerprints made worse when the message is one of a burst.
+def vouched(results: Iterable[tuple[str, str]]) -> bool:
+    """Return whether DMARC says that the message comes from the domain that its reader sees."""
+    return any(method == "dmarc" and text.partition(" ")[0] == "pass" for method, text in results)
 
-    A burst of which others were sure about every second message makes this one spam, and any other suspicious. A sender
-    that DMARC vouches for is left alone: campaigns copy the text of those whose customers they are after. Not so when
-    it sends a file of a burst that others were sure of.
+
+def found_in(
+    prints: Iterable[str], by_dmarc: bool, signals: Signals, now: float
+) -> tuple[Status | None, Signal] | None:
+    """Return what a burst makes of a message and the burst itself, None when it is of none.
+
+    A burst of which others were sure about at least every second message makes it spam, and any other suspicious. The
+    status is None for a sender that DMARC vouches for: campaigns copy the text of those whose customers they are after.
+    Not so when it sends a file of a burst that others were sure of.
     """
+    told = [(found, signal) for found in prints if (signal := signals.active(Kind.OUTBREAK, found, now)) is not None]
+    if not told:
+        return None
+    sure = [(found, signal) for found, signal in told if 2 * signal.flagged >= signal.count]
+    worst = max((signal for _, signal in sure or told), key=lambda signal: signal.count)
+    if by_dmarc and not any(found.startswith(_FILES) for found, _ in sure):
+        return None, worst
+    return Status.SPAM if sure else Status.SUSPICIOUS, worst
+
+
+def judged(verdicts: Mapping[str, Verdict], signals: Signals, now: float) -> dict[str, Verdict]:
+    """Return the verdicts by scanner, the one with the fingerprints made worse when the message is one of a burst."""
     answers = dict(verdicts)
     own = answers.get(SCANNER)
     if own is None or own.status is Status.UNAVAILABLE:
         return answers
-    told = [
-        (found, signal) for found in own.prints if (signal := signals.active(Kind.OUTBREAK, found, now)) is not None
-    ]
-    if not told:
+    by_dmarc = vouched(pair for verdict in answers.values() for pair in verdict.results)
+    answer = found_in(own.prints, by_dmarc, signals, now)
+    if answer is None:
         return answers
-    sure = [(found, signal) for found, signal in told if 2 * signal.flagged >= signal.count]
-    vouched = any(method == "dmarc" and text.startswith("pass") for v in answers.values() for method, text in v.results)
-    if vouched and not any(found.startswith(_FILES) for found, _ in sure):
+    status, signal = answer
+    if status is None:
         evidence = Evidence(code="OUTBREAK_LIKE", text="resembles a burst of messages; DMARC vouches for the sender")
         answers[SCANNER] = msgspec.structs.replace(own, evidence=(*own.evidence, evidence))
         return answers
-    worst = max((signal for _, signal in sure or told), key=lambda signal: signal.count)
-    score = SPAM_SCORE if sure else SUSPICIOUS_SCORE
+    score = SPAM_SCORE if status is Status.SPAM else SUSPICIOUS_SCORE
     answers[SCANNER] = msgspec.structs.replace(
         own,
-        status=Status.SPAM if sure else Status.SUSPICIOUS,
+        status=status,
         score=own.score + score,
-        evidence=(*own.evidence, Evidence(code="OUTBREAK", text=told_of(worst), score=score)),
+        evidence=(*own.evidence, Evidence(code="OUTBREAK", text=told_of(signal), score=score)),
     )
     return answers
 

@@ -14,12 +14,8 @@ from services.scanners.lures import fold
 from services.scanners.rule import Rule
 from services.scanners.urls.known import BRANDS, FORM_BUILDERS, FREE_HOSTING, SHORTENERS
 
-_MACHINE: Final = frozenset(
-    {"root", "www-data", "apache", "nobody", "httpd", "ubuntu", "www", "nginx", "daemon", "admin"}
-)
-_NOT_A_HOST = re.compile(
-    r"localhost|localdomain|\.local\Z|\.internal\Z|\.lan\Z|ubuntu|debian|vps|vmi\d|ip-\d|server\d|\Aec2", re.I
-)
+_MACHINE: Final = frozenset({"root", "www-data", "apache", "nobody", "httpd", "ubuntu", "www", "nginx", "daemon", "admin"})
+_NOT_A_HOST = re.compile(r"localhost|localdomain|\.local\Z|\.internal\Z|\.lan\Z|ubuntu|debian|vps|vmi\d|ip-\d|server\d|\Aec2", re.I)
 _WORDS = re.compile(r"[^\W_]+")
 _VOWELS: Final = frozenset("aeiouyäöüáéíóúàèìòùâêîôûãõ")
 _CONSONANTS = re.compile(r"[bcdfghjklmnpqrstvwxz]{6,}")

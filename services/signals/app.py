@@ -15,6 +15,7 @@ import dataclasses
 import functools
 import logging
 import operator
+import os
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
@@ -24,15 +25,18 @@ import faust
 
 from schemas import wire
 from schemas.catalog import BY_NAME, COUNTS, DISPOSITIONS, RECEIVED, REJECTIONS, SIGNALS, TALLIES, key_of, partition_of
-from schemas.events import DeadLetter, Event, Tally
+from schemas.events import Act, DeadLetter, Disposition, Event, QuarantineRequest, Tally
 from services.core.clock import Clock
 from services.core.errors import BusUnavailable, UnreadableEvent
+from services.core.ids import message_id
+from services.core.outbreak import SCANNER as OUTBREAK
 from services.core.signals import Kind, Signals
 from services.runtime.bus import Bus, Tombstone
 from services.runtime.offsets import committed
 from services.runtime.source import Slot
 from services.signals.config import SignalsConfig
 from services.signals.decide import STEP, Spread, counts, crossed, gathered, sightings
+from services.signals.held import HeldPrints
 from services.signals.ledger import Ledger
 from services.signals.transport import mend
 
@@ -43,9 +47,12 @@ BATCH: Final = 500  # events that are tallied together
 GATHER: Final = 0.5  # seconds that a batch waits for more
 SWEEP_EVERY: Final = 30.0  # seconds
 CLEAR_AFTER: Final = 600.0  # seconds between a signal's lapse and its tombstone: clocks differ, the record costs little
+KEPT: Final = frozenset(name for name, topic in BY_NAME.items() if topic.retention_ms is not None)  # not compacted
 RECOVERY_WITHIN: Final = 600.0  # seconds; the changelog keeps an hour of counts
 ADDED: Final = ("count", "known", "flagged")  # what a window sums up of a tally
 UNITED: Final = ("customers", "sources", "recipients")
+LOOK_EVERY: Final = 5.0  # seconds
+RECALLED: Final = 1_000  # dispositions of each partition
 AGAIN: Final = 1.0  # seconds before what could not be published is tried again
 
 
@@ -80,6 +87,9 @@ class Counting:
         self.app.agent(observed, name="observe")(self._observe)
         self.app.agent(self._raw(TALLIES.name), name="count")(self._count)
         self.app.timer(SWEEP_EVERY)(self._sweep)
+        self._held = HeldPrints()
+        self.app.timer(LOOK_EVERY)(self._look_back)
+        self.app.task(self._recall)
         read_to = partial(committed, ports.bootstrap)
         self.ledger = Ledger(self.app, self._raw, ports.bus, ports.clock, read_to)
 
@@ -99,7 +109,10 @@ class Counting:
         buried: list[Event | Tombstone] = []
         for message in messages:
             try:
-                found += sightings(_decoded(message))
+                event = _decoded(message)
+                found += sightings(event)
+                if isinstance(event, Disposition):
+                    self._held.remember(event)
             except UnreadableEvent as error:
                 buried.append(self._letter(message, str(error)))
             except Exception as error:  # a defect: Faust would call the record done and lose the batch
@@ -184,12 +197,44 @@ class Counting:
             at=self._ports.clock.now(),
         )
 
+    # --- what lies in the quarantine
+
+    async def _recall(self) -> None:
+        """Remember what was held before this process began. Without it a burst reaches what is held from now on."""
+        try:
+            async for record in self._ports.bus.read(DISPOSITIONS, tail=RECALLED):
+                if isinstance(record.event, Disposition):
+                    self._held.remember(record.event)
+        except BusUnavailable as error:
+            log.warning("event=held-not-recalled error=%s", error)
+
+    async def _look_back(self) -> None:
+        """Ask the quarantine to make worse what a burst, told since, shows to be one of it."""
+        now = self._ports.clock.now()
+        requests = [
+            QuarantineRequest(
+                request_id=message_id(now, os.urandom),
+                id=each.id,
+                customer=each.customer,
+                act=Act.RAISE,
+                by=OUTBREAK,
+                at=now,
+                status=each.status,
+                note=each.note,
+            )
+            for each in self._held.worse(self._ports.signals, now)
+        ]
+        if requests:
+            log.info("messages=%d event=held-made-worse", len(requests))
+        await self._insist(requests)
+
     # --- what the watch asks
 
     def slots(self) -> frozenset[Slot]:
         """See `watch.Watched.slots`."""
         held = self.app.consumer.assignment()
-        return frozenset((slot.topic, slot.partition) for slot in held if slot.topic in BY_NAME)
+        # A compacted topic may end in offsets that hold nothing any more: nobody gets there by reading.
+        return frozenset((s.topic, s.partition) for s in held if s.topic in KEPT)
 
     def held_up(self) -> bool:
         """See `watch.Watched.held_up`."""

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import faust
 
-from schemas.catalog import CHANGELOGS, REJECTIONS, SIGNALS, TALLIES
+from schemas.catalog import CHANGELOGS, REJECTIONS, REQUESTS, SIGNALS, TALLIES
 from services.core.errors import BusUnavailable, StartError
 from services.core.signals import Signals
 from services.runtime.config import load
@@ -41,7 +41,7 @@ async def serve(ctx: Context, make: type[Counting] = Counting) -> None:
     """Count until `ctx.stop`; raise StartError when the app can't go on, so that the process is started again."""
     config = load(SignalsConfig, ctx.environ, PREFIX)
     try:
-        await require_topics(ctx.bus.bootstrap, (REJECTIONS, TALLIES, SIGNALS, *LEDGER, *CHANGELOGS))
+        await require_topics(ctx.bus.bootstrap, (REJECTIONS, REQUESTS, TALLIES, SIGNALS, *LEDGER, *CHANGELOGS))
     except BusUnavailable as error:
         raise StartError(f"signals: {error}") from error
     ctx.ready("signals")  # before Faust has joined: nobody waits for a count, and `gatepost up` is not to either

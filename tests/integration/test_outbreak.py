@@ -13,8 +13,8 @@ import dns.message
 import dns.rcode
 import dns.rrset
 
-from schemas.catalog import DISPOSITIONS
-from schemas.events import Disposition, Status
+from schemas.catalog import DISPOSITIONS, REQUESTS
+from schemas.events import Act, Action, Disposition, QuarantineRequest, Status
 from services.runtime.kafka import KafkaBus
 from services.runtime.ports import free_ports
 from tests.eventually import eventually
@@ -26,6 +26,8 @@ CONFIG = """
 customers:
   - id: acme
     domains: [{{name: acme.test, relay: ["127.0.0.1:{port}"], recipients: any}}]
+    policy:
+      rules: [{{name: hold, when: {{recipients: [u0@acme.test]}}, then: quarantine}}]
   - id: zeta
     domains: [{{name: zeta.test, relay: ["127.0.0.1:{port}"], recipients: any}}]
 """
@@ -110,6 +112,17 @@ async def test_a_campaign_over_two_customers_is_told_and_a_newsletter_is_not(tmp
                 return any(e.code == "OUTBREAK" for d in found for e in d.evidence)
 
             await eventually(is_judged, 30, every=0.5)
+
+            async def is_made_worse() -> bool:
+                """See what is asked of the quarantine about the letter that was held before the burst was told."""
+                sender = "depot0@parcels0.test"
+                (first,) = [d for d in await dispositions(bus) if d.received.envelope.reverse_path == sender]
+                assert first.branches[0].action is Action.QUARANTINE
+                asked = [r.event async for r in bus.read(REQUESTS) if isinstance(r.event, QuarantineRequest)]
+                assert all(request.act is Act.RAISE for request in asked)
+                return {request.id for request in asked} == {first.received.id}
+
+            await eventually(is_made_worse, 30, every=0.5)
             assert (await send(house.port, news(99, "acme.test"), ["u@acme.test"], CLUB)).code == 250
 
             async def of_the_club() -> list[Disposition]:

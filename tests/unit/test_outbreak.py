@@ -23,6 +23,7 @@ from services.scanners.checks.outbreak import SPEC, scan
 from services.scanners.fingerprints import BANDS, LINK, of_file, of_text
 from services.signals.config import SignalsConfig
 from services.signals.decide import Spread, crossed, gathered, sightings
+from services.signals.held import HeldPrints
 from tests.mails import attached, context, mail
 from tests.samples import NOW, received, verdict
 
@@ -259,3 +260,40 @@ async def test_a_message_that_waits_in_policy_is_judged_by_the_burst_that_came_m
 
 def test_the_scanner_is_called_what_policy_asks_for() -> None:
     assert SPEC.name == outbreak.SCANNER
+
+
+# --- what is held
+
+
+def held(message: Received, *, status: Status = Status.CLEAN, **changes: Any) -> Disposition:
+    branch = Branch(recipients=("bob@example.test",), action=Action.QUARANTINE, rule="dmarc-reject", reason="")
+    return decided(message, branches=(branch,), status=status, **changes)
+
+
+def test_what_is_held_is_made_worse_by_a_burst_that_is_told_later_once() -> None:
+    memory, mine, other, gone = HeldPrints(), received(), received(), received()
+    memory.remember(held(mine))
+    memory.remember(held(other, prints=("t1bb",)))
+    memory.remember(held(gone))
+    memory.remember(msgspec.structs.replace(held(gone), released_by="admin"))
+    memory.remember(decided(received()))  # was delivered
+    signals = view(burst())
+    (found,) = memory.worse(signals, NOW)
+    assert (found.id, found.customer, found.status) == (mine.id, "example", Status.SUSPICIOUS)
+    assert memory.worse(signals, NOW) == []
+    signals.apply(burst(flagged=30))  # others are sure by now
+    assert [each.status for each in memory.worse(signals, NOW)] == [Status.SPAM]
+
+
+def test_what_is_bad_already_or_vouched_for_stays_as_it_is() -> None:
+    memory = HeldPrints()
+    memory.remember(held(received(), scanners=("content/1=spam",), status=Status.SPAM))
+    memory.remember(held(received(), auth_results=(("dmarc", "pass header.from=bank.test"),)))
+    assert memory.worse(view(burst(flagged=30)), NOW) == []
+
+
+def test_the_oldest_make_room() -> None:
+    memory, messages = HeldPrints(most=2), [received() for _ in range(3)]
+    for message in messages:
+        memory.remember(held(message))
+    assert [each.id for each in memory.worse(view(burst()), NOW)] == [message.id for message in messages[1:]]

@@ -15,7 +15,9 @@ from services.scanners.learned.model import open_model
 from services.scanners.mail import Mail
 from services.scanners.text import clean
 
-SPEC: Final = Spec(name="content", version="2", cost=Cost.CPU, timeout=30.0, ports=frozenset({Port.RSPAMD, Port.MODEL}))
+SPEC: Final = Spec(
+    name="content", version="2", cost=Cost.CPU, timeout=30.0, ports=frozenset({Port.RSPAMD, Port.MODEL})
+)
 
 _ENGINE: Final = "gatepost-content 2"
 _SYMBOLS: Final = 10  # of rspamd's, those that weigh most
@@ -64,7 +66,9 @@ def _of_ours(mail: Mail, ctx: Context) -> Finding:
     )
     at = 0 if points > max((rule.score for rule in hits if rule.phishing), default=0.0) else len(evidence)
     evidence.insert(at, learned)
-    return Finding(status=status, score=max(0.0, score), evidence=tuple(evidence), engine=f"{_ENGINE}; {model.version}")
+    return Finding(
+        status=status, score=max(0.0, score), evidence=tuple(evidence), engine=f"{_ENGINE}; {model.version}"
+    )
 
 
 def _of_rspamd(reply: ContentReply) -> Finding:
