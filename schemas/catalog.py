@@ -194,7 +194,14 @@ TALLIES: Final = Topic(
     "signals.tallies.v1", events.Tally, "subject/kind", PARTITIONS, DAY, ("signals",), ("signals",), joined=True
 )
 SIGNALS: Final = Topic(
-    "signals.v1", events.Signal, "subject/kind", PARTITIONS, None, ("signals",), ("signals", "ingress"), joined=True
+    "signals.v1",
+    events.Signal,
+    "subject/kind",
+    PARTITIONS,
+    None,
+    ("signals",),
+    ("signals", "ingress", "policy"),
+    joined=True,
 )
 
 TOPICS: Final[tuple[Topic, ...]] = (

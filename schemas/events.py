@@ -106,6 +106,7 @@ class Verdict(Event, frozen=True, kw_only=True):
     results: tuple[tuple[str, str], ...] = ()  # method=result pairs for Authentication-Results (RFC 8601)
     reason: str = ""  # why unavailable
     contact: str = ""  # the salted digest of a correspondent to be remembered if the message is delivered as clean
+    prints: tuple[str, ...] = ()  # fingerprints that near duplicates share
 
 
 class Contact(Event, frozen=True, kw_only=True):
@@ -159,6 +160,7 @@ class Disposition(Event, frozen=True, kw_only=True):
     released_by: str = ""  # set when a quarantined message is let go
     release: str = ""  # the id of the command that let it go
     exemptions: tuple[Exemption, ...] = ()  # one for each recipient of a release
+    prints: tuple[str, ...] = ()  # fingerprints that near duplicates share
 
 
 class State(enum.StrEnum):
@@ -598,6 +600,10 @@ class Tally(Event, frozen=True, kw_only=True):
     count: int
     at: float  # when the last of them happened
     known: int = 0  # recipients that exist: what a share of unknown ones is taken of
+    flagged: int = 0  # of the messages, those that another scanner was sure of
+    customers: int = 0  # who was hit, from where, and whom: sets of hashes as bits, united and never added
+    sources: int = 0
+    recipients: int = 0
 
 
 class Signal(Event, frozen=True, kw_only=True):
@@ -606,13 +612,14 @@ class Signal(Event, frozen=True, kw_only=True):
     It holds until `until`; the tombstone that comes some time later only clears it away.
     """
 
-    subject: str  # an address, a network, a reverse-path or a customer, as the kind says
+    subject: str  # an address, a network, a reverse-path, a customer or a fingerprint, as the kind says
     kind: str  # services.core.signals.Kind
     customer: str = ""  # set when it is about one customer alone
     count: int
     window_s: float
     until: float
     at: float
+    flagged: int = 0  # of the count, those that another scanner was sure of
 
 
 class DeadLetter(Event, frozen=True, kw_only=True):

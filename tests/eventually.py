@@ -7,8 +7,8 @@ import time
 from collections.abc import Awaitable, Callable
 
 
-async def eventually(true: Callable[[], bool | Awaitable[bool]], within: float = 10.0) -> None:
-    """Return as soon as the condition holds; fail after `within` seconds."""
+async def eventually(true: Callable[[], bool | Awaitable[bool]], within: float = 10.0, *, every: float = 0.005) -> None:
+    """Return as soon as the condition holds, asked `every` so many seconds; fail after `within` seconds."""
     deadline = time.monotonic() + within
     while True:
         answer = true()
@@ -16,4 +16,4 @@ async def eventually(true: Callable[[], bool | Awaitable[bool]], within: float =
             return
         if time.monotonic() > deadline:
             raise AssertionError(f"still not true after {within:g} s: {true.__qualname__}")
-        await asyncio.sleep(0.005)
+        await asyncio.sleep(every)

@@ -20,6 +20,8 @@ class Kind(enum.StrEnum):
     ABUSE_RATE = "abuse-rate"  # a client's address
     CUSTOMER_RATE = "customer-rate"  # a customer's id
     LEDGER_IMBALANCE = "ledger-imbalance"  # a customer's id, and the partition that its lost messages lie in
+    CUSTOMER_RECIPIENTS = "customer-recipients"  # a customer's id
+    OUTBREAK = "outbreak"  # a fingerprint, which is no secret and says nothing of the message
 
 
 class Signals:

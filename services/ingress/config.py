@@ -84,6 +84,7 @@ class IngressConfig(msgspec.Struct, frozen=True, kw_only=True):
     greylist_delay: Annotated[float, msgspec.Meta(ge=0)] = 0.0  # seconds; 0: no greylisting
     contact: Annotated[str, msgspec.Meta(pattern=r"^[!-~]{0,200}$")] = ""  # where refused senders can ask: a URL
 
+    idle_when_full: Seconds = 20.0  # without a command, after which a client makes room when all places are taken
     command_timeout: Seconds = 300.0  # RFC 5321 section 4.5.3.2.7
     data_timeout: Seconds = 600.0  # from 354 to the final dot
     session_timeout: Seconds = 3_600.0

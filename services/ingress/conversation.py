@@ -59,6 +59,7 @@ class Conversation(SMTP):
         self._spoke = asyncio.Event()
         self._header: bytearray | None = None  # of the PROXY protocol, as far as it has come
         self._due: asyncio.TimerHandle | None = None
+        self._idle_since: float | None = None  # by the loop's clock
 
     def __dir__(self) -> list[str]:
         """Return no names: for each connection aiosmtpd would look through all of them for commands that are not used
@@ -179,6 +180,10 @@ class Conversation(SMTP):
         if self.transport is not None:
             cast("asyncio.Transport", self.transport).abort()
 
+    def idle(self) -> float:
+        """See `front.Guest`."""
+        return 0.0 if self._idle_since is None else asyncio.get_running_loop().time() - self._idle_since
+
     # --- the conversation
 
     async def _handle_client(self) -> None:
@@ -246,7 +251,11 @@ class Conversation(SMTP):
         async with asyncio.timeout(self._config.command_timeout):
             await self._flush()
             if line is None:
-                return await self._inlet.line(self._config.max_command)
+                self._idle_since = asyncio.get_running_loop().time()
+                try:
+                    return await self._inlet.line(self._config.max_command)
+                finally:
+                    self._idle_since = None
             await asyncio.sleep(0)
             return line
 

@@ -8,6 +8,7 @@ from collections import Counter
 from typing import Final, Protocol
 
 from schemas.events import Rejection
+from services.core import replies
 from services.core.clock import Clock
 from services.core.directory import DirectoryView
 from services.core.replies import Reply
@@ -20,6 +21,7 @@ from services.ingress.visitor import Visitor
 from services.runtime import metrics
 
 _HELD: Final = 200  # connections that wait for nothing but to be sent away
+_LEAVING: Final = 0.1  # of all places, the most that are being given up at one time: who leaves may take its time
 
 
 class Guest(Protocol):
@@ -31,6 +33,10 @@ class Guest(Protocol):
 
     def abort(self) -> None:
         """Close now."""
+        ...
+
+    def idle(self) -> float:
+        """Return for how many seconds it has waited for the client's next command; 0 while it does anything else."""
         ...
 
 
@@ -61,11 +67,11 @@ class Front:
         self.acceptor = acceptor
         self.tls = tls
         self.guards = guards
-        self.refusals: Counter[str] = Counter()  # by reason
         self._rejections = rejections
         self._clock = clock
         self._guests: dict[Guest, tuple[str, Visitor]] = {}
         self._nameless: set[Guest] = set()
+        self._evicted: set[Guest] = set()
         self._by_address: Counter[str] = Counter()
         self.memory = Budget(config.max_bytes_in_flight)
         self.disk = Budget(config.max_spooled)
@@ -90,7 +96,10 @@ class Front:
     def enter(self, guest: Guest, client: decide.Client) -> Visitor | decide.Refusal:
         """Let a connection in, and remember it until `leave`; or return why not."""
         self._nameless.discard(guest)
-        refusal = decide.connection(len(self._guests), self._by_address[client.ip], self.config)
+        if len(self._guests) - len(self._evicted) >= self.config.max_connections:
+            self._make_room()
+        taken = len(self._guests) - len(self._evicted)
+        refusal = decide.connection(taken, self._by_address[client.ip], self.config)
         refusal = refusal or self.guards.arrives(client.ip)
         if refusal is not None:
             self.refused(refusal, client)
@@ -104,9 +113,21 @@ class Front:
             guest.end(self._ending)
         return visitor
 
+    def _make_room(self) -> None:
+        """Send away who has been idle for longest: when all places are taken, nobody holds one for nothing."""
+        if len(self._evicted) >= max(1, self.config.max_connections * _LEAVING):
+            return
+        waiting = [(guest.idle(), ip, guest) for guest, (ip, _) in self._guests.items() if guest not in self._evicted]
+        seconds, ip, guest = max(waiting, key=lambda each: each[0], default=(0.0, "", None))
+        if guest is not None and seconds >= self.config.idle_when_full:
+            self._evicted.add(guest)
+            guest.end(replies.TOO_SLOW)
+            self.refused(decide.Refusal(replies.TOO_SLOW, "idle-when-full"), decide.Client(ip))
+
     def leave(self, guest: Guest) -> None:
         """Forget a connection; one that never entered is fine."""
         self._nameless.discard(guest)
+        self._evicted.discard(guest)
         known = self._guests.pop(guest, None)
         if known is not None:
             address, visitor = known
@@ -125,7 +146,6 @@ class Front:
     ) -> None:
         """Tell of a refusal that has a reason."""
         if refusal.reason:
-            self.refusals[refusal.reason] += 1
             metrics.REFUSALS.labels(refusal.reason).inc()
             now = self._clock.now()
             self._rejections.note(

@@ -11,6 +11,7 @@ from typing import Final
 from services.core.signals import Signals
 from services.ingress.app import run
 from services.ingress.config import read
+from services.ingress.server import Ingress
 from services.runtime.dns import Resolver
 from services.runtime.follow import follow_signals
 from services.runtime.host import Context
@@ -27,7 +28,7 @@ async def serve(ctx: Context) -> None:
     await ctx.directory_ready()
     following = asyncio.create_task(follow_signals(ctx.bus, signals, asyncio.Event()), name="ingress-signals")
     try:
-        await run(
+        ingress = Ingress(
             config,
             store=ctx.store,
             bus=ctx.bus,
@@ -36,9 +37,8 @@ async def serve(ctx: Context) -> None:
             signals=signals,
             clock=ctx.clock,
             entropy=os.urandom,
-            stop=ctx.stop,
-            ready=lambda: ctx.ready("ingress"),
         )
+        await run(ingress, stop=ctx.stop, ready=lambda: ctx.ready("ingress"))
     finally:
         following.cancel()
         await asyncio.wait([following])

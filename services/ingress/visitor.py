@@ -122,6 +122,9 @@ class Visitor:
 
     def _put_off(self, accepted: decide.Accepted, reverse_path: str) -> decide.Refusal | None:
         guards, customer, address = self._guards, accepted.customer.id, accepted.address.canonical
+        for kind in (Kind.CUSTOMER_RATE, Kind.CUSTOMER_RECIPIENTS):
+            if guards.signals.active(kind, customer, guards.clock.now()) is not None:
+                return decide.Refusal(replies.RECIPIENT_BUSY, kind.value)
         if guards.greylist is not None and guards.greylist.waits(self._ip, reverse_path, address, guards.clock.now()):
             return decide.Refusal(replies.GREYLISTED, "greylisted")
         if customer not in self._customers:

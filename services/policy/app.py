@@ -13,11 +13,15 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from functools import partial
 
+import msgspec
+
 from schemas.catalog import PENDING
 from schemas.events import Customer, Disposition, Event, Outcome, Pending, Received, Rescan, Status, Verdict
 from services.core.clock import Clock
 from services.core.errors import BusUnavailable
+from services.core.outbreak import judged
 from services.core.senders import Senders, names_of
+from services.core.signals import Signals
 from services.core.waiting import happens
 from services.policy.decide import (
     Hold,
@@ -52,7 +56,10 @@ class Policy:
         customer: Callable[[str], Customer | None],
         clock: Clock,
         senders: Senders | None = None,
+        signals: Signals | None = None,
     ) -> None:
+        # Asked when a message is decided: what has waited is judged by the latest.
+        self._signals = Signals() if signals is None else signals
         self._bus = bus
         self._customer = customer
         self._clock = clock
@@ -120,7 +127,10 @@ class Policy:
 
     def _decide(self, pending: Pending) -> Hold | Disposition | Outcome | None:
         customer = Customer(id="") if pending.received is None else self._rules_of(pending.received)
-        return decide(pending, customer, self._clock.now(), self._lists_of(pending, customer))
+        now = self._clock.now()
+        answers = judged({verdict.scanner: verdict for verdict in pending.verdicts}, self._signals, now)
+        heard = msgspec.structs.replace(pending, verdicts=tuple(answers.values()))
+        return decide(heard, customer, now, self._lists_of(pending, customer))
 
     def _lists_of(self, pending: Pending, customer: Customer) -> Lists | None:
         """Return what the customer's lists say of the sender, by recipient; None when they can say nothing."""

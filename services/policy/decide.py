@@ -271,6 +271,7 @@ def _disposition(
         auth_results=tuple(pair for v in heard for pair in v.results),
         scanners=tuple(f"{v.scanner}/{v.version}={v.status.value}" for v in heard),
         decided_at=now,
+        prints=tuple(dict.fromkeys(found for v in heard for found in v.prints)),
     )
 
 

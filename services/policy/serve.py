@@ -6,19 +6,26 @@ import asyncio
 
 from schemas.catalog import RECEIVED, VERDICTS
 from services.core.senders import Senders
+from services.core.signals import Signals
+from services.core.waiting import happens
 from services.policy.app import Policy
-from services.runtime.follow import follow_senders
+from services.runtime.follow import follow_senders, follow_signals
 from services.runtime.host import Context
 
 
 async def serve(ctx: Context) -> None:
     """Join and decide until `ctx.stop`."""
-    senders, known = Senders(), asyncio.Event()
-    policy = Policy(ctx.bus, ctx.directory.customer, ctx.clock, senders)
+    senders, signals, known = Senders(), Signals(), asyncio.Event()
+    policy = Policy(ctx.bus, ctx.directory.customer, ctx.clock, senders, signals)
     async with asyncio.TaskGroup() as tasks:
-        following = tasks.create_task(follow_senders(ctx.bus, senders, known), name="policy-senders")
+        following = (
+            tasks.create_task(follow_senders(ctx.bus, senders, known), name="policy-senders"),
+            tasks.create_task(follow_signals(ctx.bus, signals, asyncio.Event()), name="policy-signals"),
+        )
         tasks.create_task(policy.ask_again(ctx.stop), name="policy-ask-again")
         await ctx.directory_ready()
-        await known.wait()  # before that, mail would pass that somebody has blocked
+        while not known.is_set() and not ctx.stop.is_set():  # before that, mail would pass that somebody has blocked
+            await happens(known, 1.0)
         await ctx.consume("policy", "policy", (RECEIVED, VERDICTS), policy, max_in_flight=2_000)
-        following.cancel()
+        for task in following:
+            task.cancel()

@@ -53,6 +53,15 @@ DIRECTORY_SYNCED: Final = Gauge(
 )
 
 
+SIGNALS_BEHIND: Final = Gauge(
+    "gatepost_signals_behind", "Records that signals has yet to count, in the partitions of this process."
+)
+SIGNALS_STANDSTILL: Final = Gauge(
+    "gatepost_signals_standstill_seconds",
+    "How long a partition of signals with records waiting has made no progress; the process ends by itself for it.",
+)
+
+
 def published(events: Iterable[object], now: float) -> None:
     """Count what was acknowledged; `now` in seconds since the epoch."""
     for event in events:

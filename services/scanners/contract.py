@@ -79,6 +79,7 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     results: tuple[tuple[str, str], ...] = ()  # method and result for Authentication-Results (RFC 8601)
     reason: str = ""  # a Reason, when the status is UNAVAILABLE
     contact: str = ""  # the digest of the correspondent, of whom the parent process knows whether he wrote before
+    prints: tuple[str, ...] = ()  # fingerprints that near duplicates share
 
 
 def unavailable(reason: Reason, text: str = "", engine: str = "") -> Finding:

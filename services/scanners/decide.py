@@ -17,6 +17,7 @@ MAX_EVIDENCE: Final = 50
 MAX_RESULTS: Final = 20
 FIRST_CONTACT: Final = 0.2
 FIRST_CONTACT_ODD: Final = 1.0
+MAX_PRINTS: Final = 40
 SPAM_FROM: Final = 15.0
 SUSPICIOUS_FROM: Final = 6.0
 _SCORE_LIMIT: Final = 10_000.0
@@ -64,6 +65,7 @@ def verdict(spec: Spec, received: Received, finding: Finding, *, origin: int, no
         results=tidied.results,
         reason=tidied.reason,
         contact=tidied.contact,
+        prints=tidied.prints,
     )
 
 
@@ -79,6 +81,7 @@ def tidy(finding: Finding) -> Finding:
         ),
         engine=clean(finding.engine),
         results=tuple((clean(method, 20), clean(text, 3 * LIMIT)) for method, text in finding.results[:MAX_RESULTS]),
+        prints=tuple(clean(item, 40) for item in finding.prints[:MAX_PRINTS]),
         reason=reason or (Reason.ENGINE.value if finding.status is Status.UNAVAILABLE else ""),
     )
 

@@ -1,6 +1,6 @@
 """The Faust app: windowed counts of what the door refused and what it took, and a signal when one is too high.
 
-    mail.rejections.v1, mail.received.v1 ─▶ observe ─▶ signals.tallies.v1 ─▶ count ─▶ signals.v1
+    mail.rejections.v1, mail.received.v1, mail.dispositions.v1 ─▶ observe ─▶ signals.tallies.v1 ─▶ count ─▶ signals.v1
                                                        (one partition a subject)
 
 It sees everything and holds up nothing: no message waits for it, and all that it keeps can be counted again. Faust
@@ -12,8 +12,11 @@ from __future__ import annotations
 
 import base64
 import dataclasses
+import functools
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+import operator
+import os
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, cast
@@ -21,16 +24,21 @@ from typing import Any, Final, cast
 import faust
 
 from schemas import wire
-from schemas.catalog import BY_NAME, COUNTS, RECEIVED, REJECTIONS, SIGNALS, TALLIES, key_of, partition_of
-from schemas.events import DeadLetter, Event, Tally
+from schemas.catalog import BY_NAME, COUNTS, DISPOSITIONS, RECEIVED, REJECTIONS, SIGNALS, TALLIES, key_of, partition_of
+from schemas.events import Act, DeadLetter, Disposition, Event, QuarantineRequest, Tally
 from services.core.clock import Clock
 from services.core.errors import BusUnavailable, UnreadableEvent
-from services.core.signals import Signals
+from services.core.ids import message_id
+from services.core.outbreak import SCANNER as OUTBREAK
+from services.core.signals import Kind, Signals
 from services.runtime.bus import Bus, Tombstone
 from services.runtime.offsets import committed
+from services.runtime.source import Slot
 from services.signals.config import SignalsConfig
-from services.signals.decide import STEP, counts, crossed, gathered, sightings
+from services.signals.decide import STEP, Spread, counts, crossed, gathered, sightings
+from services.signals.held import HeldPrints
 from services.signals.ledger import Ledger
+from services.signals.transport import mend
 
 log = logging.getLogger("gatepost.signals")
 
@@ -39,6 +47,12 @@ BATCH: Final = 500  # events that are tallied together
 GATHER: Final = 0.5  # seconds that a batch waits for more
 SWEEP_EVERY: Final = 30.0  # seconds
 CLEAR_AFTER: Final = 600.0  # seconds between a signal's lapse and its tombstone: clocks differ, the record costs little
+KEPT: Final = frozenset(name for name, topic in BY_NAME.items() if topic.retention_ms is not None)  # not compacted
+RECOVERY_WITHIN: Final = 600.0  # seconds; the changelog keeps an hour of counts
+ADDED: Final = ("count", "known", "flagged")  # what a window sums up of a tally
+UNITED: Final = ("customers", "sources", "recipients")
+LOOK_EVERY: Final = 5.0  # seconds
+RECALLED: Final = 1_000  # dispositions of each partition
 AGAIN: Final = 1.0  # seconds before what could not be published is tried again
 
 
@@ -61,15 +75,21 @@ class Counting:
         self._limits = config.limits()
         self._longest = max(limit.window_s for limit in self._limits.values())
         self._ports = ports
+        self._retrying = False
+        self._recovering_since: float | None = None
         self.app = _app(ports)
         self._table = cast("Any", self.app.Table("counts", default=int, partitions=TALLIES.partitions))
         # Without `expires`: Faust never expires what it recovered, and keeps a note of each change of what it does.
         self._counts = self._table.tumbling(STEP)
         if self._table.changelog_topic_name != COUNTS.name:
             raise AssertionError(f"the catalogue calls {self._table.changelog_topic_name} {COUNTS.name}")
-        self.app.agent(self._raw(REJECTIONS.name, RECEIVED.name), name="observe")(self._observe)
+        observed = self._raw(REJECTIONS.name, RECEIVED.name, DISPOSITIONS.name)
+        self.app.agent(observed, name="observe")(self._observe)
         self.app.agent(self._raw(TALLIES.name), name="count")(self._count)
         self.app.timer(SWEEP_EVERY)(self._sweep)
+        self._held = HeldPrints()
+        self.app.timer(LOOK_EVERY)(self._look_back)
+        self.app.task(self._recall)
         read_to = partial(committed, ports.bootstrap)
         self.ledger = Ledger(self.app, self._raw, ports.bus, ports.clock, read_to)
 
@@ -89,7 +109,10 @@ class Counting:
         buried: list[Event | Tombstone] = []
         for message in messages:
             try:
-                found += sightings(_decoded(message))
+                event = _decoded(message)
+                found += sightings(event)
+                if isinstance(event, Disposition):
+                    self._held.remember(event)
             except UnreadableEvent as error:
                 buried.append(self._letter(message, str(error)))
             except Exception as error:  # a defect: Faust would call the record done and lose the batch
@@ -117,18 +140,25 @@ class Counting:
         now, limit = self._ports.clock.now(), self._limits.get(tally.kind)
         if limit is None or not counts(tally, limit, now):
             return []
-        key, known = key_of(tally), f"{key_of(tally)}+known"
+        key = key_of(tally)
+        alike = tally.kind == Kind.OUTBREAK
         window = self._counts.relative_to(tally.at)
-        if tally.known:
-            window[known] += tally.known
+        for field in ADDED:
+            if more := getattr(tally, field):
+                window[_cell(key, field)] += more
+        for field in UNITED:
+            # Written only when it grows: of a burst most members bring nobody new.
+            if (more := getattr(tally, field)) & ~(known := window[_cell(key, field)].value()):
+                window[_cell(key, field)] = known | more
         if not tally.count:
             return []
-        window[key] += tally.count
         windows = [self._counts.relative_to(start) for start in limit.starts(tally.at)]
-        total = sum(window[key].value() for window in windows)
-        of_these = sum(window[known].value() for window in windows)
+        count, known, flagged = (sum(each[_cell(key, field)].value() for each in windows) for field in ADDED)
+        sets = (_united(each[_cell(key, field)].value() for each in windows) for field in UNITED if alike)
+        spread = Spread(flagged, *sets)
         signals = self._ports.signals
-        signal = crossed(tally, total, limit, signals.active(tally.kind, tally.subject, now), now, known=of_these)
+        told = signals.active(tally.kind, tally.subject, now)
+        signal = crossed(tally, count, limit, told, now, known=known, spread=spread)
         if signal is None:
             return []
         signals.apply(signal)  # before its echo comes back from the topic: the next tally must not tell it again
@@ -143,9 +173,11 @@ class Counting:
                 await self._ports.bus.publish(items)
             except BusUnavailable as error:
                 log.warning("event=publish-retry error=%s", error)
+                self._retrying = True
                 await self._ports.pause(AGAIN)
             else:
                 break
+        self._retrying = False
 
     def _letter(self, message: Any, reason: str) -> DeadLetter:  # noqa: ANN401 - a message of Faust's
         log.error(
@@ -165,6 +197,54 @@ class Counting:
             at=self._ports.clock.now(),
         )
 
+    # --- what lies in the quarantine
+
+    async def _recall(self) -> None:
+        """Remember what was held before this process began. Without it a burst reaches what is held from now on."""
+        try:
+            async for record in self._ports.bus.read(DISPOSITIONS, tail=RECALLED):
+                if isinstance(record.event, Disposition):
+                    self._held.remember(record.event)
+        except BusUnavailable as error:
+            log.warning("event=held-not-recalled error=%s", error)
+
+    async def _look_back(self) -> None:
+        """Ask the quarantine to make worse what a burst, told since, shows to be one of it."""
+        now = self._ports.clock.now()
+        requests = [
+            QuarantineRequest(
+                request_id=message_id(now, os.urandom),
+                id=each.id,
+                customer=each.customer,
+                act=Act.RAISE,
+                by=OUTBREAK,
+                at=now,
+                status=each.status,
+                note=each.note,
+            )
+            for each in self._held.worse(self._ports.signals, now)
+        ]
+        if requests:
+            log.info("messages=%d event=held-made-worse", len(requests))
+        await self._insist(requests)
+
+    # --- what the watch asks
+
+    def slots(self) -> frozenset[Slot]:
+        """See `watch.Watched.slots`."""
+        held = self.app.consumer.assignment()
+        # A compacted topic may end in offsets that hold nothing any more: nobody gets there by reading.
+        return frozenset((s.topic, s.partition) for s in held if s.topic in KEPT)
+
+    def held_up(self) -> bool:
+        """See `watch.Watched.held_up`."""
+        if not self.app.in_recovery:
+            self._recovering_since = None
+            return self._retrying
+        now = self._ports.clock.monotonic()
+        self._recovering_since = self._recovering_since or now
+        return now - self._recovering_since < RECOVERY_WITHIN
+
     # --- what is over
 
     async def _sweep(self) -> None:
@@ -183,6 +263,14 @@ class Counting:
                 log.warning("event=clearing-put-off signals=%d error=%s", len(over), error)
 
 
+def _cell(key: str, field: str) -> str:
+    return key if field == "count" else f"{key}+{field}"
+
+
+def _united(sets: Iterable[int]) -> int:
+    return functools.reduce(operator.or_, sets, 0)
+
+
 def _partition(key: str) -> int:
     return partition_of(key, SIGNALS.partitions)
 
@@ -195,7 +283,7 @@ def _decoded(message: Any) -> Event:  # noqa: ANN401 - a message of Faust's
 
 
 def _app(ports: Ports) -> faust.App:
-    return faust.App(
+    app = faust.App(
         APP,
         broker=[f"kafka://{host.strip()}" for host in ports.bootstrap.split(",")],
         store="memory://",
@@ -214,3 +302,5 @@ def _app(ports: Ports) -> faust.App:
         broker_commit_interval=1.0,  # what a kill counts twice
         producer_linger=0.02,
     )
+    mend(app)
+    return app

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+import zlib
 from collections.abc import Iterable
 from typing import Final
 
 import msgspec
 
-from schemas.events import Event, Received, Rejection, Signal, Tally
+from schemas.events import Disposition, Event, Received, Rejection, Signal, Tally
+from services.core import outbreak
 from services.core.errors import UnreadableEvent
 from services.core.signals import Kind, address_of, network_of
 
 STEP: Final = 60.0  # seconds of one tumbling window; a longer window is a sum of these
+BITS: Final = 60  # of a set: as JSON has them without loss
 UNKNOWN: Final = "unknown-recipient"  # the reason of a Rejection that may be a harvester's
 
 
@@ -27,10 +30,35 @@ class Limit:
     window_s: float
     lapse_s: float
     share: float = 0.0
+    customers: int = 0  # an outbreak reaches so many customers, or comes from so many networks, or goes to so many
+    sources: int = 0
+    recipients: int = 0
 
     def starts(self, at: float) -> list[float]:
         """Return a time in each tumbling window that the count at `at` is the sum of, the latest first."""
         return [at - STEP * back for back in range(round(self.window_s / STEP))]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Spread:
+    """How far what was counted has spread: the sets of a window, and how many of the count others were sure of."""
+
+    flagged: int = 0
+    customers: int = 0
+    sources: int = 0
+    recipients: int = 0
+
+    def reaches(self, limit: Limit) -> bool:
+        """Return whether it is as wide as the limit asks, which may ask nothing."""
+        asked = (
+            (self.customers, limit.customers),
+            (self.sources, limit.sources),
+            (self.recipients, limit.recipients),
+        )
+        return not any(least for _, least in asked) or any(least and s.bit_count() >= least for s, least in asked)
+
+
+ALONE: Final = Spread()
 
 
 def sightings(event: Event) -> tuple[Tally, ...]:
@@ -49,8 +77,48 @@ def sightings(event: Event) -> tuple[Tally, ...]:
                 *_asked(envelope.client_ip, envelope.reverse_path, at, known=len(envelope.recipients)),
                 Tally(subject=address, kind=Kind.ABUSE_RATE, count=1, at=at),
                 Tally(subject=customer, kind=Kind.CUSTOMER_RATE, customer=customer, count=1, at=at),
+                Tally(
+                    subject=customer,
+                    kind=Kind.CUSTOMER_RECIPIENTS,
+                    customer=customer,
+                    count=len(envelope.recipients),
+                    at=at,
+                ),
             )
+        case Disposition():
+            return _alike(event)
     return ()
+
+
+def _alike(disposition: Disposition) -> tuple[Tally, ...]:
+    """Return one tally for each fingerprint of a message that may be one of an outbreak."""
+    if not outbreak.counts(disposition):
+        return ()
+    received = disposition.received
+    envelope = received.envelope
+    _, network = _client(envelope.client_ip)
+    recipients = 0
+    for recipient in envelope.recipients:
+        recipients |= _bit(recipient.lower())
+    return tuple(
+        Tally(
+            subject=found,
+            kind=Kind.OUTBREAK,
+            count=1,
+            at=disposition.decided_at,
+            flagged=int(outbreak.flagged(disposition)),
+            customers=_bit(received.customer),
+            sources=_bit(network),
+            recipients=recipients,
+        )
+        for found in disposition.prints
+        if found not in outbreak.NO_PRINT
+    )
+
+
+def _bit(name: str) -> int:
+    """Return one of BITS bits: of a few dozen names nearly each has its own, so the set's size is never overstated."""
+    return 1 << (zlib.crc32(name.encode("utf-8", "surrogatepass")) % BITS)
 
 
 def _asked(client_ip: str, reverse_path: str, at: float, *, unknown: int = 0, known: int = 0) -> tuple[Tally, ...]:
@@ -84,7 +152,14 @@ def gathered(tallies: Iterable[Tally]) -> list[Tally]:
 
 def _sum(one: Tally, other: Tally) -> Tally:
     return msgspec.structs.replace(
-        one, count=one.count + other.count, known=one.known + other.known, at=max(one.at, other.at)
+        one,
+        count=one.count + other.count,
+        known=one.known + other.known,
+        flagged=one.flagged + other.flagged,
+        customers=one.customers | other.customers,
+        sources=one.sources | other.sources,
+        recipients=one.recipients | other.recipients,
+        at=max(one.at, other.at),
     )
 
 
@@ -94,7 +169,7 @@ def counts(tally: Tally, limit: Limit | None, now: float) -> bool:
 
 
 def crossed(
-    tally: Tally, count: int, limit: Limit, told: Signal | None, now: float, *, known: int = 0
+    tally: Tally, count: int, limit: Limit, told: Signal | None, now: float, *, known: int = 0, spread: Spread = ALONE
 ) -> Signal | None:
     """Return the signal to publish, now that `count` and `known` stand in the window; None: there is nothing to tell.
 
@@ -102,6 +177,8 @@ def crossed(
     and the limit is still passed, so that a steady attack costs a record now and then.
     """
     if count < limit.count or count < limit.share * (count + known):
+        return None
+    if not spread.reaches(limit):
         return None
     until = tally.at + limit.lapse_s
     if until <= now:
@@ -116,4 +193,5 @@ def crossed(
         window_s=limit.window_s,
         until=until,
         at=tally.at,
+        flagged=spread.flagged,
     )

@@ -17,16 +17,18 @@ from pathlib import Path
 
 import faust
 
-from schemas.catalog import CHANGELOGS, REJECTIONS, SIGNALS, TALLIES
+from schemas.catalog import CHANGELOGS, REJECTIONS, REQUESTS, SIGNALS, TALLIES
 from services.core.errors import BusUnavailable, StartError
 from services.core.signals import Signals
 from services.runtime.config import load
 from services.runtime.follow import follow_signals
 from services.runtime.host import Context
+from services.runtime.lag import Progress
 from services.runtime.provision import require_topics
-from services.signals.app import Counting, Ports
+from services.signals.app import APP, Counting, Ports
 from services.signals.config import PREFIX, SignalsConfig
 from services.signals.ledger import TOPICS as LEDGER
+from services.signals.watch import watch
 
 log = logging.getLogger("gatepost.signals")
 
@@ -35,11 +37,11 @@ STOP_WITHIN = 6.0  # seconds
 EXIT_WITHIN = 10.0  # seconds until the process is gone; whoever supervises it waits longer
 
 
-async def serve(ctx: Context) -> None:
+async def serve(ctx: Context, make: type[Counting] = Counting) -> None:
     """Count until `ctx.stop`; raise StartError when the app can't go on, so that the process is started again."""
     config = load(SignalsConfig, ctx.environ, PREFIX)
     try:
-        await require_topics(ctx.bus.bootstrap, (REJECTIONS, TALLIES, SIGNALS, *LEDGER, *CHANGELOGS))
+        await require_topics(ctx.bus.bootstrap, (REJECTIONS, REQUESTS, TALLIES, SIGNALS, *LEDGER, *CHANGELOGS))
     except BusUnavailable as error:
         raise StartError(f"signals: {error}") from error
     ctx.ready("signals")  # before Faust has joined: nobody waits for a count, and `gatepost up` is not to either
@@ -50,30 +52,37 @@ async def serve(ctx: Context) -> None:
             ports = Ports(ctx.bus.bootstrap, ctx.bus, ctx.clock, signals, asyncio.sleep, Path(folder))
             await _until(ctx.stop, caught_up)
             if not ctx.stop.is_set():
-                await _run(Counting(config, ports), ctx.stop)
+                await _run(make(config, ports), ports, config.standstill, ctx.stop)
     finally:
         following.cancel()
         await asyncio.gather(following, return_exceptions=True)
 
 
-async def _run(counting: Counting, stop: asyncio.Event) -> None:
-    app = counting.app
+async def _run(counting: Counting, ports: Ports, patience: float, stop: asyncio.Event) -> None:
+    app, progress = counting.app, Progress(ports.bootstrap, APP)
     try:
         async with asyncio.timeout(START_WITHIN):
             await app.start()
         log.info("event=counting")
         ended = asyncio.create_task(app.wait_until_stopped(), name="signals-ended")
         stopping = asyncio.create_task(stop.wait(), name="signals-stop")
-        await asyncio.wait((ended, stopping), return_when=asyncio.FIRST_COMPLETED)
-        for task in (ended, stopping):
+        watching = asyncio.create_task(
+            watch(counting, progress.read, ports.clock, ports.pause, patience), name="signals-watch"
+        )
+        tasks = (ended, stopping, watching)
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(ended, stopping, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
+        if watching in done:
+            watching.result()
         if not stop.is_set():
             reason = app.crash_reason
             raise StartError(f"signals: the app ended: {type(reason).__name__}: {reason}")
     except TimeoutError as error:
         raise StartError(f"signals: Faust did not start within {START_WITHIN:.0f} s") from error
     finally:
+        await progress.close()
         await _end(app)
 
 

@@ -21,6 +21,7 @@ from services.core.signals import Signals
 from services.core.stored import unpack
 from services.ingress import app
 from services.ingress.config import IngressConfig
+from services.ingress.server import Ingress
 from services.runtime.bus import Tombstone
 from services.runtime.fakes import MemoryBus
 from services.runtime.fakes_dns import FakeDns
@@ -359,7 +360,7 @@ async def test_who_is_cut_off_in_the_middle_of_a_flood_still_hears_why() -> None
 async def run_until(
     config: IngressConfig, ready: asyncio.Event, stop: asyncio.Event, store: MemoryStore, bus: MemoryBus
 ) -> None:
-    await app.run(
+    ingress = Ingress(
         config,
         store=store,
         bus=bus,
@@ -368,9 +369,8 @@ async def run_until(
         signals=Signals(),
         clock=SystemClock(),
         entropy=lambda count: b"\0" * count,
-        stop=stop,
-        ready=ready.set,
     )
+    await app.run(ingress, stop=stop, ready=ready.set)
 
 
 async def test_a_port_in_use_is_one_line() -> None:

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from schemas.catalog import GREYLIST
@@ -17,6 +18,7 @@ from schemas.events import Signal
 from services.core.signals import Kind
 from services.runtime.fakes import MemoryBus
 from services.runtime.fakes_dns import FakeDns
+from services.runtime.metrics import value
 from tests.dialogs.door import Client, Door, opened
 from tests.eventually import eventually
 
@@ -63,6 +65,7 @@ async def test_refusals_come_before_data_and_store_and_broker_see_only_the_rest(
     others = [f"127.0.2.{n}" for n in range(1, 21)]
     dns = FakeDns({(f"{ip.split('.')[3]}.1.0.127.zen.test", "A"): ("127.0.0.2",) for ip in listed})
     async with opened(dns=dns, changes={**STRANGERS, "dnsbl": ("zen.test=9",)}) as door:
+        before = value("gatepost_refusals_total", reason="reputation")
         order = [ip for n in range(20) for ip in (*listed[n * 4 : n * 4 + 4], others[n])]
         gate = asyncio.Semaphore(20)
 
@@ -79,8 +82,7 @@ async def test_refusals_come_before_data_and_store_and_broker_see_only_the_rest(
         await eventually(lambda: len(door.rejections()) == 80)
         assert {event.client_ip for event in door.rejections()} == set(listed)
         assert {event.reason for event in door.rejections()} == {"reputation"}
-        assert door.ingress._front is not None
-        assert door.ingress._front.refusals == {"reputation": 80}
+        assert value("gatepost_refusals_total", reason="reputation") - before == 80
         assert len(door.bus.events(GREYLIST)) == 0
 
 
@@ -177,6 +179,50 @@ async def test_what_was_signalled_holds_here_until_it_lapses() -> None:
             Signal(subject="127.0.7.0/24", kind=Kind.HARVEST_NETWORK, count=9, window_s=60, until=1.0, at=0.0)
         )
         assert (await deliver(door, "127.0.7.1")).startswith("250")
+
+
+async def test_a_customer_whom_all_doors_together_give_too_much_is_put_off_and_no_other() -> None:
+    async with opened(changes=STRANGERS) as door:
+        for kind in (Kind.CUSTOMER_RATE, Kind.CUSTOMER_RECIPIENTS):
+            before = value("gatepost_refusals_total", reason=kind.value)
+            told = Signal(subject="acme", kind=kind, customer="acme", count=9, window_s=60, until=9e9, at=0.0)
+            door.signals.apply(told)
+            async with from_address(door, "127.0.7.1") as client:
+                await client.until("220")
+                await said(client, HELLO)
+                await said(client, FROM)
+                assert (await rcpt(client, "anna@acme.test")).startswith("450 4.2.1 Too much mail for this recipient")
+                assert (await rcpt(client, "nobody@acme.test")).startswith("550")  # who exists is told as ever
+                assert (await rcpt(client, "zoe@zeta.test")).startswith("250")
+            assert value("gatepost_refusals_total", reason=kind.value) - before == 1
+            door.signals.apply(msgspec.structs.replace(told, until=1.0))
+        both = {Kind.CUSTOMER_RATE.value, Kind.CUSTOMER_RECIPIENTS.value}
+        await eventually(lambda: both <= {event.reason for event in door.rejections()})
+        assert (await deliver(door, "127.0.7.1")).startswith("250")
+
+
+async def test_when_all_places_are_taken_who_is_idle_makes_room() -> None:
+    changes = {**STRANGERS, "max_connections": 3, "idle_when_full": 0.3}
+    async with opened(changes=changes) as door, contextlib.AsyncExitStack() as stack:
+        busy = await stack.enter_async_context(from_address(door, "127.0.9.1"))
+        await busy.until("220")
+        for command in (HELLO, FROM, "RCPT TO:<anna@acme.test>\r\n", "DATA\r\n"):
+            answer = await said(busy, command)
+        assert answer.startswith("354")
+        idle = [await stack.enter_async_context(from_address(door, f"127.0.9.{n}")) for n in (2, 3)]
+        for client in idle:
+            await client.until("220")
+        assert (await deliver(door, "127.0.9.4")).startswith("421 4.3.2")  # not idle for long enough
+        await asyncio.sleep(0.4)
+        assert (await deliver(door, "127.0.9.4")).startswith("250")
+        assert await idle[0].until("421") == "421 4.4.2 Timeout, closing connection"
+        await busy.send("Subject: x\r\n\r\ny\r\n.\r\n")
+        assert (await busy.line()).startswith("250")
+
+        def sent_away() -> list[str]:
+            return [event.client_ip for event in door.rejections() if event.reason == "idle-when-full"]
+
+        await eventually(lambda: sent_away() == ["127.0.9.2"])
 
 
 async def test_a_client_that_waited_at_one_pod_is_known_at_another() -> None:

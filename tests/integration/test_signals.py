@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import os
 import random
 import signal
@@ -30,31 +31,29 @@ from services.signals.serve import EXIT_WITHIN
 from tests.eventually import eventually
 from tests.house.gatepost import gatepost
 
-# A known fault: after a start Faust now and then leaves one partition unread until the next start. In the failure that
-# was looked into, a record lay in partition 2 for 45 s, and the next process read it at once. The app needs a watchdog.
-pytestmark = pytest.mark.xfail(raises=AssertionError, strict=False, reason="Faust may leave a partition unread")
-
 WITHIN = 45.0  # seconds; a member that was killed is missed after ten
 
 
 class App:
     """`gatepost run signals`, which can be stopped, killed, and started again."""
 
-    def __init__(self, kafka: str, folder: Path) -> None:
+    def __init__(self, kafka: str, folder: Path, **environ: str) -> None:
         self._environ = {
             **os.environ,
             "GATEPOST_KAFKA": kafka,
             "GATEPOST_STORE": str(folder / "objects"),
             "GATEPOST_SIGNALS_ADDRESS_RATE": "0",
+            **environ,
         }
         self._file = folder / "signals.log"
         self._process: asyncio.subprocess.Process | None = None
         self._reading: asyncio.Task[None] | None = None
         self.log: list[str] = []
 
-    async def start(self) -> None:
+    async def start(self, *module: str) -> None:
+        command = module or ("services.cli", "run", "signals")
         self._process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "services.cli", "run", "signals", env=self._environ, stderr=asyncio.subprocess.PIPE
+            sys.executable, "-m", *command, env=self._environ, stderr=asyncio.subprocess.PIPE
         )
         self._reading = asyncio.create_task(self._read(self._process))
 
@@ -67,6 +66,15 @@ class App:
 
     def said(self, text: str) -> int:
         return sum(text in line for line in self.log)
+
+    async def ended(self, within: float) -> int:
+        """Return the code with which the process ended by itself; kill it when it didn't."""
+        assert self._process is not None
+        try:
+            await eventually(lambda: not self.running, within, every=0.1)
+        finally:
+            code = await self.end(signal.SIGKILL)
+        return code
 
     async def end(self, number: signal.Signals) -> int:
         assert self._process is not None
@@ -122,36 +130,63 @@ def refused(client: str, count: int = 1, *, ago: float = 0.0) -> list[Rejection]
     ]
 
 
-async def told(bus: KafkaBus, subject: str, kind: str) -> list[Signal]:
-    key = f"{subject}/{kind}"
-    return [r.event async for r in bus.read(SIGNALS) if isinstance(r.event, Signal) and r.key == key]
+class Told:
+    """Every signal that was published, read once while it comes: a test asks this, not the broker."""
+
+    def __init__(self) -> None:
+        self.signals: list[Signal] = []
+
+    async def follow(self, bus: KafkaBus, caught_up: asyncio.Event) -> None:
+        async for record in bus.follow(SIGNALS, caught_up):
+            if isinstance(record.event, Signal):
+                self.signals.append(record.event)
+
+    def of(self, subject: str, kind: str) -> list[Signal]:
+        return [signal for signal in self.signals if (signal.subject, signal.kind) == (subject, kind)]
+
+    async def until(self, subject: str, kind: str, within: float = WITHIN) -> Signal:
+        await eventually(lambda: bool(self.of(subject, kind)), within, every=0.05)
+        return self.of(subject, kind)[-1]
 
 
-async def until_told(bus: KafkaBus, subject: str, kind: str) -> Signal:
-    async def is_told() -> bool:
-        return bool(await told(bus, subject, kind))
+@contextlib.asynccontextmanager
+async def telling(bus: KafkaBus) -> AsyncIterator[Told]:
+    told, caught_up = Told(), asyncio.Event()
+    following = asyncio.create_task(told.follow(bus, caught_up))
+    try:
+        await eventually(caught_up.is_set, WITHIN, every=0.05)
+        yield told
+    finally:
+        following.cancel()
+        await asyncio.gather(following, return_exceptions=True)
 
-    await eventually(is_told, WITHIN)
-    return (await told(bus, subject, kind))[-1]
+
+@pytest.fixture
+async def told(bus: KafkaBus) -> AsyncIterator[Told]:
+    """Return what was told, and what will be."""
+    async with telling(bus) as told:
+        yield told
 
 
-async def test_an_address_that_guesses_is_told(bus: KafkaBus, app: App) -> None:
+async def test_an_address_that_guesses_is_told(bus: KafkaBus, told: Told, app: App) -> None:
     client = f"{a_network()}.7"
     await bus.publish(refused(client, 25))
-    signal_ = await until_told(bus, client, "harvest-address")
+    signal_ = await told.until(client, "harvest-address")
     assert signal_.count == 25
     assert signal_.until == pytest.approx(time.time() + 1_800, abs=60)
     assert app.said(f"kind={signal_.kind}")
-    assert not await told(bus, client, "harvest-sender")  # each guess had a sender of its own
+    assert not told.of(client, "harvest-sender")  # each guess had a sender of its own
 
 
-async def test_a_harvester_spread_over_a_network_is_told_though_no_address_stands_out(bus: KafkaBus, app: App) -> None:
+async def test_a_harvester_spread_over_a_network_is_told_though_no_address_stands_out(
+    bus: KafkaBus, told: Told, app: App
+) -> None:
     network = a_network()
     for n in range(30):  # two guesses each, one publish an address: as 30 doors would report them
         await bus.publish(refused(f"{network}.{n}", 2))
-    signal_ = await until_told(bus, f"{network}.0/24", "harvest-network")
+    signal_ = await told.until(f"{network}.0/24", "harvest-network")
     assert signal_.count == 60
-    assert not any([await told(bus, f"{network}.{n}", "harvest-address") for n in range(30)])
+    assert not any(told.of(f"{network}.{n}", "harvest-address") for n in range(30))
     assert app.running
 
 
@@ -175,13 +210,13 @@ async def all_committed(kafka: str) -> None:
             at = await admin.list_consumer_group_offsets(APP)
             return all(end == 0 or (slot in at and at[slot].offset >= end) for slot, end in ends.items())
 
-        await eventually(is_committed, WITHIN)
+        await eventually(is_committed, WITHIN, every=0.2)
     finally:
         await consumer.stop()
         await admin.close()
 
 
-async def test_counts_outlive_a_kill(bus: KafkaBus, app: App, kafka: str) -> None:
+async def test_counts_outlive_a_kill(bus: KafkaBus, told: Told, app: App, kafka: str) -> None:
     client = f"{a_network()}.7"
     await bus.publish(refused(client, 20))
     await eventually(lambda: app.said("event=counting") == 1, WITHIN)
@@ -189,21 +224,25 @@ async def test_counts_outlive_a_kill(bus: KafkaBus, app: App, kafka: str) -> Non
     await app.end(signal.SIGKILL)
     await bus.publish(refused(client, 5))  # alone too few: only with those from before the kill is it enough
     await app.start()
-    assert (await until_told(bus, client, "harvest-address")).count == 25  # neither lost nor counted twice
+    assert (await told.until(client, "harvest-address")).count == 25  # neither lost nor counted twice
 
 
-async def test_what_happened_while_it_was_away_is_counted_and_what_is_long_past_is_not(bus: KafkaBus, app: App) -> None:
+async def test_what_happened_while_it_was_away_is_counted_and_what_is_long_past_is_not(
+    bus: KafkaBus, told: Told, app: App
+) -> None:
     await eventually(lambda: app.said("event=counting") == 1, WITHIN)
     assert await app.end(signal.SIGTERM) == 0
     recent, past = f"{a_network()}.7", f"{a_network()}.8"
     await bus.publish(refused(past, 100, ago=3_600))
     await bus.publish(refused(recent, 25))
     await app.start()
-    await until_told(bus, recent, "harvest-address")
-    assert await told(bus, past, "harvest-address") == []
+    await told.until(recent, "harvest-address")
+    assert told.of(past, "harvest-address") == []
 
 
-async def test_a_record_that_cannot_be_read_is_buried_and_the_app_goes_on(bus: KafkaBus, app: App, kafka: str) -> None:
+async def test_a_record_that_cannot_be_read_is_buried_and_the_app_goes_on(
+    bus: KafkaBus, told: Told, app: App, kafka: str
+) -> None:
     network = a_network()
     junk = f"not an event {network}".encode()
     odd = msgspec.structs.replace(refused(f"{network}.1")[0], client_ip=f"somewhere {network}")
@@ -225,12 +264,12 @@ async def test_a_record_that_cannot_be_read_is_buried_and_the_app_goes_on(bus: K
         empty = {letter.topic for letter in ours if not letter.value}
         return values.count(junk) >= 2 and any(network.encode() in v for v in values if v != junk) and len(empty) == 2
 
-    await eventually(buried, WITHIN)
+    await eventually(buried, WITHIN, every=0.5)
     await bus.publish(refused(f"{network}.7", 25))
-    await until_told(bus, f"{network}.7", "harvest-address")
+    await told.until(f"{network}.7", "harvest-address")
 
 
-async def test_two_members_share_the_work(bus: KafkaBus, app: App, kafka: str, tmp_path: Path) -> None:
+async def test_two_members_share_the_work(bus: KafkaBus, told: Told, app: App, kafka: str, tmp_path: Path) -> None:
     network, later = a_network(), a_network()
     second = App(kafka, tmp_path)
     await eventually(lambda: app.said("event=counting") == 1, WITHIN)
@@ -238,10 +277,42 @@ async def test_two_members_share_the_work(bus: KafkaBus, app: App, kafka: str, t
     await second.start()
     await eventually(lambda: second.said("event=counting") == 1, WITHIN)
     await bus.publish([event for n in range(15, 30) for event in refused(f"{network}.{n}", 2)])
-    await until_told(bus, f"{network}.0/24", "harvest-network")
+    await told.until(f"{network}.0/24", "harvest-network")
     await second.end(signal.SIGKILL)
     await bus.publish([event for n in range(30) for event in refused(f"{later}.{n}", 2)])
-    await until_told(bus, f"{later}.0/24", "harvest-network")
+    await told.until(f"{later}.0/24", "harvest-network")
+
+
+async def test_a_partition_that_faust_does_not_read_ends_the_process_and_the_next_reads_it(
+    bus: KafkaBus, told: Told, kafka: str, tmp_path: Path
+) -> None:
+    app, client = App(kafka, tmp_path, GATEPOST_SIGNALS_STANDSTILL="4"), f"{a_network()}.7"
+    await app.start("tests.house.signals_that_stall")
+    await eventually(lambda: app.said("event=counting") == 1, WITHIN, every=0.1)
+    await bus.publish(refused(client, 25))
+    assert await app.ended(WITHIN) == 1, app.log
+    assert app.said("event=standstill topic=mail.rejections.v1 partition=") >= 1
+    assert app.said("is not read on; the app must be started again") == 1
+    assert not told.of(client, "harvest-address")
+    await app.start()  # as `gatepost up` and Kubernetes do
+    assert (await told.until(client, "harvest-address")).count == 25
+    assert await app.end(signal.SIGTERM) == 0
+    assert not app.said("Traceback"), "\n".join(app.log)
+
+
+async def test_a_start_reads_what_came_while_the_counts_were_recovered(
+    bus: KafkaBus, told: Told, kafka: str, tmp_path: Path
+) -> None:
+    """Faust passed over it: one start in six, when nothing of the partition was committed yet."""
+    app, clients = App(kafka, tmp_path), [f"{a_network()}.7" for _ in range(12)]
+    await app.start()
+    await eventually(lambda: app.said("event=counting") == 1, WITHIN, every=0.1)
+    for client in clients:  # all the while until the counts are back, over all partitions
+        await bus.publish(refused(client, 25))
+        await asyncio.sleep(0.2)
+    for client in clients:
+        await told.until(client, "harvest-address")
+    assert await app.end(signal.SIGTERM) == 0
 
 
 async def test_a_broker_that_is_killed_is_waited_for_and_a_stop_is_heard_meanwhile(tmp_path: Path) -> None:
@@ -260,7 +331,8 @@ async def test_a_broker_that_is_killed_is_waited_for_and_a_stop_is_heard_meanwhi
         await asyncio.sleep(2)
         await broker.start()
         await bus.publish(refused(client, 5), within=30)
-        await until_told(bus, client, "harvest-address")
+        async with telling(bus) as told:
+            await told.until(client, "harvest-address")
         await bus.close()
         await kill_broker(broker)
         began = time.monotonic()

@@ -145,6 +145,7 @@ def test_a_message_counts_for_its_client_and_its_customer() -> None:
     found = {(t.kind, t.subject): t for t in sightings(received(envelope=envelope))}
     assert found[Kind.ABUSE_RATE, "2001:db8::1"].count == 1
     assert found[Kind.CUSTOMER_RATE, "example"].customer == "example"
+    assert (found[Kind.CUSTOMER_RATE, "example"].count, found[Kind.CUSTOMER_RECIPIENTS, "example"].count) == (1, 2)
     assert (found[Kind.HARVEST_NETWORK, "2001:db8::/64"].count, found[Kind.HARVEST_SENDER, "a@b.test"].known) == (0, 2)
 
 

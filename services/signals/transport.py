@@ -1,0 +1,73 @@
+"""Faust's consumer, with the two holes shut through which it passed over records after a start or a rebalance.
+
+When its tables are recovered, Faust 0.15.3 takes up the source partitions again while it still fetches, seeks them to
+the committed offsets, and empties the queues of its agents. So what it had fetched in between depends on that seek. But
+aiokafka leaves a partition where it is that has no committed offset, or 0: its first records stayed unread until the
+next start. And where there is one, records that were on their way during the seek put forward the mark below which
+Faust takes a record for seen: those before them were passed over.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Any, Final, cast
+
+import faust
+from faust.transport.consumer import ensure_TP
+from faust.transport.drivers import aiokafka as driver
+
+log = logging.getLogger("gatepost.signals")
+
+IDLE_WITHIN: Final = 10.0  # seconds; a fetch takes one
+
+
+class Consumer(driver.Consumer):
+    """The consumer: `quiet` before the seek, and a seek that reaches every partition."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - Faust's own
+        super().__init__(*args, **kwargs)
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    async def quiet(self) -> None:
+        """Stop the flow and return once nothing is being fetched or handed on; whoever recovers resumes the flow."""
+        self.stop_flow()
+        try:
+            async with asyncio.timeout(IDLE_WITHIN):
+                await self._idle.wait()
+        except TimeoutError:
+            log.warning("event=fetch-not-idle after=%.0fs", IDLE_WITHIN)  # what that costs the watch finds
+
+    async def _drain_messages(self, fetcher: Any) -> None:  # noqa: ANN401 - a service of Faust's
+        self._idle.clear()
+        try:
+            await super()._drain_messages(fetcher)
+        finally:
+            self._idle.set()
+
+    async def _wait_next_records(self, timeout: float) -> Any:  # noqa: ANN401 - as Faust has it
+        if not self.flow_active:
+            self._idle.set()
+            await self.wait(cast("Any", self.can_resume_flow))
+            self._idle.clear()
+        return await super()._wait_next_records(timeout)
+
+    async def seek_to_committed(self) -> Any:  # noqa: ANN401 - as Faust has it
+        """Seek each partition to its committed offset, and one that has none to its start; return the offsets."""
+        committed = await super().seek_to_committed()
+        fresh = [tp for tp, offset in committed.items() if not offset and not self._is_changelog_tp(ensure_TP(tp))]
+        if fresh:
+            await self._thread.seek_to_beginning(*fresh)
+        return committed
+
+
+def mend(app: faust.App) -> None:
+    """Give an app that wasn't started yet the consumer above."""
+    cast("Any", app.transport).Consumer = Consumer
+    # Sent when the tables are there, before the source partitions are taken up again; Faust waits for its receivers.
+    app.on_rebalance_complete.connect(_quieten, weak=False)
+
+
+async def _quieten(app: Any, /, *_: Any, **__: Any) -> None:  # noqa: ANN401 - as Faust calls it
+    await cast("Consumer", app.consumer).quiet()
