@@ -79,7 +79,7 @@ def rescan_delay(attempt: int, chance: float) -> float:
     return float(min(RESCAN_MOST, RESCAN_FIRST * 2 ** min(attempt, 12))) * (0.8 + 0.4 * chance)
 
 
-def decide(  # noqa: PLR0911  # one return a kind of answer
+def decide(
     pending: Pending, customer: Customer, now: float, lists: Lists | None = None
 ) -> Hold | Disposition | Outcome | None:
     """Return what follows from the verdicts that are there.

@@ -18,7 +18,7 @@ from services.core.stored import unpack
 from services.delivery.dsn import Failed, Report, compose
 from services.delivery.notices import notice_id
 from services.delivery.vouch import vouched
-from services.policy.decide import decide, with_received
+from services.policy.decide import OWN, decide, with_received
 from tests.samples import NOW, received
 from tests.unit.test_delivery import ALL, B, Bench, C, arrived
 

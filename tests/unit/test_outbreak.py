@@ -245,7 +245,7 @@ def record(event: Received | Verdict) -> Record:
 
 async def test_a_message_that_waits_in_policy_is_judged_by_the_burst_that_came_meanwhile() -> None:
     clock, signals = ManualClock(NOW), Signals()
-    policy = Policy(MemoryBus(), lambda name: Customer(id=name), clock, signals)
+    policy = Policy(MemoryBus(), lambda name: Customer(id=name), clock, signals=signals)
     message = received(plan=("auth", "outbreak"))
     assert await policy.handle(record(message)) == ()
     assert await policy.handle(record(verdict(message, "outbreak", prints=("t0aa",)))) == ()
