@@ -12,9 +12,9 @@ from services.scanners.contract import Context, Match, Port, Signatures, Spec
 from services.scanners.engines.clamd import Clamd, addresses
 from services.scanners.engines.rspamd import Rspamd
 from services.scanners.engines.signatures import Rules
-from services.scanners.learned.model import open_model
 from services.scanners.engines.url_feeds import Feeds
 from services.scanners.engines.url_lists import parse_lists
+from services.scanners.learned.model import open_model
 
 
 class NoRules:
