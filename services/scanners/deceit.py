@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Callable
 from typing import Final
 
-from services.scanners import text
 from services.scanners.auth.dmarc import organizational
 from services.scanners.facts import Facts, mailbox
 from services.scanners.free_mail import FREE_MAIL
@@ -14,8 +14,12 @@ from services.scanners.lures import fold
 from services.scanners.rule import Rule
 from services.scanners.urls.known import BRANDS, FORM_BUILDERS, FREE_HOSTING, SHORTENERS
 
-_MACHINE: Final = frozenset({"root", "www-data", "apache", "nobody", "httpd", "ubuntu", "www", "nginx", "daemon", "admin"})
-_NOT_A_HOST = re.compile(r"localhost|localdomain|\.local\Z|\.internal\Z|\.lan\Z|ubuntu|debian|vps|vmi\d|ip-\d|server\d|\Aec2", re.I)
+_MACHINE: Final = frozenset(
+    {"root", "www-data", "apache", "nobody", "httpd", "ubuntu", "www", "nginx", "daemon", "admin"}
+)
+_NOT_A_HOST = re.compile(
+    r"localhost|localdomain|\.local\Z|\.internal\Z|\.lan\Z|ubuntu|debian|vps|vmi\d|ip-\d|server\d|\Aec2", re.IGNORECASE
+)
 _WORDS = re.compile(r"[^\W_]+")
 _VOWELS: Final = frozenset("aeiouyäöüáéíóúàèìòùâêîôûãõ")
 _CONSONANTS = re.compile(r"[bcdfghjklmnpqrstvwxz]{6,}")
@@ -31,12 +35,12 @@ def _brand(name: str, domain: str) -> str:
     if not name or not domain:
         return ""
     words = _WORDS.findall(fold(name.lower()))
-    claims = {*words, *(first + second for first, second in zip(words, words[1:], strict=False))}
+    claims = {*words, *(first + second for first, second in itertools.pairwise(words))}
     own = organizational(domain)
     for claim in claims:
         owners = _CLAIMS.get(claim)
         if owners and own not in owners and claim != own.partition(".")[0]:
-            return claim
+            return str(claim)
     return ""
 
 
@@ -120,7 +124,7 @@ def _return_elsewhere(facts: Facts) -> bool:
 def _nonsense(word: str) -> bool:
     """Return whether a label looks like chance: no vowels, consonants in a row, digits among letters."""
     letters = sum(char.isalpha() for char in word)
-    turns = sum(a.isdigit() != b.isdigit() for a, b in zip(word, word[1:], strict=False))
+    turns = sum(a.isdigit() != b.isdigit() for a, b in itertools.pairwise(word))
     if len(word) >= 16 and turns >= 3:  # noqa: PLR2004  # longer than names are
         return True
     if letters >= 7 and not _VOWELS.intersection(word):  # noqa: PLR2004  # an abbreviation is shorter
@@ -137,7 +141,7 @@ def _domain_nonsense(facts: Facts) -> bool:
 
 
 def _false_answer(facts: Facts) -> bool:
-    return bool(re.match(r"\s*(?:re|aw|sv|fwd?|wg|tr)\s*:", facts.subject, re.I)) and not (
+    return bool(re.match(r"\s*(?:re|aw|sv|fwd?|wg|tr)\s*:", facts.subject, re.IGNORECASE)) and not (
         facts.count("in-reply-to") or facts.count("references")
     )
 

@@ -6,7 +6,9 @@ import re
 import unicodedata
 from typing import Final
 
-_UNSEEN: Final = "\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180e\u200b\u200c\u200d\u200e\u200f\u2060\u2061\u2062\u2063\u2064\ufeff"
+_UNSEEN: Final = (
+    "\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180e\u200b\u200c\u200d\u200e\u200f\u2060\u2061\u2062\u2063\u2064\ufeff"
+)
 _DROP: Final = dict.fromkeys(map(ord, _UNSEEN))
 _INSIDE = re.compile(rf"(?<=[A-Za-z])[{_UNSEEN}]+(?=[A-Za-z])")
 _MIXED = re.compile(r"(?=[^\W\d_]*[a-zA-Z])(?=[^\W\d_]*[\u0370-\u03ff\u0400-\u04ff])[^\W\d_]{2,64}")

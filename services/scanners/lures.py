@@ -28,7 +28,7 @@ security (?:alert|notice|warning|update|notification)|(?:log|sign)[- ]?in (?:ale
 (?:votre|ton) (?:compte|carte|accès|espace)(?: \w+){0,5} (?:suspendu|bloqué|limité|désactivé|expir\w+|restreint)e?
 (?:confirme[rz]|vérifie[rz]|mettre à jour|mettez à jour|actualise[rz]|validez) (?:votre|vos|le|les)
 (?:su|tu) (?:cuenta|tarjeta|acceso)(?: \w+){0,5} (?:suspendid|bloquead|limitad|desactivad|restringid|inhabilitad|caducad)[oa]
-(?:verifi(?:que|car)|confirm(?:e|ar)|actuali(?:ce|zar)|valid(?:e|ar)) (?:su|sus|tu|tus|la|los) 
+(?:verifi(?:que|car)|confirm(?:e|ar)|actuali(?:ce|zar)|valid(?:e|ar)) (?:su|sus|tu|tus|la|los)
 (?:sua|seu) (?:conta|cartão|acesso|senha|cadastro|token|dispositivo)(?: \w+){0,5} (?:suspens|bloquead|limitad|desativad|cancelad|expirad|restrit|vencid)[oa]
 (?:atuali[sz](?:e|ar)|confirm(?:e|ar)|valid(?:e|ar)|verifi(?:que|car)|regulari[sz](?:e|ar)|desbloque(?:ie|ar)|reativ(?:e|ar)) (?:o |a |os |as )?(?:seu|sua|seus|suas|dados|cadastro|conta|acesso)
 (?:il tuo|il suo|la tua|la sua) (?:conto|account|carta|accesso)(?: \w+){0,5} (?:sospes|bloccat|limitat|disattivat|scadut)[oa]
@@ -192,7 +192,7 @@ def fold(words: str) -> str:
     if words.isascii():
         return words
     apart = unicodedata.normalize("NFKD", words)
-    return "".join(char for char in apart if char < "\u3000" and not unicodedata.combining(char) or char >= "\u3000")
+    return "".join(char for char in apart if (char < "\u3000" and not unicodedata.combining(char)) or char >= "\u3000")
 
 
 @cache

@@ -15,13 +15,11 @@ from services.scanners.learned.model import open_model
 from services.scanners.mail import Mail
 from services.scanners.text import clean
 
-SPEC: Final = Spec(
-    name="content", version="2", cost=Cost.CPU, timeout=30.0, ports=frozenset({Port.RSPAMD, Port.MODEL})
-)
+SPEC: Final = Spec(name="content", version="2", cost=Cost.CPU, timeout=30.0, ports=frozenset({Port.RSPAMD, Port.MODEL}))
 
 _ENGINE: Final = "gatepost-content 2"
 _SYMBOLS: Final = 10  # of rspamd's, those that weigh most
-_SLOPE: Final = 25.0  # points of score for 1 of margin
+_SLOPE: Final = 40.0  # points of score for 1 of margin
 _CUT: Final = -0.2  # the margin from which the classifier alone calls a message spam
 _CONSISTENT: Final = 0.6  # of margin: a sender that is who it says must do worse to be called spam
 _LEAST, _MOST = -5.0, 20.0  # points of the classifier: it never outweighs what rules are sure of
@@ -66,9 +64,7 @@ def _of_ours(mail: Mail, ctx: Context) -> Finding:
     )
     at = 0 if points > max((rule.score for rule in hits if rule.phishing), default=0.0) else len(evidence)
     evidence.insert(at, learned)
-    return Finding(
-        status=status, score=max(0.0, score), evidence=tuple(evidence), engine=f"{_ENGINE}; {model.version}"
-    )
+    return Finding(status=status, score=max(0.0, score), evidence=tuple(evidence), engine=f"{_ENGINE}; {model.version}")
 
 
 def _of_rspamd(reply: ContentReply) -> Finding:

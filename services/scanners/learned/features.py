@@ -14,8 +14,8 @@ from typing import Final
 
 from services.scanners.auth.dmarc import organizational
 from services.scanners.facts import Facts, mailbox
-from services.scanners.learned import path
 from services.scanners.free_mail import FREE_MAIL
+from services.scanners.learned import path
 
 VERSION: Final = 1  # of what the names below mean; a model of another version can't be used
 WORDS: Final = 3000  # of the text that are looked at
@@ -143,7 +143,7 @@ def _message_id(facts: Facts, found: set[str]) -> None:
     found.add(f"id:{shape[:12]}")
 
 
-def _sender(facts: Facts, found: set[str]) -> None:
+def _sender(facts: Facts, found: set[str]) -> None:  # noqa: C901  # a list of small looks
     name, local = facts.from_name, facts.from_local
     if not name:
         found.add("from:no-name")

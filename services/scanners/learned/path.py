@@ -10,7 +10,9 @@ from services.scanners.auth.dmarc import organizational
 from services.scanners.facts import Facts
 
 _HOPS: Final = 20
-_HOP = re.compile(r"\s*from\s+(\S{1,255})(?:\s+\(([^()]{0,500}(?:\([^()]{0,200}\)[^()]{0,200}){0,3})\))?", re.IGNORECASE)
+_HOP = re.compile(
+    r"\s*from\s+(\S{1,255})(?:\s+\(([^()]{0,500}(?:\([^()]{0,200}\)[^()]{0,200}){0,3})\))?", re.IGNORECASE
+)
 _HOST = re.compile(r"(?<![\w.@-])((?:[a-z0-9-]{1,63}\.){1,8}[a-z]{2,24})", re.IGNORECASE)
 _ADDRESS = re.compile(r"\b(\d{1,3}(?:\.\d{1,3}){3})\b")
 _INSIDE: Final = ("127.", "10.", "192.168.")
