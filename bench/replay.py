@@ -20,7 +20,6 @@ from pathlib import Path
 
 import msgspec
 
-from bench.facts import facts
 from schemas.catalog import TOPICS
 from schemas.events import (
     Customer,
@@ -184,8 +183,7 @@ async def main() -> int:
     with tempfile.TemporaryDirectory(prefix="gatepost-replay-") as name:
         async with running(Path(name) / "broker") as broker:
             result = await replay(await broker.start(), Path(name), options.messages)
-    print("\n".join(f"- {fact}" for fact in facts()))
-    print(f"\n| what | figure |\n|---|---:|\n| events | {result.events} |\n| messages replayed | {result.messages} |")
+    print(f"| what | figure |\n|---|---:|\n| events | {result.events} |\n| messages replayed | {result.messages} |")
     print(f"| seconds, the start of the command included | {result.seconds:.1f} |")
     print(f"| changes planted | {len(result.planted)} |")
     print(f"| told | {len(result.found)}, the same: {'yes' if result.planted == result.found else 'NO'} |")
