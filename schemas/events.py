@@ -415,6 +415,7 @@ class Customer(Event, frozen=True, kw_only=True):
     directory: tuple[LdapSource, ...] = ()
     protect: Protect = Protect()
     delay_warning_hours: float = 0.0  # after which a sender is told that its mail waits; 0: never
+    retention_hours: float = 0.0  # how long a copy of a message that is done stays for replay; 72 is the most
 
 
 class Recipient(Event, frozen=True, kw_only=True):
