@@ -534,6 +534,7 @@ class Customer(Event, frozen=True, kw_only=True):
     digest: DigestPlan = DigestPlan()
     training: bool = False  # the customer agrees that what is reported may be used to train with
     approve_unauthenticated: bool = False  # an approved sender counts although nothing shows that it is the sender
+    retention_hours: float = 0.0  # how long a copy of a message that is done stays for replay; 72 is the most
 
 
 class SenderEntry(Event, frozen=True, kw_only=True):

@@ -35,6 +35,7 @@ SIZE_LEAST, SIZE_MOST = 65_536, 157_286_400  # octets; RFC 5321 section 4.5.3.1.
 QUEUE_DAYS_MOST: Final = 10.0
 WARNING_HOURS_MOST: Final = 240.0
 QUARANTINE_DAYS_MOST: Final = 30.0
+RETENTION_HOURS_MOST: Final = 72.0
 NETWORKS_MOST: Final = 1_000  # of one list
 HOUR_MOST: Final = 23
 BOUNCE_KEY_LEAST: Final = 8  # characters
@@ -193,7 +194,7 @@ def _with_policy(customer: Customer, place: Place) -> Customer:
 
 
 def _with_limits(customer: Customer, place: Place) -> Customer:
-    fields = place.fields("max_size", "queue_days", "quarantine_days", "delay_warning_hours")
+    fields = place.fields("max_size", "queue_days", "quarantine_days", "delay_warning_hours", "retention_hours")
     changes: dict[str, object] = {}
     if "max_size" in fields:
         changes["max_size"] = _size(fields["max_size"])
@@ -203,6 +204,8 @@ def _with_limits(customer: Customer, place: Place) -> Customer:
         changes["delay_warning_hours"] = fields["delay_warning_hours"].number(0, WARNING_HOURS_MOST)
     if "quarantine_days" in fields:
         changes["quarantine_days"] = fields["quarantine_days"].number(1, QUARANTINE_DAYS_MOST)
+    if "retention_hours" in fields:
+        changes["retention_hours"] = fields["retention_hours"].number(0, RETENTION_HOURS_MOST)
     return _replace(customer, **changes)
 
 

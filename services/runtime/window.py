@@ -167,7 +167,8 @@ class KafkaWindow:
         """See `Window.poll`."""
         if self._consumer is None:
             raise BusUnavailable("not started")
-        if self._paused:
+        if self._paused or self.exhausted.is_set():
+            await asyncio.sleep(min(within, 0.05))  # whoever polls in a loop must let others have their turn
             return []
         if lacking := [TopicPartition(*slot) for slot in self._merge.lacking()]:
             try:

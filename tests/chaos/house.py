@@ -20,6 +20,8 @@ from services.core.clock import SystemClock
 from services.core.errors import BusUnavailable, DatabaseUnavailable, StartError
 from services.core.ids import message_id
 from services.quarantine.index import Index
+from services.runtime.broker_archive import ensure_archive
+from services.runtime.broker_jars import ensure_jars
 from services.runtime.kafka import KafkaBus
 from services.runtime.ports import free_ports
 from services.runtime.window import KafkaWindow, Span
@@ -136,6 +138,7 @@ class House:
         for node in nodes:
             self._stack.push_async_callback(node.end)
             self.parts[node.name] = node
+        await ensure_archive(await ensure_jars())  # once, or the three of them would each make one
         await asyncio.gather(*(node.start() for node in nodes))
         self.kafka = ",".join(f"127.0.0.1:{port}" for port in outer)
 

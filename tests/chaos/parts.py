@@ -154,11 +154,8 @@ class Node(Process):
         return self._broker.pid
 
     async def start(self) -> None:
-        await self._broker.start()
-
-    async def back(self) -> None:
-        await self._broker.wait_exit()
-        for _ in range(5):
+        """Start it; on a machine under load one may give up while it waits for the others."""
+        for _ in range(4):
             try:
                 await self._broker.start()
             except StartError:
@@ -166,6 +163,10 @@ class Node(Process):
             else:
                 return
         await self._broker.start()
+
+    async def back(self) -> None:
+        await self._broker.wait_exit()
+        await self.start()
 
     async def end(self) -> None:
         await self.kill()  # at the end nothing is asked of it any more

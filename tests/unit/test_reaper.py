@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 
 from schemas.catalog import OUTCOMES, RECEIVED
-from schemas.events import Action, Branch, Deferred, Disposition, Envelope, Outcome, Received, State, Status
-from services.core.clock import ManualClock
+from schemas.events import Action, Branch, Customer, Deferred, Disposition, Envelope, Outcome, Received, State, Status
+from services.core.clock import ManualClock, SystemClock
 from services.core.errors import StoreUnavailable
-from services.core.stored import pack
+from services.core.stored import kept_key, pack
 from services.reaper.app import Reaper
 from services.reaper.recover import recover
 from services.runtime.consume import Consumer
@@ -124,3 +124,35 @@ async def test_a_store_that_is_away_only_delays_the_reaper() -> None:
     await eventually(empty)
     stop.set()
     await task
+
+
+async def test_a_copy_is_kept_for_as_long_as_its_customer_wants_and_apart_from_mail() -> None:
+    clock = ManualClock(NOW)
+    bus, store, stop = MemoryBus(), MemoryStore(clock), asyncio.Event()
+    customers = {"example": Customer(id="example", retention_hours=100.0)}  # more than anybody may: 72 count
+    reaper = Reaper(bus, store, customers.get, clock)
+    kept, other = await stored(store), await stored(store, customer="other")
+    withdrawn = await stored(store)
+    task = asyncio.create_task(
+        Consumer("reaper", bus.source("reaper", (OUTCOMES,)), reaper, bus, ManualClock(NOW)).run(stop)
+    )
+    await bus.publish([ended(kept), ended(other), ended(withdrawn, state=State.WITHDRAWN)])
+
+    async def gone() -> bool:
+        return await keys(store) == set()
+
+    await eventually(gone)
+    stop.set()
+    await task
+    assert set(store.objects) == {kept_key(kept.key)}
+    assert await reaper.sweep() == 0
+    clock.advance(72 * 3_600 + 1)
+    assert await reaper.sweep() == 1
+    assert store.objects == {}
+
+
+async def test_a_customer_who_wants_no_copies_any_more_has_them_deleted_at_the_next_look() -> None:
+    clock, store = ManualClock(NOW), MemoryStore()
+    await store.put("kept/example/aa/a", [BODY])
+    assert await Reaper(MemoryBus(), store, lambda name: Customer(id=name, retention_hours=1.0), clock).sweep() == 0
+    assert await Reaper(MemoryBus(), store, lambda name: Customer(id=name), SystemClock()).sweep() == 1
