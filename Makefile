@@ -11,7 +11,7 @@ ARGS ?=
 run: $(VENV)/.run ## broker, store and every service on this machine
 	@exec $(BIN)/gatepost up $(ARGS)
 
-test: check unit contract integration containers ## everything; what needs Docker is skipped where none answers
+test: check unit contract integration containers chart ## everything; what needs Docker or helm is skipped where there is none
 
 check: $(VENV)/.dev ## lint, types, import rules, schemas
 	$(BIN)/ruff check .

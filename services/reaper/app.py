@@ -65,7 +65,9 @@ class Reaper:
         if len(state.recipients) < state.total:
             self._table.put(state)
             return ()
-        if self._hours(record.event.customer) and record.event.state is not State.WITHDRAWN:
+        # What the quarantine has sealed leaves no plain copy behind.
+        ended = isinstance(record.event, Outcome) and record.event.state is not State.WITHDRAWN
+        if ended and self._hours(record.event.customer):
             await self._keep(state.key)
         await self._store.delete(state.key)
         log.debug("id=%s customer=%s event=object-deleted", state.id, record.event.customer)
