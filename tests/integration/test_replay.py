@@ -24,7 +24,12 @@ customers:
     domains:
       - {{name: example.test, relay: ["127.0.0.1:{port}"], recipients: any}}
 """
-BUSY = {"mail.deferred.v1", "signals.tallies.v1", "signals.v1"}  # grow by themselves: retries, counts
+BUSY = {
+    "mail.deferred.v1",
+    "delivery.queues.v1",
+    "signals.tallies.v1",
+    "signals.v1",
+}  # grow by themselves: retries, counts
 RULE = """
 rule Minutes { meta: status = "virus" strings: $a = "minutes of Monday" condition: $a }
 """
