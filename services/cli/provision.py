@@ -14,10 +14,12 @@ from schemas.events import Scanner
 from services.cli import apply
 from services.cli.customers_file import read_customers
 from services.core.errors import DatabaseUnavailable, StartError, Temporary
-from services.quarantine.migrate import migrate
+from services.quarantine.migrate import FOLDER as QUARANTINE
 from services.runtime.database import database_url
 from services.runtime.kafka import KafkaBus
+from services.runtime.migrate import migrate
 from services.runtime.provision import ALL, require_topics
+from services.trace.index import FOLDER as TRACE
 
 log = logging.getLogger("gatepost.provision")
 
@@ -62,7 +64,8 @@ async def wait(kafka: str, within: float) -> str:
 
 async def _tables(database: str) -> None:
     try:
-        await migrate(database_url(database))
+        for folder in (QUARANTINE, TRACE):
+            await migrate(database_url(database), folder)
     except StartError as error:
         raise DatabaseUnavailable(str(error)) from error
 

@@ -60,7 +60,18 @@ def test_kubernetes_knows_every_field(helm: str, values: Path) -> None:
 
 def test_there_is_a_deployment_for_each_service_and_each_scanner(helm: str) -> None:
     names = render(helm, *EVALUATION).of("Deployment").keys()
-    services = {"ingress", "policy", "delivery", "quarantine", "reaper", "signals", "directory", "mailbox"}
+    services = {
+        "ingress",
+        "policy",
+        "delivery",
+        "quarantine",
+        "reaper",
+        "signals",
+        "directory",
+        "trace",
+        "api",
+        "mailbox",
+    }
     assert names == {f"gatepost-{name}" for name in services} | {f"gatepost-scanner-{name}" for name in discover()}
 
 
@@ -112,7 +123,9 @@ def test_secrets_are_named_and_never_written(helm: str) -> None:
     assert seen["GATEPOST_KAFKA_PASSWORD"] == {"secretKeyRef": {"name": "gatepost-kafka", "key": "password"}}
     assert seen["AWS_SECRET_ACCESS_KEY"] == {"secretKeyRef": {"name": "gatepost-s3", "key": "secret-access-key"}}
     assert seen["GATEPOST_DATABASE"] == {"secretKeyRef": {"name": "gatepost-database", "key": "url"}}
-    assert "GATEPOST_DATABASE" not in environ(rendered.of("Deployment")["gatepost-policy"])
+    assert seen["GATEPOST_QUARANTINE_KEY"] == {"secretKeyRef": {"name": "gatepost-quarantine", "key": "key"}}
+    policy = environ(rendered.of("Deployment")["gatepost-policy"])
+    assert not {"GATEPOST_DATABASE", "GATEPOST_QUARANTINE_KEY"} & policy.keys()
 
 
 def test_a_scanner_is_given_only_the_engine_that_it_asks_for(helm: str) -> None:
@@ -165,7 +178,7 @@ WRONG = {
     "evaluation.enabled=false": "name your Kafka",
     "evaluation.s3.image=": "name an image of an S3 server",
     "kafka.bootstrap=kafka:9092": "brings its own Kafka",
-    "scanners.virsu.replicas=2": "no scanner is called that; there are auth,",
+    "scanners.virsu.replicas=2": "no scanner is called that; there are attachments,",
     "ingress.service.port=99999": "maximum: got 99,999, want 65,535",
     "services.delivery.replicas=two": "got string, want integer",
     "services.policy.autoscaling.enabled=true,services.policy.keda.enabled=true": "choose one",

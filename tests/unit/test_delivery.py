@@ -106,7 +106,7 @@ class Bench:
 
     def record(self, disposition: Disposition) -> Record:
         key = disposition.received.id
-        return Record(DISPOSITIONS, partition_of(key, 6), next(self.offsets), key, disposition, NOW)
+        return Record(DISPOSITIONS, partition_of(key, DISPOSITIONS.partitions), next(self.offsets), key, disposition, NOW)
 
     async def handle(self, disposition: Disposition) -> list[Outcome]:
         """Do with a record what the consume loop does."""
@@ -466,7 +466,7 @@ async def test_after_a_crash_what_was_written_waits_on_and_is_asked_for_at_once(
     await bench.delivery.before_commit()
     assert (
         not bench.bus.events(DEFERRED)
-        or bench.bus.logs[DEFERRED.name, partition_of(disposition.received.id, 6)][-1].value is None
+        or bench.bus.logs[DEFERRED.name, partition_of(disposition.received.id, DEFERRED.partitions)][-1].value is None
     )
 
 

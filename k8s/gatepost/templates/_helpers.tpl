@@ -36,6 +36,10 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version }}
 {{- if .Values.evaluation.enabled }}{{ include "gatepost.fullname" . }}-evaluation{{ else }}{{ .Values.database.existingSecret }}{{ end }}
 {{- end }}
 
+{{- define "gatepost.quarantine.secret" -}}
+{{- if .Values.evaluation.enabled }}{{ include "gatepost.fullname" . }}-evaluation{{ else }}{{ .Values.quarantine.existingSecret }}{{ end }}
+{{- end }}
+
 {{- define "gatepost.hostname" -}}
 {{- .Values.hostname | default "mx.gatepost.test" -}}
 {{- end }}
@@ -93,6 +97,12 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version }}
 {{- end }}
 {{- if .database }}
 - {name: GATEPOST_DATABASE, valueFrom: {secretKeyRef: {name: {{ include "gatepost.database.secret" $root }}, key: url}}}
+{{- end }}
+{{- if .key }}
+- {name: GATEPOST_QUARANTINE_KEY, valueFrom: {secretKeyRef: {name: {{ include "gatepost.quarantine.secret" $root }}, key: {{ ternary "quarantine-key" "key" $root.Values.evaluation.enabled }}}}}
+{{- with $root.Values.api.pagesUrl }}
+- {name: GATEPOST_PAGES_URL, value: {{ . | quote }}}
+{{- end }}
 {{- end }}
 - {name: GATEPOST_HOSTNAME, value: {{ include "gatepost.hostname" $root | quote }}}
 {{- with $root.Values.dns }}
