@@ -9,7 +9,9 @@ from typing import Final
 from schemas import events
 
 DAY: Final = 86_400_000  # ms
-PARTITIONS: Final = 12  # of every topic keyed by message id, cut alike as they are joined; even for 2, 3, 4 and 6 members
+PARTITIONS: Final = (
+    12  # of every topic keyed by message id, cut alike as they are joined; even for 2, 3, 4 and 6 members
+)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
