@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 from schemas.events import Evidence, Status
@@ -22,6 +23,8 @@ _SYMBOLS: Final = 10  # of rspamd's, those that weigh most
 _SLOPE: Final = 40.0  # points of score for 1 of margin
 _CUT: Final = -0.2  # the margin from which the classifier alone calls a message spam
 _CONSISTENT: Final = 0.6  # of margin: a sender that is who it says must do worse to be called spam
+_THIN, _FULL = 1.8, 2.2  # weight of all that was known of a message: below, too little to call it spam; above, enough
+_THIN_MOST: Final = 2.0  # points of the classifier for a message that it knows too little of
 _LEAST, _MOST = -5.0, 20.0  # points of the classifier: it never outweighs what rules are sure of
 _PHISHING_FROM: Final = 5.0  # points of rules for phishing that make spam phishing
 
@@ -46,7 +49,7 @@ def _of_ours(mail: Mail, ctx: Context) -> Finding:
     margin, shares = model.weigh(found)
     if consistent(found):
         margin -= _CONSISTENT
-    points = max(_LEAST, min(_MOST, SPAM_FROM + _SLOPE * (margin - _CUT)))
+    points = max(_LEAST, min(_most(shares), SPAM_FROM + _SLOPE * (margin - _CUT)))
     sure = sum(rule.score for rule in hits if rule.phishing)
     score = round(points + sure, 2)
     status = by_score(score)
@@ -65,6 +68,12 @@ def _of_ours(mail: Mail, ctx: Context) -> Finding:
     at = 0 if points > max((rule.score for rule in hits if rule.phishing), default=0.0) else len(evidence)
     evidence.insert(at, learned)
     return Finding(status=status, score=max(0.0, score), evidence=tuple(evidence), engine=f"{_ENGINE}; {model.version}")
+
+
+def _most(shares: Mapping[str, float]) -> float:
+    """Return the most points that the classifier may give: a line between friends holds little that tells anything."""
+    known = (sum(map(abs, shares.values())) - _THIN) / (_FULL - _THIN)
+    return _THIN_MOST + (_MOST - _THIN_MOST) * max(0.0, min(1.0, known))
 
 
 def _of_rspamd(reply: ContentReply) -> Finding:
