@@ -72,7 +72,9 @@ def test_no_message_is_lost_whatever_is_done_to_the_release(release: Release) ->
             ]
             release.kubectl("delete", "pod", chance.choice(pods), "--force", "--grace-period=0")
             time.sleep(4)
-        release.upgrade("env.GATEPOST_RELAY_CONNECTIONS=8")
+        release.upgrade(
+            "services.delivery.env.GATEPOST_RELAY_CONNECTIONS=8"
+        )  # the mailbox must not restart: it keeps the proof
         time.sleep(3)
     print(f"\naccepted {len(load.accepted)}, heard {dict(load.heard)}, before any pod was killed {graceful}")
     assert set(graceful) <= {"421"}
@@ -111,7 +113,7 @@ def test_scanning_grows_with_replicas(release: Release) -> None:
 
 
 def test_a_rollback_works(release: Release) -> None:
-    release.upgrade("env.GATEPOST_LOG_LEVEL=WARNING")
+    release.upgrade("services.policy.env.GATEPOST_LOG_LEVEL=WARNING")
     run("helm", "rollback", release.name, "-n", release.namespace, "--wait", "--timeout", "5m")
     with Load(release.address("ingress"), 25, rate=5, name="rolled") as load:
         assert eventually(lambda: len(load.accepted) >= 10)
