@@ -12,6 +12,7 @@ from aiokafka.errors import KafkaError
 
 from schemas.catalog import Topic
 from services.core.errors import BusUnavailable
+from services.runtime.kafka_security import client_settings
 from services.runtime.source import Slot
 
 
@@ -30,7 +31,9 @@ async def offsets(bootstrap: str, topics: Sequence[Topic], *, groups: bool = Tru
     """Return every partition of these topics, in their order; raise BusUnavailable."""
     with _typed(bootstrap):
         committed = await _committed(bootstrap) if groups else {}
-        consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, client_id="gatepost-topics", enable_auto_commit=False)
+        consumer = AIOKafkaConsumer(
+            bootstrap_servers=bootstrap, client_id="gatepost-topics", enable_auto_commit=False, **client_settings()
+        )
         try:
             await consumer.start()
             parts = [TopicPartition(topic.name, p) for topic in topics for p in range(topic.partitions)]
@@ -76,7 +79,9 @@ async def _committed(bootstrap: str) -> dict[str, dict[Slot, int]]:
 
 @contextlib.asynccontextmanager
 async def _admin(bootstrap: str) -> AsyncIterator[AIOKafkaAdminClient]:
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, client_id="gatepost-topics", request_timeout_ms=20_000)
+    admin = AIOKafkaAdminClient(
+        bootstrap_servers=bootstrap, client_id="gatepost-topics", request_timeout_ms=20_000, **client_settings()
+    )
     try:
         await admin.start()
         yield admin

@@ -11,6 +11,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from services.core.errors import BusUnavailable
+from services.runtime.kafka_security import client_settings
 from services.runtime.source import Slot
 
 WITHIN = 10.0  # seconds for one reading
@@ -68,6 +69,7 @@ class Progress:
                 group_id=self._group,
                 enable_auto_commit=False,
                 request_timeout_ms=10_000,
+                **client_settings(),
             )
             await self._client.start()
         return self._client

@@ -17,6 +17,7 @@ from aiokafka.errors import KafkaError
 
 from schemas.catalog import Topic
 from services.core.errors import BusUnavailable
+from services.runtime.kafka_security import client_settings
 from services.runtime.source import Left, Listener, Raw, Slot
 
 FETCH_BYTES = 262_144  # of a partition at a time: what the broker reads for us must not push live traffic aside
@@ -133,6 +134,7 @@ class KafkaWindow:
             max_partition_fetch_bytes=FETCH_BYTES,
             request_timeout_ms=10_000,
             metadata_max_age_ms=30_000,
+            **client_settings(),
         )
         try:
             await consumer.start()

@@ -16,7 +16,7 @@ import functools
 import logging
 import operator
 import os
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, cast
@@ -32,6 +32,7 @@ from services.core.ids import message_id
 from services.core.outbreak import SCANNER as OUTBREAK
 from services.core.signals import Kind, Signals
 from services.runtime.bus import Bus, Tombstone
+from services.runtime.kafka_security import read as kafka_security
 from services.runtime.offsets import committed
 from services.runtime.source import Slot
 from services.signals.config import SignalsConfig
@@ -282,10 +283,27 @@ def _decoded(message: Any) -> Event:  # noqa: ANN401 - a message of Faust's
         raise UnreadableEvent(str(error)) from error
 
 
+def credentials(environ: Mapping[str, str] = os.environ) -> faust.SASLCredentials | faust.SSLCredentials | None:
+    """Return what Faust's clients prove themselves with, the same as `client_settings`; None for plain text.
+
+    Raises ConfigError.
+    """
+    security = kafka_security(environ)
+    if security.protocol.startswith("SASL"):
+        return faust.SASLCredentials(
+            username=security.username,
+            password=security.password,
+            mechanism=security.mechanism,
+            ssl_context=security.tls,
+        )
+    return faust.SSLCredentials(security.tls) if security.tls is not None else None
+
+
 def _app(ports: Ports) -> faust.App:
     app = faust.App(
         APP,
         broker=[f"kafka://{host.strip()}" for host in ports.bootstrap.split(",")],
+        broker_credentials=credentials(),
         store="memory://",
         datadir=str(ports.folder),
         web_enabled=False,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import ssl
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 from services.core.errors import ConfigError
 from services.runtime.kafka_security import client_settings
 
+ROOT = Path(__file__).parents[2]
 SASL = {"GATEPOST_KAFKA_USERNAME": "gatepost", "GATEPOST_KAFKA_PASSWORD": "secret"}
 
 
@@ -44,3 +46,15 @@ def test_what_cannot_be_used_is_told_without_the_secret(tmp_path: Path) -> None:
     (tmp_path / "ca.crt").write_text("no certificate")
     with pytest.raises(ConfigError, match="GATEPOST_KAFKA_TLS_FOLDER"):
         client_settings({"GATEPOST_KAFKA_PROTOCOL": "SSL", "GATEPOST_KAFKA_TLS_FOLDER": str(tmp_path)})
+
+
+def test_no_client_is_made_without_them() -> None:
+    clients = {}
+    for path in (ROOT / "services").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and getattr(node.func, "id", "").startswith("AIOKafka"):
+                clients[f"{path.relative_to(ROOT)}:{node.lineno}"] = any(
+                    keyword.arg is None for keyword in node.keywords
+                )  # **settings
+    assert clients
+    assert [place for place, given in clients.items() if not given] == []
