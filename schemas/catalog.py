@@ -9,7 +9,9 @@ from typing import Final
 from schemas import events
 
 DAY: Final = 86_400_000  # ms
-PARTITIONS: Final = 12  # of every topic keyed by message id, cut alike as they are joined; even for 2, 3, 4 and 6 members
+PARTITIONS: Final = (
+    12  # of every topic keyed by message id, cut alike as they are joined; even for 2, 3, 4 and 6 members
+)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -49,6 +51,9 @@ RESCANS: Final = Topic(
 )
 VERDICTS: Final = Topic(
     "mail.verdicts.v1", events.Verdict, "id", PARTITIONS, 12 * DAY, ("scanners",), ("policy", "trace"), joined=True
+)
+SHADOWS: Final = Topic(
+    "mail.shadows.v1", events.Shadow, "verdict.id", PARTITIONS, 4 * DAY, ("scanners",), ("cli",), joined=True
 )
 DISPOSITIONS: Final = Topic(
     "mail.dispositions.v1",
@@ -208,6 +213,7 @@ TOPICS: Final[tuple[Topic, ...]] = (
     RECEIVED,
     RESCANS,
     VERDICTS,
+    SHADOWS,
     DISPOSITIONS,
     OUTCOMES,
     MOVED,

@@ -110,7 +110,9 @@ class Bench:
             decided_at=time.time(),
         )
         self.offset += 1
-        record = Record(DISPOSITIONS, partition_of(event.id, DISPOSITIONS.partitions), self.offset, event.id, disposition, 0)
+        record = Record(
+            DISPOSITIONS, partition_of(event.id, DISPOSITIONS.partitions), self.offset, event.id, disposition, 0
+        )
         results = await self.delivery.handle(record)
         await self.bus.publish([e for e in results if isinstance(e, Event)])
         await self.delivery.finished(record)

@@ -106,7 +106,9 @@ class Bench:
 
     def record(self, disposition: Disposition) -> Record:
         key = disposition.received.id
-        return Record(DISPOSITIONS, partition_of(key, DISPOSITIONS.partitions), next(self.offsets), key, disposition, NOW)
+        return Record(
+            DISPOSITIONS, partition_of(key, DISPOSITIONS.partitions), next(self.offsets), key, disposition, NOW
+        )
 
     async def handle(self, disposition: Disposition) -> list[Outcome]:
         """Do with a record what the consume loop does."""
