@@ -7,7 +7,7 @@ from typing import Final
 from schemas.events import Evidence, Status
 from services.core.errors import EngineUnavailable
 from services.scanners.contract import ContentReply, Context, Cost, Finding, Port, Spec
-from services.scanners.decide import SPAM_FROM, by_score
+from services.scanners.decide import SPAM_FROM, SUSPICIOUS_FROM, by_score
 from services.scanners.facts import gather
 from services.scanners.heuristics import GTUBE_SCORE, apply, has_gtube
 from services.scanners.learned.explain import in_words
@@ -26,7 +26,6 @@ _SLOPE: Final = 40.0  # points of score for 1 of margin
 _CUT: Final = -0.34  # the margin from which the classifier calls a message spam
 _DOUBTFUL: Final = 0.0  # the margin up to which it is not believed alone: short modern mail is strange to it
 _SUPPORT: Final = 3.0  # points of rules, whatever they count for, that confirm it
-_ALONE: Final = 4.0  # points that it gives without: not enough to mark a message
 _CONSISTENT: Final = 0.6  # of margin: a sender that is who it says must do worse to be called spam
 _LEAST, _MOST = -5.0, 20.0  # points of the classifier: it never outweighs what rules are sure of
 _PHISHING_FROM: Final = 5.0  # points of rules for phishing that make spam phishing
@@ -55,8 +54,11 @@ def _of_ours(mail: Mail, ctx: Context) -> Finding:
     margin, shares = model.weigh(found)
     if consistent(found):
         margin -= _CONSISTENT
-    most = _ALONE if margin < _DOUBTFUL and sum(rule.score for rule in hits) < _SUPPORT else _MOST
-    points = max(_LEAST, min(most, SPAM_FROM + _SLOPE * (margin - _CUT)))
+    points = max(_LEAST, min(_MOST, SPAM_FROM + _SLOPE * (margin - _CUT)))
+    spam = points > 0
+    alone = spam and margin < _DOUBTFUL and sum(rule.score for rule in hits) < _SUPPORT
+    if alone:
+        spam, points = points >= SUSPICIOUS_FROM, 0.0
     sure = sum(rule.score for rule in hits if rule.phishing)
     score = round(points + sum(map(_worth, hits)), 2)
     status = by_score(score)
@@ -66,10 +68,10 @@ def _of_ours(mail: Mail, ctx: Context) -> Finding:
         Evidence(code=rule.code, text=rule.text, score=_worth(rule))
         for rule in sorted(hits, key=lambda rule: (not rule.phishing, -rule.score))
     ]
-    spam = points > 0
+    words = f"{'like spam' if spam else 'like wanted mail'} in {in_words(shares, spam=spam)}"
     learned = Evidence(
         code="LEARNED_SPAM" if spam else "LEARNED_HAM",
-        text=clean(f"{'like spam' if spam else 'like wanted mail'} in {in_words(shares, spam=spam)}"),
+        text=clean(f"not counted, as no rules agree: {words}" if alone and spam else words),
         score=round(points, 2),
     )
     at = 0 if points > max(map(_worth, hits), default=0.0) else len(evidence)
