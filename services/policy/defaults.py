@@ -11,6 +11,8 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule(name="phishing", when=Match(status=(Status.PHISHING,)), action=Action.QUARANTINE),
     Rule(name="spam", when=Match(status=(Status.SPAM,)), action=Action.QUARANTINE),
     Rule(name="dmarc-reject", when=Match(evidence=("DMARC_REJECT",)), action=Action.QUARANTINE),
+    # what no scanner is sure of alone and several find odd; signs that two scanners see have points in one
+    Rule(name="odd-in-all", when=Match(min_score=15.0), action=Action.QUARANTINE),
     Rule(name="likely-spam", when=Match(min_score=6.0), add_headers=(("X-Spam-Flag", "YES"),)),
 )
 

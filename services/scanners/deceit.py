@@ -240,7 +240,7 @@ _TOO_COMMON: Final = frozenset({"apple", "chase", "ledger", "booking", "outlook"
 _CLAIMS: Final = {name: domains for name, domains in BRANDS.items() if name not in _TOO_COMMON}
 
 RULES: Final[tuple[Rule, ...]] = (
-    Rule("BRAND_IN_NAME", 6.0, "the sender calls itself a brand and writes from elsewhere", _brand_name, True),
+    Rule("BRAND_IN_NAME", 6.0, "the sender calls itself a brand and writes from elsewhere", _brand_name, True, True),
     Rule("BRAND_LURE", 4.0, "a brand's name and a lure, and the sender is a stranger to it", _brand_lure, True),
     Rule("LURE_ACCOUNT", 1.0, "an account is said to be in danger", _says("account", 1), True),
     Rule("LURE_ACCOUNT_MORE", 2.0, "an account is said to be in danger, again and again", _says("account", 3), True),
@@ -257,9 +257,9 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule("HURRY", 0.5, "no time to think", _hurry, True),
     Rule("CALL_TO_CLICK", 0.5, "a lure with a button", _call_to_click, True),
     Rule("MANY_LURES", 1.0, "lures of many kinds", _many_lures, True),
-    Rule("LINK_FREE_HOSTING", 3.0, "a link to a page that anybody puts up", _hosted(FREE_HOSTING), True),
-    Rule("LINK_SHORTENED", 2.5, "a link that hides where it leads", _hosted(SHORTENERS), True),
-    Rule("LINK_FORM", 3.0, "a link to a form that anybody makes", _form, True),
+    Rule("LINK_FREE_HOSTING", 3.0, "a link to a page that anybody puts up", _hosted(FREE_HOSTING), True, True),
+    Rule("LINK_SHORTENED", 2.5, "a link that hides where it leads", _hosted(SHORTENERS), True, True),
+    Rule("LINK_FORM", 3.0, "a link to a form that anybody makes", _form, True, True),
     Rule("LINKS_ELSEWHERE", 1.5, "every link leads away from the sender", _links_elsewhere),
     Rule("SENT_BY_MACHINE", 4.0, "sent by a server that nobody gave a name", _machine_sender, True),
     Rule("ID_ELSEWHERE", 1.0, "a Message-ID of another domain than the sender's", _id_elsewhere),

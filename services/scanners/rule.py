@@ -16,3 +16,4 @@ class Rule(NamedTuple):
     text: str
     test: Callable[[Facts], bool]
     phishing: bool = False  # what it finds is a deception, and not only a nuisance
+    elsewhere: bool = False  # urls or impersonation give the points for this sign: here it has none

@@ -20,6 +20,8 @@ _CONNECT_WITHIN: Final = 2.0
 _CONNECTIONS: Final = 32
 _REPLY_LIMIT: Final = 2_097_152  # octets
 _RECIPIENTS: Final = 100  # named to rspamd; a longer list adds nothing to its rules
+# The message was accepted already: asking its sender to come again, or slower, is no longer possible.
+_SETTINGS: Final = '{"symbols_disabled": ["GREYLIST_CHECK", "GREYLIST_SAVE", "RATELIMIT_CHECK", "RATELIMIT_UPDATE"]}'
 _UNFIT = re.compile(r"[\x00-\x1f\x7f]")
 
 
@@ -95,7 +97,7 @@ async def _bounded(stream: aiohttp.StreamReader) -> bytes:
 
 def _headers(received: Received) -> CIMultiDict[str]:
     envelope = received.envelope
-    headers = CIMultiDict({"Content-Type": "message/rfc822", "Queue-Id": received.id})
+    headers = CIMultiDict({"Content-Type": "message/rfc822", "Queue-Id": received.id, "Settings": _SETTINGS})
     headers["From"] = _fit(envelope.reverse_path) or "<>"
     for recipient in envelope.recipients[:_RECIPIENTS]:
         headers.add("Rcpt", _fit(recipient))
