@@ -52,9 +52,6 @@ RESCANS: Final = Topic(
 VERDICTS: Final = Topic(
     "mail.verdicts.v1", events.Verdict, "id", PARTITIONS, 12 * DAY, ("scanners",), ("policy", "trace"), joined=True
 )
-SHADOWS: Final = Topic(
-    "mail.shadows.v1", events.Shadow, "verdict.id", PARTITIONS, 4 * DAY, ("scanners",), ("cli",), joined=True
-)
 DISPOSITIONS: Final = Topic(
     "mail.dispositions.v1",
     events.Disposition,
@@ -213,7 +210,6 @@ TOPICS: Final[tuple[Topic, ...]] = (
     RECEIVED,
     RESCANS,
     VERDICTS,
-    SHADOWS,
     DISPOSITIONS,
     OUTCOMES,
     MOVED,

@@ -109,14 +109,6 @@ class Verdict(Event, frozen=True, kw_only=True):
     prints: tuple[str, ...] = ()  # fingerprints that near duplicates share
 
 
-class Shadow(Event, frozen=True, kw_only=True):
-    """What a scanner that only looks on would have said. Topic mail.shadows.v1, key: verdict.id. Never joined."""
-
-    name: str  # the scanner, with `@` and the last part of its folder of rules where it has one of its own
-    customer: str
-    verdict: Verdict
-
-
 class Contact(Event, frozen=True, kw_only=True):
     """Somebody wrote to a customer, and policy thought it clean. Topic contacts.v1, key: customer/digest."""
 

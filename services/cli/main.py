@@ -690,37 +690,6 @@ async def replay(data: Path, **options: Any) -> None:  # noqa: ANN401 - click's 
 
 
 @gatepost.group()
-def shadow() -> None:
-    """Scanners that look on: what they would have said of live mail."""
-
-
-@shadow.command("report")
-@data_option
-@click.option("--since", default="1d", show_default=True, metavar="TIME", help="2h, 3d, or 2026-11-23T18:41 (UTC).")
-@click.option("--customer", default=None, help="Only this customer's messages.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a shadow.")
-@command
-async def shadow_report(data: Path, since: str, customer: str | None, *, as_json: bool) -> None:
-    """Compare what shadows said with the live verdicts on the same messages."""
-    from services.cli import shadow as shadows
-    from services.cli import site
-
-    await shadows.report(site.find(data), since=since, customer=customer, as_json=as_json)
-
-
-@shadow.command("promote")
-@click.argument("name")
-@data_option
-@command
-async def shadow_promote(name: str, data: Path) -> None:
-    """Make a scanner part of the plan of every new message."""
-    from services.cli import shadow as shadows
-    from services.cli import site
-
-    print(await shadows.promote(site.find(data), name))
-
-
-@gatepost.group()
 def deadletters() -> None:
     """Records that could not be handled."""
 

@@ -1,1 +1,0 @@
-"""Scanners that look on: they see all live mail, and decide nothing."""
