@@ -25,7 +25,7 @@ class Receiver(asyncio.Protocol):
         self._sink.connected.add(self._transport)
         self._transport.write(b"220 sink.test ESMTP\r\n")
 
-    def connection_lost(self, error: Exception | None) -> None:
+    def connection_lost(self, _error: Exception | None) -> None:
         self._sink.connected.discard(self._transport)
 
     def data_received(self, data: bytes) -> None:
@@ -90,8 +90,8 @@ class Sink:
             self._server.close()
             for transport in self.connected:
                 transport.abort()
-            while self.connected:  # an abort is carried out in the next turn of the loop
-                await asyncio.sleep(0)
+            await asyncio.sleep(0)  # an abort is carried out in the next turn of the loop
+            await asyncio.sleep(0)
 
     @property
     def port(self) -> int:
