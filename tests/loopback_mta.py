@@ -32,7 +32,7 @@ class LoopbackMta:
         self.commands: list[str] = []
         self.connections = 0
         self.early: Answer | None = None  # said after the first octets of a message, which is then not read further
-        self._certificate = certificate
+        self.certificate = certificate
         self._server: asyncio.Server | None = None
         self._writers: set[asyncio.StreamWriter] = set()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -80,9 +80,9 @@ class LoopbackMta:
                 await asyncio.wait_for(writer.wait_closed(), 2.0)
 
     def context(self) -> ssl.SSLContext:
-        assert self._certificate is not None
+        assert self.certificate is not None
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(self._certificate)
+        context.load_cert_chain(self.certificate)
         return context
 
 

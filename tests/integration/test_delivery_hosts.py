@@ -13,6 +13,7 @@ import pytest
 from aiohttp import web
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from schemas.events import Host, State
 from services.core.clock import SystemClock
@@ -57,6 +58,14 @@ async def saying(octets: bytes, every: float) -> AsyncIterator[Host]:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await server.wait_closed()
+
+
+def with_key(path: Path, leaf: tuple[x509.Certificate, ec.EllipticCurvePrivateKey]) -> Path:
+    """Write a certificate and its key as a server reads them."""
+    encoding, form = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
+    key = leaf[1].private_bytes(encoding, form, serialization.NoEncryption())
+    path.write_bytes(key + leaf[0].public_bytes(encoding))
+    return path
 
 
 async def test_one_that_drips_is_left_in_time_and_its_mail_waits() -> None:
@@ -136,16 +145,29 @@ async def test_dane_takes_the_certificate_of_the_record_and_no_other(mta: Loopba
         await dial(Host(host="mta.far.test", port=mta.port))
 
 
+async def test_a_host_shows_a_certificate_of_the_pinned_authority_and_no_other(
+    mta: LoopbackMta, tmp_path: Path
+) -> None:
+    root, key = signed(None, "ours", ca=True)
+    stranger, _ = signed(None, "somebody else's", ca=True)
+    for name, authority in (("ours.pem", root), ("other.pem", stranger)):
+        (tmp_path / name).write_bytes(authority.public_bytes(serialization.Encoding.PEM))
+    mta.tls, mta.certificate = "fine", with_key(tmp_path / "mta.pem", signed((root, key), "mta.far.test", ca=False))
+    config = DeliveryConfig(hostname="mx.gatepost.test", relay_ca_folder=str(tmp_path))
+    dns = FakeDns({(name, "A"): ("127.0.0.1",) for name in ("mta.far.test", "mta.near.test")})
+    dial = SmtpDial(config, SystemClock(), dns)
+    session = await dial(Host(host="mta.far.test", port=mta.port, tls="pinned", ca_file="ours.pem"))
+    assert session.tls.startswith("TLSv1.3 ")
+    assert session.tls.endswith(" pinned")
+    await session.quit()
+    for name, ca_file in (("mta.far.test", "other.pem"), ("mta.near.test", "ours.pem"), ("mta.far.test", "none.pem")):
+        with pytest.raises(Unreachable, match=r"TLS \(pinned\) is needed|can't be read"):
+            await dial(Host(host=name, port=mta.port, tls="pinned", ca_file=ca_file))
+
+
 async def test_a_policy_is_fetched_over_https_and_only_from_who_can_show_the_name(tmp_path: Path) -> None:
     root, key = signed(None, "root", ca=True)
-    leaf, leaf_key = signed((root, key), "mta-sts.far.test", ca=False)
-    pem = tmp_path / "web.pem"
-    pem.write_bytes(
-        leaf_key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
-        + leaf.public_bytes(serialization.Encoding.PEM)
-    )
+    pem = with_key(tmp_path / "web.pem", signed((root, key), "mta-sts.far.test", ca=False))
     serving = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     serving.load_cert_chain(pem)
     trusting = ssl.create_default_context(cadata=root.public_bytes(serialization.Encoding.PEM).decode())
@@ -157,9 +179,10 @@ async def test_a_policy_is_fetched_over_https_and_only_from_who_can_show_the_nam
     app.router.add_get("/.well-known/mta-sts.txt", policy)
     runner = web.AppRunner(app)
     await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=serving)
-    await site.start()
-    port = runner.addresses[0][1]
+    assert runner.server is not None
+    server = await asyncio.get_running_loop().create_server(runner.server, "127.0.0.1", 0, ssl=serving)
+    over = asyncio.create_task(server.wait_closed())  # asked before it closes: later, Python 3.11 doesn't wait
+    port = server.sockets[0].getsockname()[1]
     dns = FakeDns({("mta-sts.far.test", "A"): ("127.0.0.1",), ("mta-sts.near.test", "A"): ("127.0.0.1",)})
     fetch = Https(dns, private=True, context=trusting, port=port)
     assert (await fetch("far.test")).startswith(b"version: STSv1")
@@ -167,4 +190,6 @@ async def test_a_policy_is_fetched_over_https_and_only_from_who_can_show_the_nam
         await fetch("near.test")  # the certificate is another's
     with pytest.raises(OSError, match="mta-sts"):
         await Https(dns, context=trusting, port=port)("far.test")  # an address of our own network
+    server.close()
+    await over  # a connection whose handshake failed is not known to the runner
     await runner.cleanup()
