@@ -42,6 +42,11 @@ class LoopbackMta:
     def host(self) -> Host:
         return Host(host="127.0.0.1", port=self.port)
 
+    @property
+    def talking(self) -> int:
+        """Return how many connections it has."""
+        return len(self._tasks)
+
     async def start(self) -> None:
         """Listen, on the port of the last time where there was one."""
         self._server = await asyncio.start_server(self._accept, "127.0.0.1", self.port, limit=1 << 22)
@@ -73,11 +78,11 @@ class LoopbackMta:
         except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError, ssl.SSLError):
             pass
         finally:
-            self._tasks.discard(task)
             self._writers.discard(writer)
             writer.transport.abort() if writer.transport.get_write_buffer_size() else writer.close()
             with contextlib.suppress(ConnectionError, ssl.SSLError, asyncio.CancelledError, TimeoutError):
                 await asyncio.wait_for(writer.wait_closed(), 2.0)
+            self._tasks.discard(task)
 
     def context(self) -> ssl.SSLContext:
         assert self.certificate is not None
