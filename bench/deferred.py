@@ -36,6 +36,7 @@ from services.runtime.provision import make_topics
 from services.runtime.store import Store
 
 BODY = b"From: a@sender.test\r\nSubject: x\r\n\r\n" + b"a line of the message\r\n" * 200
+PROBED = 100  # messages at most that go out to see whether the MTA is back
 ID = re.compile(rb"X-Gatepost: id=([0-9A-Z]{26})")
 
 
@@ -77,8 +78,11 @@ def disposition(customer: str, domain: str, now: float) -> Disposition:
     )
 
 
-async def fill(address: str, count: int) -> float:
-    """Put so many waiting messages of the dead customer into the topic; return how many octets one has."""
+async def fill(address: str, count: int, store: Store) -> float:
+    """Put so many waiting messages of the dead customer into the topic; return how many octets one has.
+
+    Only the oldest have an object: no other is ever a probe, and so none is asked for.
+    """
     producer = AIOKafkaProducer(bootstrap_servers=address, acks="all", max_batch_size=1 << 20, linger_ms=20)
     await producer.start()
     octets = 0
@@ -86,6 +90,8 @@ async def fill(address: str, count: int) -> float:
     for number in range(count):
         at = now - 86_400 + number * 0.01
         made = disposition("dead", "dead.test", at)
+        if number < PROBED:
+            await store.put(made.received.key, [pack(made.received), BODY])
         entry = Deferred(
             disposition=made,
             branch=0,
@@ -180,7 +186,7 @@ async def main() -> None:
             print(f"{head}\n|{'---|' * 8}")
             empty = 0.0
             for count in (0, chosen.count):
-                octets = await fill(address, count)
+                octets = await fill(address, count, store)
                 async with delivery(address, folder / "objects") as (pid, ready):
                     await others(bus, store, sink, 3.0)
                     took = await others(bus, store, sink, chosen.seconds)

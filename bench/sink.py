@@ -22,7 +22,11 @@ class Receiver(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)  # uvloop's transports are registered as nothing
+        self._sink.connected.add(self._transport)
         self._transport.write(b"220 sink.test ESMTP\r\n")
+
+    def connection_lost(self, _error: Exception | None) -> None:
+        self._sink.connected.discard(self._transport)
 
     def data_received(self, data: bytes) -> None:
         known = len(self._buffer)
@@ -73,6 +77,7 @@ class Sink:
 
     def __init__(self) -> None:
         self.note: Note = lambda _at, _wire: None
+        self.connected: set[asyncio.Transport] = set()
         self._server: asyncio.Server | None = None
 
     async def __aenter__(self) -> Sink:
@@ -83,6 +88,9 @@ class Sink:
     async def __aexit__(self, *_: object) -> None:
         if self._server is not None:
             self._server.close()
+            for transport in self.connected:
+                transport.abort()
+            await asyncio.sleep(0)  # an abort is carried out in the next turn of the loop
             await asyncio.sleep(0)
 
     @property

@@ -32,7 +32,7 @@ class LoopbackMta:
         self.commands: list[str] = []
         self.connections = 0
         self.early: Answer | None = None  # said after the first octets of a message, which is then not read further
-        self._certificate = certificate
+        self.certificate = certificate
         self._server: asyncio.Server | None = None
         self._writers: set[asyncio.StreamWriter] = set()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -41,6 +41,11 @@ class LoopbackMta:
     @property
     def host(self) -> Host:
         return Host(host="127.0.0.1", port=self.port)
+
+    @property
+    def talking(self) -> int:
+        """Return how many connections it has."""
+        return len(self._tasks)
 
     async def start(self) -> None:
         """Listen, on the port of the last time where there was one."""
@@ -73,16 +78,16 @@ class LoopbackMta:
         except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError, ssl.SSLError):
             pass
         finally:
-            self._tasks.discard(task)
             self._writers.discard(writer)
             writer.transport.abort() if writer.transport.get_write_buffer_size() else writer.close()
             with contextlib.suppress(ConnectionError, ssl.SSLError, asyncio.CancelledError, TimeoutError):
                 await asyncio.wait_for(writer.wait_closed(), 2.0)
+            self._tasks.discard(task)
 
     def context(self) -> ssl.SSLContext:
-        assert self._certificate is not None
+        assert self.certificate is not None
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(self._certificate)
+        context.load_cert_chain(self.certificate)
         return context
 
 

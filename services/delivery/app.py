@@ -207,7 +207,7 @@ class Delivery:
         except Temporary as error:
             # The next owner tries some entries too often; their outcomes, which are published, stop it.
             log.warning("event=table-not-written error=%s", error)
-        self._shelf.drop(partitions)
+        await self._shelf.drop(partitions)
 
     async def before_commit(self) -> None:
         """Write what waits, so that the dispositions behind it may be committed."""

@@ -8,12 +8,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
-import itertools
 from collections import deque
 from typing import Final
 
 from schemas.events import QueueCommand
 from services.core.backoff import delay
+from services.delivery.line import Line, Walk
 
 SICK: Final = 3  # messages in a row that a destination put off: its next success lets the others come at once
 RAISE: Final = 0.1  # of a connection, by which each success moves a limit up that trouble lowered
@@ -173,14 +173,15 @@ class Destination:
         self.where = where  # host:port,…
         self.health = health
         self.gate = gate
-        self.waiting: dict[str, None] = {}  # every key that waits for it, in the order of arrival
+        self.waiting = Line()  # every key that waits for it, in the order of arrival
         self.fresh = 0  # first attempts that the consume loop waits for
         self.running = 0  # of those that wait, how many are being tried
         self.talking = 0  # attempts that have a session
         self.held: QueueCommand | None = None
         self.reply = ""  # the last answer
         self.replied_at = 0.0
-        self._ready: deque[str] = deque()
+        self._flushed: Walk = self.waiting.walk()  # who may be tried now: first these
+        self._ready: deque[str] = deque()  # then these
         self._probes = 0
 
     @property
@@ -203,7 +204,7 @@ class Destination:
     @property
     def crowded(self) -> bool:
         """Whether others stand in line already: who comes goes behind them."""
-        return bool(self._ready)
+        return bool(self._flushed or self._ready)
 
     def let(self, key: str) -> None:
         """Let the key be tried as soon as there is a place."""
@@ -211,10 +212,13 @@ class Destination:
 
     def flush(self) -> None:
         """Let everything that waits be tried now, oldest first."""
-        self._ready = deque(self.waiting)
+        self._flushed = self.waiting.walk()
+        self._ready.clear()
 
     def next_ready(self) -> str | None:
         """Take out and return the next key to try."""
+        for key in self._flushed:
+            return key
         while self._ready:
             key = self._ready.popleft()
             if key in self.waiting:
@@ -226,12 +230,12 @@ class Destination:
         if not self.waiting:
             return None
         self._probes += 1
-        return next(itertools.islice(self.waiting, (self._probes - 1) % len(self.waiting), None))
+        return self.waiting.nth((self._probes - 1) % len(self.waiting))
 
     @property
     def oldest(self) -> str | None:
         """Return the key that came first."""
-        return next(iter(self.waiting), None)
+        return self.waiting.oldest
 
     @property
     def unused(self) -> bool:

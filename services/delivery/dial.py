@@ -9,7 +9,7 @@ import logging
 import os
 import socket
 import ssl
-from typing import Final, Protocol
+from typing import Final, Protocol, cast
 
 import aiosmtplib
 
@@ -111,8 +111,12 @@ class SmtpDial:
             ready = True
         finally:
             if not ready:
+                transport = smtp.transport
                 smtp.close()
-                sock.close()
+                if transport is None:
+                    sock.close()
+                else:  # closed beneath it, a TLS transport would wait for a farewell that can't come, and never end
+                    cast("asyncio.Transport", transport).abort()
         return SmtpSession(smtp, self._config, cipher)
 
     async def _connect(self, host: Host) -> socket.socket:

@@ -6,6 +6,7 @@ waited when it was given, also what is read only later; a flush is over at once.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Final
 
 from schemas.events import Order, QueueCommand
@@ -64,14 +65,14 @@ class Orders:
         """Return whether the command lets a message be tried at once."""
         return command.action in {Order.FLUSH, Order.RESUME}
 
-    def act(self, command: QueueCommand, destination: Destination, now: float) -> list[str]:
+    def act(self, command: QueueCommand, destination: Destination, now: float) -> Iterator[str]:
         """Carry out a command on its destination, and return the keys to end."""
         if command.message or command.destination != destination.where:
-            return []
+            return iter(())
         destination.held = self.held_destination(destination)
         match command.action:
             case Order.FAIL:
-                return list(destination.waiting)
+                return destination.waiting.walk()
             case Order.RESUME:
                 destination.flush()
             case Order.FLUSH if now - command.at < FLUSH_WITHIN:
@@ -80,7 +81,7 @@ class Orders:
                     destination.health.probe_at = now
             case _:
                 pass
-        return []
+        return iter(())
 
     @staticmethod
     def reason(command: QueueCommand) -> str:

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import logging
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final
 
 import msgspec
@@ -36,7 +37,9 @@ from services.runtime.bus import Bus
 
 log = logging.getLogger("gatepost.delivery")
 
-DUE_MOST: Final = 500  # messages looked at in one go; the rest comes in the next round, so that nothing else waits long
+DUE_MOST: Final = 100  # messages looked at in one go; the rest comes in the next round, so that nothing else waits long
+ENDING_MOST: Final = 200  # messages that are being ended without an attempt at a time: each may write to the sender
+BRANCHES_MOST: Final = 10_000  # of one message
 IDLE: Final = 5.0  # seconds between rounds when nothing is due
 CANCEL_AGAIN: Final = 0.5  # seconds
 PUBLISH_AGAIN: Final = 1.0  # seconds before outcomes are offered to the broker again
@@ -91,7 +94,8 @@ class Queue:
         self._chance = chance
         self._schedule = Schedule()
         self._jobs: dict[str, Job] = {}
-        self._failing: deque[tuple[str, str]] = deque()  # keys that a person ended, with the reason
+        self._failing: deque[tuple[Iterator[str], str]] = deque()  # keys that a person ended, with the reason
+        self._ending = 0  # jobs with a verdict
         self._wake = asyncio.Event()
         self._closed: frozenset[int] = frozenset()  # partitions in which nothing may begin any more
 
@@ -174,14 +178,14 @@ class Queue:
                 entry = msgspec.structs.replace(entry, under_way=False, possible_duplicate=True)
                 self._shelf.put(entry, self._shelf.home(key) or 0)
         known = self.seen.messages()
-        for count, key in enumerate(self._shelf.keys(partitions)):
+        for count, key in enumerate(await self._shelf.keys(partitions)):
             if count % DUE_MOST == 0:
                 await asyncio.sleep(0)
             message = key.partition("/")[0]
             if message in known and not self._rest(key, message):
                 continue
             home = self.destinations.numbered(self._shelf.home(key) or 0)
-            home.waiting.setdefault(key)
+            home.waiting.add(key)
             home.health.suspect(now)
             self._obey_late(key, message, home)
         self._wake.set()
@@ -202,10 +206,13 @@ class Queue:
         """Let go of the partitions' messages: attempts under way get a little time to end."""
         self._closed = partitions
         await self._finish([job for key, job in self._jobs.items() if self._shelf.partition_of(key) in partitions])
-        for destination in self.destinations:
-            for key in [key for key in destination.waiting if self._shelf.partition_of(key) in partitions]:
-                self._schedule.cancel(key)
-                del destination.waiting[key]
+        for destination in list(self.destinations):
+            for count, key in enumerate(destination.waiting):
+                if count % DUE_MOST == 0:
+                    await asyncio.sleep(0)
+                if self._shelf.partition_of(key) in partitions:
+                    self._schedule.cancel(key)
+                    destination.waiting.discard(key)
 
     async def run(self) -> None:
         """Try what is due, for ever."""
@@ -223,9 +230,7 @@ class Queue:
         now = self._clock.now()
         for key in self._schedule.pop_due(now, DUE_MOST):
             self._due(key, now)
-        for _ in range(min(len(self._failing), DUE_MOST)):
-            key, reason = self._failing.popleft()
-            self._end(key, State.BOUNCED, reason)
+        self._fail()
         for destination in list(self.destinations):
             if destination.unused:
                 self.destinations.forget(destination)
@@ -240,6 +245,22 @@ class Queue:
         """Let attempts under way end, within limits; none begins any more."""
         self._closed = frozenset(range(DEFERRED.partitions))
         await self._finish(list(self._jobs.values()))
+
+    def _fail(self) -> None:
+        """End some of what a person ended. What is being tried comes once the attempt has ended, if it waits then."""
+        busy: list[tuple[Iterator[str], str]] = []
+        for _ in range(DUE_MOST):
+            if not self._failing or self._ending >= ENDING_MOST:
+                break
+            keys, reason = self._failing[0]
+            key = next(keys, None)
+            if key is None:
+                self._failing.popleft()
+            elif key in self._jobs:
+                busy.append((iter((key,)), reason))
+            else:
+                self._end(key, State.BOUNCED, reason)
+        self._failing += busy
 
     def _due(self, key: str, now: float) -> None:
         entry = self._shelf.get(key)
@@ -277,18 +298,16 @@ class Queue:
         limit = now - (customer.queue_days if customer else QUEUE_DAYS) * DAY
         if key is None or self._shelf.since(key) > limit:
             return
-        for count, old in enumerate(list(destination.waiting)):
-            if count >= DUE_MOST or self._shelf.since(old) > limit:
+        for old in itertools.islice(destination.waiting, DUE_MOST + ENDING_MOST):
+            if self._ending >= ENDING_MOST or self._shelf.since(old) > limit:
                 break
             self._end(old, State.EXPIRED, "")
 
     def _end(self, key: str, state: State, reason: str) -> None:
+        if key in self._jobs:
+            return
         entry = self._shelf.get(key)
         if entry is None or self._shelf.partition_of(key) in self._closed:
-            return
-        if key in self._jobs:
-            if state is State.BOUNCED:
-                self._failing.append((key, reason))  # once the attempt has ended, if it still waits then
             return
         self._launch(key, entry, self._home(key), attached=False, verdict=(state, reason))
 
@@ -319,6 +338,7 @@ class Queue:
     ) -> Job:
         job = Job(key, entry, destination, attached=attached)
         job.verdict = verdict
+        self._ending += verdict is not None
         self._jobs[key] = job
         if not attached:
             destination.running += 1
@@ -415,6 +435,7 @@ class Queue:
     def _ended(self, job: Job, task: asyncio.Task[Concluded]) -> None:
         if self._jobs.get(job.key) is job:
             del self._jobs[job.key]
+        self._ending -= job.verdict is not None
         error = None if task.cancelled() else task.exception()
         if job.attached:
             if not task.cancelled():
@@ -451,25 +472,19 @@ class Queue:
         self.orders.apply(command)
         for destination in self.destinations:
             if destination.customer == command.customer and command.destination in {"", destination.where}:
-                for key in self.orders.act(command, destination, now):
-                    self._failing.append((key, self.orders.reason(command)))
+                self._failing.append((self.orders.act(command, destination, now), self.orders.reason(command)))
         if command.message:
             for key in self._keys_of(command):
                 self._act_on(key, command)
         self._wake.set()
 
     def _keys_of(self, command: QueueCommand) -> list[str]:
-        return [
-            key
-            for destination in self.destinations
-            if destination.customer == command.customer
-            for key in destination.waiting
-            if key.partition("/")[0] == command.message
-        ]
+        keys = (f"{command.message}/{branch}" for branch in range(BRANCHES_MOST))
+        return [key for key in keys if key in self._shelf and self._home(key).customer == command.customer]
 
     def _act_on(self, key: str, command: QueueCommand) -> None:
         if self.orders.fails(command, self._shelf.since(key)):
-            self._failing.append((key, self.orders.reason(command)))
+            self._failing.append((iter((key,)), self.orders.reason(command)))
         elif self.orders.lets_go(command):
             self._home(key).let(key)
 
@@ -478,7 +493,7 @@ class Queue:
         home.held = self.orders.held_destination(home)
         failed = self.orders.failed(message, home, self._shelf.since(key))
         if failed is not None:
-            self._failing.append((key, self.orders.reason(failed)))
+            self._failing.append((iter((key,)), self.orders.reason(failed)))
 
     def _held(self, message: str, destination: Destination) -> QueueCommand | None:
         destination.held = self.orders.held_destination(destination)
@@ -512,9 +527,9 @@ class Queue:
     def _keep(self, key: str, entry: Deferred) -> Destination:
         home = self._destination(entry)
         if (old := self._shelf.home(key)) is not None and old != home.number:
-            self.destinations.numbered(old).waiting.pop(key, None)
+            self.destinations.numbered(old).waiting.discard(key)
         self._shelf.put(entry, home.number)
-        home.waiting.setdefault(key)
+        home.waiting.add(key)
         home.held = self.orders.held_destination(home)
         return home
 
@@ -522,7 +537,7 @@ class Queue:
         self._schedule.cancel(key)
         home = self._shelf.home(key)
         if home is not None:
-            self.destinations.numbered(home).waiting.pop(key, None)
+            self.destinations.numbered(home).waiting.discard(key)
             self._shelf.delete(key)
 
     def _next_try(self, entry: Deferred, now: float) -> float:

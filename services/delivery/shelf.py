@@ -8,6 +8,7 @@ collector would have to walk through.
 from __future__ import annotations
 
 import asyncio
+import heapq
 import logging
 import struct
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -27,6 +28,7 @@ _HEAD: Final = struct.Struct("<ddIB")  # since, next_at, home, flags
 _WRITTEN: Final = 1  # the topic has the key
 _LEVEL: Final = 3
 _TURN: Final = 256  # records that are loaded or written before others get their turn in the loop
+_RUN: Final = 2_048  # keys that are sorted or looked at before others get theirs
 
 
 class Brief(msgspec.Struct):
@@ -182,11 +184,22 @@ class Shelf:
             if (entry := self.get(key)) is not None:
                 yield key, entry
 
-    def keys(self, partitions: frozenset[int]) -> list[str]:
-        """Return the keys of these partitions, the longest waiting first."""
-        keys = [key for key in self._live if self.partition_of(key) in partitions]
-        keys.sort(key=self.since)
-        return keys
+    async def keys(self, partitions: frozenset[int]) -> Iterator[str]:
+        """Return the keys of these partitions, the longest waiting first.
+
+        Sorted in runs, which are merged as they are asked for: a million at once would hold the loop for a second.
+        """
+        runs: list[list[tuple[float, str]]] = []
+        waiting = list(self._live)
+        for start in range(0, len(waiting), _RUN):
+            run = [
+                (self.since(key), key)
+                for key in waiting[start : start + _RUN]
+                if key in self._live and self.partition_of(key) in partitions
+            ]
+            runs.append(sorted(run))
+            await asyncio.sleep(0)
+        return (key for _, key in heapq.merge(*runs))
 
     @staticmethod
     def partition_of(key: str) -> int:
@@ -200,7 +213,7 @@ class Shelf:
 
         Raises BusUnavailable when that can't be done to the end.
         """
-        self.drop(partitions)
+        await self.drop(partitions)
         cut: set[str] = set()
         count = 0
         async for raw in self._bus.read_raw(DEFERRED, sorted(partitions)):
@@ -223,11 +236,14 @@ class Shelf:
             self._live[key] = head + self._pack(raw.value)
         return sorted(cut)
 
-    def drop(self, partitions: Iterable[int]) -> None:
+    async def drop(self, partitions: Iterable[int]) -> None:
         """Forget the partitions: they are somebody else's now."""
         gone = frozenset(partitions)
-        for key in [key for key in self._live if self.partition_of(key) in gone]:
-            del self._live[key]
+        for count, key in enumerate(list(self._live)):
+            if count % _RUN == 0:
+                await asyncio.sleep(0)
+            if self.partition_of(key) in gone:
+                self._live.pop(key, None)
         self._gone = {key for key in self._gone if self.partition_of(key) not in gone}
         self._dirty = {key for key in self._dirty if self.partition_of(key) not in gone}
 

@@ -51,8 +51,9 @@ class _Server(SMTP):
 class Sink:
     """Listens on one port for as long as it is up."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, address: str = "127.0.0.1") -> None:
         self.port = port
+        self._address = address
         self.arrivals: list[Arrival] = []
         self.refuse: Callable[[str], str | None] = lambda _: None  # recipient → the reply that refuses it
         self.open: set[asyncio.BaseTransport] = set()
@@ -60,7 +61,7 @@ class Sink:
 
     async def up(self) -> None:
         """Start to listen."""
-        self._server = await asyncio.get_running_loop().create_server(lambda: _Server(self), "127.0.0.1", self.port)
+        self._server = await asyncio.get_running_loop().create_server(lambda: _Server(self), self._address, self.port)
 
     async def down(self) -> None:
         """Stop to listen and cut every connection."""

@@ -13,6 +13,7 @@ import pytest
 from aiohttp import web
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from schemas.events import Host, State
 from services.core.clock import SystemClock
@@ -20,6 +21,7 @@ from services.delivery.config import DeliveryConfig
 from services.delivery.dial import SmtpDial, Unreachable
 from services.delivery.sts import Https
 from services.runtime.fakes_dns import FakeDns
+from tests.eventually import eventually
 from tests.integration.test_delivery import B, bench, certificate, mta
 from tests.loopback_mta import LoopbackMta
 from tests.unit.test_delivery_tls import certificate as signed
@@ -57,6 +59,14 @@ async def saying(octets: bytes, every: float) -> AsyncIterator[Host]:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await server.wait_closed()
+
+
+def with_key(path: Path, leaf: tuple[x509.Certificate, ec.EllipticCurvePrivateKey]) -> Path:
+    """Write a certificate and its key as a server reads them."""
+    encoding, form = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
+    key = leaf[1].private_bytes(encoding, form, serialization.NoEncryption())
+    path.write_bytes(key + leaf[0].public_bytes(encoding))
+    return path
 
 
 async def test_one_that_drips_is_left_in_time_and_its_mail_waits() -> None:
@@ -134,18 +144,44 @@ async def test_dane_takes_the_certificate_of_the_record_and_no_other(mta: Loopba
     dns.zone[name, "TLSA"] = ("3 0 1 " + "00" * 32,)
     with pytest.raises(Unreachable, match="not what its TLSA record says"):
         await dial(Host(host="mta.far.test", port=mta.port))
+    await eventually(lambda: not mta.talking)
+
+
+PINNED = [
+    ("mta.far.test", "ours.pem", ""),
+    ("mta.far.test", "other.pem", r"TLS \(pinned\) is needed"),
+    ("mta.near.test", "ours.pem", r"TLS \(pinned\) is needed"),
+    ("mta.far.test", "none.pem", "can't be read"),
+]
+
+
+@pytest.mark.parametrize(("name", "ca_file", "refusal"), PINNED)
+async def test_a_host_shows_a_certificate_of_the_pinned_authority_and_no_other(
+    mta: LoopbackMta, tmp_path: Path, name: str, ca_file: str, refusal: str
+) -> None:
+    root, key = signed(None, "ours", ca=True)
+    stranger, _ = signed(None, "somebody else's", ca=True)
+    for file, authority in (("ours.pem", root), ("other.pem", stranger)):
+        (tmp_path / file).write_bytes(authority.public_bytes(serialization.Encoding.PEM))
+    mta.tls, mta.certificate = "fine", with_key(tmp_path / "mta.pem", signed((root, key), "mta.far.test", ca=False))
+    config = DeliveryConfig(hostname="mx.gatepost.test", relay_ca_folder=str(tmp_path))
+    dns = FakeDns({(known, "A"): ("127.0.0.1",) for known in ("mta.far.test", "mta.near.test")})
+    dial = SmtpDial(config, SystemClock(), dns)
+    host = Host(host=name, port=mta.port, tls="pinned", ca_file=ca_file)
+    if refusal:
+        with pytest.raises(Unreachable, match=refusal):
+            await dial(host)
+    else:
+        session = await dial(host)
+        assert session.tls.startswith("TLSv1.3 ")
+        assert session.tls.endswith(" pinned")
+        await session.quit()
+    await eventually(lambda: not mta.talking)  # it hears of the end a moment later
 
 
 async def test_a_policy_is_fetched_over_https_and_only_from_who_can_show_the_name(tmp_path: Path) -> None:
     root, key = signed(None, "root", ca=True)
-    leaf, leaf_key = signed((root, key), "mta-sts.far.test", ca=False)
-    pem = tmp_path / "web.pem"
-    pem.write_bytes(
-        leaf_key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
-        + leaf.public_bytes(serialization.Encoding.PEM)
-    )
+    pem = with_key(tmp_path / "web.pem", signed((root, key), "mta-sts.far.test", ca=False))
     serving = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     serving.load_cert_chain(pem)
     trusting = ssl.create_default_context(cadata=root.public_bytes(serialization.Encoding.PEM).decode())
@@ -157,9 +193,10 @@ async def test_a_policy_is_fetched_over_https_and_only_from_who_can_show_the_nam
     app.router.add_get("/.well-known/mta-sts.txt", policy)
     runner = web.AppRunner(app)
     await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=serving)
-    await site.start()
-    port = runner.addresses[0][1]
+    assert runner.server is not None
+    server = await asyncio.get_running_loop().create_server(runner.server, "127.0.0.1", 0, ssl=serving)
+    over = asyncio.create_task(server.wait_closed())  # asked before it closes: later, Python 3.11 doesn't wait
+    port = server.sockets[0].getsockname()[1]
     dns = FakeDns({("mta-sts.far.test", "A"): ("127.0.0.1",), ("mta-sts.near.test", "A"): ("127.0.0.1",)})
     fetch = Https(dns, private=True, context=trusting, port=port)
     assert (await fetch("far.test")).startswith(b"version: STSv1")
@@ -167,4 +204,6 @@ async def test_a_policy_is_fetched_over_https_and_only_from_who_can_show_the_nam
         await fetch("near.test")  # the certificate is another's
     with pytest.raises(OSError, match="mta-sts"):
         await Https(dns, context=trusting, port=port)("far.test")  # an address of our own network
+    server.close()
+    await over  # a connection whose handshake failed is not known to the runner
     await runner.cleanup()

@@ -183,8 +183,8 @@ async def test_a_shelf_is_a_table() -> None:
     again = Shelf(bus)
     await again.load(ALL, lambda _: 1)
     assert dict(again.items()) == model
-    assert again.keys(ALL) == sorted(model, key=lambda key: model[key].since)
-    again.drop(ALL)
+    assert list(await again.keys(ALL)) == sorted(model, key=lambda key: model[key].since)
+    await again.drop(ALL)
     assert len(again) == 0
 
 

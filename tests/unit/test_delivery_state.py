@@ -149,10 +149,10 @@ async def test_a_lowered_gate_rises_with_success() -> None:
 def test_a_flush_is_oldest_first_and_forgets_who_left() -> None:
     destination = Destination(1, "d", "mta.test:25", Gate(20), Health(PROBING))
     for key in "abc":
-        destination.waiting[key] = None
+        destination.waiting.add(key)
     destination.let("c")
     destination.flush()
-    del destination.waiting["b"]
+    destination.waiting.discard("b")
     assert [destination.next_ready() for _ in range(3)] == ["a", "c", None]
 
 
@@ -160,7 +160,7 @@ def test_every_message_is_the_probe_in_its_turn() -> None:
     destination = Destination(1, "d", "mta.test:25", Gate(20), Health(PROBING))
     assert destination.next_probe() is None
     for key in "abc":
-        destination.waiting[key] = None
+        destination.waiting.add(key)
     assert [destination.next_probe() for _ in range(4)] == ["a", "b", "c", "a"]
 
 
