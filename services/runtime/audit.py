@@ -24,7 +24,7 @@ from services.runtime.store import Store
 log = logging.getLogger("gatepost.ledger")
 
 GROUPS: Final = ("policy", "delivery", "quarantine")
-PREFIXES: Final = ("mail", "quarantine")  # of the store: under each, an object needs a message that is in flight
+PREFIXES: Final = ("mail", "quarantine", "released")  # of the store: an object needs a message that is in flight
 LOOKS: Final = 3
 PAUSE: Final = 3.0  # seconds between looks
 YOUNG: Final = 120.0  # seconds that an object may be ahead of its event, or behind the event's failure

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 import time
 from collections.abc import Callable
@@ -87,6 +88,10 @@ async def life(house: House, sink: Sink, environ: dict[str, str]) -> None:
     while left := [key for key in await lying(house, environ) if not key.startswith("keys/")]:
         assert time.monotonic() < deadline, left
         await asyncio.sleep(0.2)
+    said = await house.gatepost("ledger", "--objects", "--json")
+    assert said.code == 0, said
+    balance = json.loads(said.out)
+    assert (balance["balanced"], balance["objects"]) == (True, 0), balance
 
 
 async def digest(house: House, sink: Sink, session: aiohttp.ClientSession) -> None:

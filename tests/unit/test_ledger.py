@@ -259,6 +259,14 @@ async def test_objects_are_compared() -> None:
     assert balance.objects == 4
 
 
+async def test_a_plain_copy_that_a_release_left_is_named() -> None:
+    books = Books()
+    event = accepted()
+    await books.store.put(f"released/example/{event.id}/c", [pack(msgspec.structs.replace(event, size=1)), b"x"])
+    await books.publish(event, outcome(event))
+    assert faults(await books.audit(objects=True)) == [(event.id, "", Fault.NO_REASON)]
+
+
 async def test_an_object_may_be_ahead_of_its_event() -> None:
     books = Books()
     event = accepted(id=message_id(books.clock.now() - 5, os.urandom))
