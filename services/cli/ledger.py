@@ -20,7 +20,7 @@ from services.runtime.open_store import open_store
 WAITING = ("deciding", "delivering", "deferred", "held", "moving")
 
 
-async def ledger(site: Site, *, since: float, objects: bool, as_json: bool) -> bool:
+async def ledger(site: Site, *, since: float, objects: bool, young: float, as_json: bool) -> bool:
     """Print the balance, and return whether everything is accounted for."""
     bus = KafkaBus(site.kafka, "gatepost-ledger")
     index = await Index.open(site.database)
@@ -33,6 +33,7 @@ async def ledger(site: Site, *, since: float, objects: bool, as_json: bool) -> b
             now=time.time,
             store=store,
             since=since,
+            young=young,
         )
         balance = await audit.run()
     finally:

@@ -17,6 +17,7 @@ from schemas.catalog import COMMANDS, DEFERRED, DISPOSITIONS, OUTCOMES, PARTITIO
 from schemas.events import Action, Deferred, Disposition, Outcome, Pending, QuarantineCommand, Received
 from services.core.ids import born, is_message_id
 from services.core.ledger import Account, Book, Fault, Named, left, packed, unpacked
+from services.core.sealed import PREFIX, RELEASED
 from services.runtime.bus import Bus
 from services.runtime.source import Slot
 from services.runtime.store import Store
@@ -24,7 +25,8 @@ from services.runtime.store import Store
 log = logging.getLogger("gatepost.ledger")
 
 GROUPS: Final = ("policy", "delivery", "quarantine")
-PREFIXES: Final = ("mail", "quarantine", "released")  # of the store: an object needs a message that is in flight
+# Of the store: under each, an object needs a message that is in flight. kept/ has its own end, keys/ holds no mail.
+PREFIXES: Final = ("mail", PREFIX, RELEASED)
 LOOKS: Final = 3
 PAUSE: Final = 3.0  # seconds between looks
 YOUNG: Final = 120.0  # seconds that an object may be ahead of its event, or behind the event's failure
@@ -73,14 +75,19 @@ class Audit:
         store: Store | None = None,
         since: float = 0.0,
         pause: float = PAUSE,
+        young: float = YOUNG,
     ) -> None:
-        """With a `store` its objects are compared too. `held` None: what policy holds counts as held until it ends."""
+        """With a `store` its objects are compared too, those older than `young` seconds.
+
+        `held` None: what policy holds counts as held until it ends.
+        """
         self._bus = bus
         self._committed = committed
         self._held = held
         self._store = store
         self._since = since
         self._pause = pause
+        self._young = young
         self._now = now
 
     async def run(self, partitions: Iterable[int] = range(PARTITIONS)) -> Balance:
@@ -220,19 +227,20 @@ class Audit:
             async for stat in store.list(prefix):
                 message = next((part for part in stat.key.split("/") if is_message_id(part)), None)
                 if message is not None:
-                    found[partition_of(message, PARTITIONS)][packed(message)] = stat.key
+                    # The first found stays: a copy on its way out never stands for the object that it was made of.
+                    found[partition_of(message, PARTITIONS)].setdefault(packed(message), stat.key)
         return found
 
     def _compared(self, book: Book, sights: Mapping[str, Sight], objects: Mapping[bytes, str]) -> list[Named]:
         found: list[Named] = []
         now = self._now()
         for message, sight in sights.items():
-            if packed(message) not in objects:
+            if objects.get(packed(message), RELEASED).startswith(RELEASED):
                 found.append(Named(message, Fault.NO_OBJECT, "", sight.received.customer, sight.received.key))
         withdrawn = set(book.withdrawn())
         for key, place in objects.items():
             message = unpacked(key)
-            if message in sights or born(message) < book.since or born(message) > now - YOUNG:
+            if message in sights or born(message) < book.since or born(message) > now - self._young:
                 continue
             customer = place.split("/")[1] if place.count("/") else ""
             if message in withdrawn:

@@ -91,6 +91,10 @@ def _received(event: Received, stamp: float) -> Iterator[Step]:
     if event.recovered:
         yield Step(stamp, "published again from the store")
         return
+    if event.own or event.bounce_of:
+        what = event.own or f"notification of what became of {event.bounce_of}"
+        yield Step(event.received_at, f"written by us: {what}", tuple(f"for {name}" for name in envelope.recipients))
+        return
     peer = f"{envelope.client_ip}:{envelope.client_port}" if envelope.client_port else envelope.client_ip
     tls = envelope.tls or "no TLS"
     if event.connected_at:
@@ -104,7 +108,7 @@ def _received(event: Received, stamp: float) -> Iterator[Step]:
     front = tuple(_evidence(event.front))
     known = () if event.mail_at else (f"from {peer}, {greeted}", f"MAIL <{envelope.reverse_path}>", *recipients)
     yield Step(event.received_at, f"all of it is here, {event.size} octets", (*known, *front))
-    yield Step(stamp, f"stored and published; {', '.join(event.plan)} must answer")
+    yield Step(stamp, f"stored and published; {', '.join(event.plan) or 'no scanner'} must answer")
 
 
 def _rejection(event: Rejection) -> Iterator[Step]:

@@ -32,6 +32,7 @@ customers:
     domains: [{{name: zeta.test, relay: ["127.0.0.1:{port}"], recipients: any}}]
 """
 SETTINGS = {
+    "GATEPOST_SCANNERS": "auth,outbreak,virus",  # what is held must be bad by nothing but the burst
     "GATEPOST_SIGNALS_OUTBREAK": "8",
     "GATEPOST_SIGNALS_OUTBREAK_SOURCES": "40",
     "GATEPOST_INGRESS_REVERSE_DNS": "false",
@@ -115,15 +116,12 @@ async def test_a_campaign_over_two_customers_is_told_and_a_newsletter_is_not(tmp
 
             async def is_made_worse() -> bool:
                 """See what is asked of the quarantine about the letter that was held before the burst was told."""
-                held = {
-                    d.received.id: d.received.envelope.reverse_path
-                    for d in await dispositions(bus)
-                    if d.branches[0].action is Action.QUARANTINE
-                }
-                assert "depot0@parcels0.test" in held.values()
+                sender = "depot0@parcels0.test"
+                (first,) = [d for d in await dispositions(bus) if d.received.envelope.reverse_path == sender]
+                assert first.branches[0].action is Action.QUARANTINE
                 asked = [r.event async for r in bus.read(REQUESTS) if isinstance(r.event, QuarantineRequest)]
-                assert all(request.act is Act.RAISE and held[request.id] != CLUB for request in asked)
-                return "depot0@parcels0.test" in {held[request.id] for request in asked}
+                assert all(request.act is Act.RAISE for request in asked)
+                return {request.id for request in asked} == {first.received.id}
 
             await eventually(is_made_worse, 30, every=0.5)
             assert (await send(house.port, news(99, "acme.test"), ["u@acme.test"], CLUB)).code == 250

@@ -92,7 +92,7 @@ async def test_after_the_loss_of_the_broker_all_arrives_and_the_ledger_balances(
     assert await house.stop() == 0
     await asyncio.to_thread(shutil.rmtree, house.data / "broker" / "kafka")
     await house.up()
-    code, after = await ledger(house, "--objects")
+    code, after = await ledger(house, "--objects", "--young", "0")
     assert code == 1  # the log knows nothing of what the store has
     assert {each["fault"] for each in after["named"]} <= {"no-event"}
     assert len(after["named"]) == len(names) + len(held)

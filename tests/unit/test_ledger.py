@@ -30,6 +30,7 @@ from schemas.events import (
 from services.core.clock import ManualClock
 from services.core.ids import message_id
 from services.core.ledger import Fault, packed, unpacked
+from services.core.sealed import released_key, sealed_key
 from services.core.stored import pack
 from services.runtime.audit import Audit, Balance
 from services.runtime.fakes import MemoryBus
@@ -89,7 +90,7 @@ class Books:
     async def holds(self) -> Mapping[str, frozenset[str]]:
         return self.held
 
-    async def audit(self, *, objects: bool = False, since: float = 0.0) -> Balance:
+    async def audit(self, *, objects: bool = False, since: float = 0.0, young: float = 120.0) -> Balance:
         audit = Audit(
             self.bus,
             committed=self.committed,
@@ -97,6 +98,7 @@ class Books:
             now=self.clock.now,
             store=self.store if objects else None,
             since=since,
+            young=young,
             pause=0.0,
         )
         return await audit.run()
@@ -259,12 +261,22 @@ async def test_objects_are_compared() -> None:
     assert balance.objects == 4
 
 
-async def test_a_plain_copy_that_a_release_left_is_named() -> None:
+async def test_a_copy_on_its_way_out_needs_a_message_and_is_none() -> None:
     books = Books()
-    event = accepted()
-    await books.store.put(f"released/example/{event.id}/c", [pack(msgspec.structs.replace(event, size=1)), b"x"])
-    await books.publish(event, outcome(event))
-    assert faults(await books.audit(objects=True)) == [(event.id, "", Fault.NO_REASON)]
+    out, left_over = accepted(), accepted()
+    for event in (out, left_over):
+        place = released_key(event.customer, event.id, "command")
+        await books.store.put(place, [pack(msgspec.structs.replace(event, size=1)), b"x"])
+    await books.publish(out, left_over, outcome(left_over))
+    balance = await books.audit(objects=True)
+    assert {(each.id, each.fault) for each in balance.named} == {
+        (out.id, Fault.NO_OBJECT),
+        (left_over.id, Fault.NO_REASON),
+    }
+    await books.store.put(sealed_key(out.customer, out.id), [b"x"])
+    books.held[out.id] = frozenset({A})
+    balance = await books.audit(objects=True)
+    assert [(each.id, each.fault) for each in balance.named] == [(left_over.id, Fault.NO_REASON)]
 
 
 async def test_an_object_may_be_ahead_of_its_event() -> None:
@@ -272,6 +284,7 @@ async def test_an_object_may_be_ahead_of_its_event() -> None:
     event = accepted(id=message_id(books.clock.now() - 5, os.urandom))
     await books.store.put(event.key, [pack(msgspec.structs.replace(event, size=1)), b"x"])
     assert (await books.audit(objects=True)).balanced
+    assert faults(await books.audit(objects=True, young=0.0)) == [(event.id, "", Fault.NO_EVENT)]
 
 
 @given(st.binary(min_size=10, max_size=10), st.integers(0, 2**40))
