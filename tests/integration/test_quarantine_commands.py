@@ -85,7 +85,7 @@ async def tokens(house: House) -> None:
             assert time.monotonic() < deadline
             await asyncio.sleep(0.2)
     assert "revoked" in await said(house, "tokens", "list")
-    await said(house, "tokens", "revoke", identity, code=1)
+    await said(house, "tokens", "revoke", identity, code=2)
 
 
 async def senders(house: House, folder: Path) -> None:
