@@ -30,7 +30,7 @@ class ScannersConfig(msgspec.Struct, frozen=True, kw_only=True):
     url_feeds: str = ""  # a folder of *.domains, *.urls and *.hashes
     yara_dir: str = ""  # a folder of *.yar and *.sha256
     scanner_workers: Annotated[int, msgspec.Meta(ge=0)] = 0  # processes; 0: one fewer than there are cores
-    scanner_memory: Annotated[int, msgspec.Meta(ge=0)] = 1_610_612_736  # octets of address space a worker; 0: no limit
+    scanner_memory: Annotated[int, msgspec.Meta(ge=0)] = 2_147_483_648  # octets of address space a worker; 0: no limit
     scanner_cache: Annotated[int, msgspec.Meta(ge=0)] = 67_108_864  # octets of parsed mail that a worker keeps
     scanner_in_flight: Count = 32  # scans a worker has under way
     scanner_grace: Seconds = 5.0  # seconds past a scanner's time-out before its worker is killed

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import logging
+import os
 import socket
 import sys
 from collections import deque
@@ -238,6 +239,9 @@ async def _spawn(setup: Setup) -> _Process:
             str(theirs.fileno()),
             pass_fds=(theirs.fileno(),),
             stdin=asyncio.subprocess.DEVNULL,
+            # Each arena of glibc takes 64 MB of address space, and a busy worker has one a thread: the limit would be
+            # reached with little in use, and then no thread can start and no rule be matched.
+            env={**os.environ, "MALLOC_ARENA_MAX": "2"},
         )
     except OSError as error:
         ours.close()
