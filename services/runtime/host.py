@@ -11,6 +11,7 @@ import gc
 import logging
 import os
 import signal
+import threading
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from typing import Annotated, Any, Literal
 
@@ -36,6 +37,7 @@ from services.runtime.tracing import TRACING
 log = logging.getLogger("gatepost.host")
 
 BEAT = 1.0  # seconds
+END_WITHIN = 30.0  # seconds; what is under way when a stop takes longer is done again by whoever owns it next
 DIRECTORY_WITHIN = 60.0  # seconds; without the directory no service knows what to do
 
 
@@ -158,9 +160,9 @@ async def _main(units: Mapping[str, Unit], config: RuntimeConfig, environ: Mappi
 
     ctx = Context(environ, bus, store, ready, health)
     loop = asyncio.get_running_loop()
-    loop.add_signal_handler(signal.SIGTERM, ctx.stop.set)
+    loop.add_signal_handler(signal.SIGTERM, _told_to_stop, ctx)
     if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # ignored: whoever started us says when it is our turn
-        loop.add_signal_handler(signal.SIGINT, ctx.stop.set)
+        loop.add_signal_handler(signal.SIGINT, _told_to_stop, ctx)
     helpers = [
         asyncio.create_task(follow(bus, ctx.directory), name="directory"),
         asyncio.create_task(_beat(ctx), name="beat"),
@@ -173,6 +175,19 @@ async def _main(units: Mapping[str, Unit], config: RuntimeConfig, environ: Mappi
         await asyncio.gather(*helpers, return_exceptions=True)
         await bus.close()
         await store.close()
+
+
+def _told_to_stop(ctx: Context) -> None:
+    """Stop, and be gone within END_WITHIN all the same: with the broker away a client may never come to its end."""
+    ctx.stop.set()
+    last = threading.Timer(END_WITHIN, _exit)
+    last.daemon = True
+    last.start()
+
+
+def _exit() -> None:
+    log.error("event=exit-forced after=%.0fs", END_WITHIN)
+    os._exit(1)
 
 
 async def _serve(units: Mapping[str, Unit], ctx: Context, helpers: list[asyncio.Task[None]]) -> int:
