@@ -43,7 +43,7 @@ async def test_every_command(tmp_path: Path, sink: Sink) -> None:
         await tokens(house)
         await senders(house, tmp_path)
 
-        assert "example.test" not in await said(house, "quarantine", "release-to", held, "x@other.test", code=1)
+        assert "example.test" not in await said(house, "quarantine", "release-to", held, "x@other.test", code=2)
         assert "stays held" in await said(house, "quarantine", "release-to", held, "analyst@example.test")
         deadline = time.monotonic() + WITHIN
         while not sink.arrivals:
