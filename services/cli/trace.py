@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import calendar
 import dataclasses
-import re
 import time
 from collections.abc import Iterable
 
@@ -14,6 +12,7 @@ import orjson
 from schemas.events import Event, Received, Rejection
 from services.cli.site import Site
 from services.cli.views import plain, stamp, table
+from services.core import moments
 from services.core.clock import SystemClock
 from services.core.errors import ConfigError
 from services.core.ids import is_message_id
@@ -27,25 +26,11 @@ from services.trace.timeline import timeline
 
 BATCH = 500  # events that a rebuild writes together
 SAME = 20  # refusals of the same connection that are looked for
-_UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
-_FORMS = ("%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M", "%Y-%m-%d")
 
 
 def moment(text: str, now: float) -> float:
-    """Return a time, seconds since the epoch, from `30m`, `2h`, `7d` ago or a date with or without time, UTC; empty: 0.
-
-    Raises ConfigError.
-    """
-    if not text:
-        return 0.0
-    if match := re.fullmatch(r"(\d{1,6})([smhd])", text):
-        return now - int(match[1]) * _UNITS[match[2]]
-    for form in _FORMS:
-        try:
-            return float(calendar.timegm(time.strptime(text.removesuffix("Z"), form)))
-        except ValueError:
-            continue
-    raise ConfigError(f"{text!r} is no time: 30m, 2h, 7d, 2026-11-25 or 2026-11-25T09:30:00, UTC")
+    """Return a time as `core.moments` reads it; empty: 0. Raises ConfigError."""
+    return moments.moment(text, now) if text else 0.0
 
 
 async def show(site: Site, wanted: str, query: Query, *, as_json: bool) -> None:
