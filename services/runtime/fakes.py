@@ -94,7 +94,7 @@ class MemoryBus:
             async with self.grown:
                 await self.grown.wait()
 
-    def source(self, group: str, topics: Iterable[Topic]) -> MemorySource:
+    def source(self, group: str, topics: Iterable[Topic], *, gather: float = 0.0) -> MemorySource:  # noqa: ARG002 - nothing is gathered here
         """Return a member of the group for these topics, not yet joined."""
         return MemorySource(self, group, tuple(topics))
 

@@ -91,11 +91,12 @@ class Context:
         *,
         max_in_flight: int = 200,
         announce: bool = False,
+        gather: float = 0.0,
     ) -> None:
         """Drive the service until `stop`; `name` is ready when its first partitions are."""
         consumer = Consumer(
             group,
-            self.bus.source(group, topics),
+            self.bus.source(group, topics, gather=gather),
             service,
             self.bus,
             self.clock,

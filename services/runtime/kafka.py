@@ -41,6 +41,7 @@ STUCK_MOST = 2_000  # records without an acknowledgement after their limit; past
 SESSION_MS = 10_000  # a member that was killed is replaced after this
 REBALANCE_MS = 60_000  # how long members may drain; aiokafka's default is the session's, which cuts the drain short
 FETCH_BYTES = 1_048_576
+GATHER_BYTES = 65_536  # a reader that may wait is answered at once when so much has come
 STALL = 30.0  # seconds without a record after which reading a topic to its end is given up
 
 _FATAL = (OutOfOrderSequenceNumber, ProducerFenced, UnknownProducerId)  # the producer never recovers from these
@@ -156,9 +157,13 @@ class KafkaBus:
             log.error("event=producer-restart client=%s", self._client)
             await _stop(producer)
 
-    def source(self, group: str, topics: Iterable[Topic]) -> GroupSource:
-        """Return a member of the group for these topics, not yet joined."""
-        return GroupSource(self.bootstrap, group, self._client, tuple(topic.name for topic in topics))
+    def source(self, group: str, topics: Iterable[Topic], *, gather: float = 0.0) -> GroupSource:
+        """Return a member of the group for these topics, not yet joined.
+
+        `gather` is how many seconds the broker may let records gather before it answers, for a group that no mail
+        waits for: an answer for each record costs broker and reader milliseconds of CPU a message.
+        """
+        return GroupSource(self.bootstrap, group, self._client, tuple(topic.name for topic in topics), gather)
 
     async def read(
         self, topic: Topic, partitions: Iterable[int] | None = None, *, tail: int | None = None
@@ -221,7 +226,7 @@ class KafkaBus:
 class GroupSource:
     """One member of a consumer group on Kafka."""
 
-    def __init__(self, bootstrap: str, group: str, client: str, topics: tuple[str, ...]) -> None:
+    def __init__(self, bootstrap: str, group: str, client: str, topics: tuple[str, ...], gather: float = 0.0) -> None:
         self._topics = topics
         self._settings = {
             "bootstrap_servers": bootstrap,
@@ -235,6 +240,7 @@ class GroupSource:
             "heartbeat_interval_ms": 1_000,
             "rebalance_timeout_ms": REBALANCE_MS,
             "max_partition_fetch_bytes": FETCH_BYTES,
+            **({"fetch_min_bytes": GATHER_BYTES, "fetch_max_wait_ms": int(gather * 1000)} if gather else {}),
             "metadata_max_age_ms": 30_000,
             "request_timeout_ms": REBALANCE_MS + 10_000,
             "retry_backoff_ms": 100,

@@ -11,6 +11,7 @@ from services.trace.config import Database, TraceConfig
 from services.trace.index import Index
 
 PREFIX = "GATEPOST_TRACE_"
+GATHER = 0.25  # seconds; what happened is to be seen within two
 
 
 async def serve(ctx: Context) -> None:
@@ -21,7 +22,7 @@ async def serve(ctx: Context) -> None:
     try:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(trace.forget(ctx.stop), name="trace-forget")
-            await ctx.consume("trace", "trace", TOPICS, trace, max_in_flight=4 * config.batch)
+            await ctx.consume("trace", "trace", TOPICS, trace, max_in_flight=4 * config.batch, gather=GATHER)
     finally:
         await trace.close()
         await index.close()
