@@ -9,9 +9,30 @@ from typing import Final
 from schemas import events
 
 DAY: Final = 86_400_000  # ms
-PARTITIONS: Final = (
-    12  # of every topic keyed by message id, cut alike as they are joined; even for 2, 3, 4 and 6 members
-)
+PARTITIONS: Final = 12  # even for 2, 3, 4 and 6 members
+PARTITIONS_MOST: Final = 10_000
+ALIKE: Final = 0  # cut like every topic that is keyed by message id: they are joined
+
+
+class _Cut:
+    partitions = PARTITIONS
+
+
+def cut(partitions: int) -> None:
+    """Say into how many partitions this installation cuts its topics; every process of it must be told the same.
+
+    Before anything reads or writes. A key's partition follows from the number, so it stays what it was at the first
+    provisioning; `provision` refuses another. Each partition costs every reader and the broker some CPU at each
+    record, so an installation on one machine has few. Raises ValueError.
+    """
+    if not 1 <= partitions <= PARTITIONS_MOST:
+        raise ValueError(f"{partitions} partitions: 1 to {PARTITIONS_MOST:,}")
+    _Cut.partitions = partitions
+
+
+def partition_count() -> int:
+    """Return how many partitions the topics have that are keyed by message id."""
+    return _Cut.partitions
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -21,19 +42,24 @@ class Topic:
     name: str
     struct: type[events.Event]
     key: str  # the fields that make it, joined by '/'; the first is the message's id in topics that are joined
-    partitions: int
+    own_cut: int  # partitions of its own, or ALIKE
     retention_ms: int | None
     producers: tuple[str, ...]
     consumers: tuple[str, ...]
     joined: bool = False  # joined with other topics by message id: all of these are cut alike
     unread: str = ""  # why nobody consumes it
 
+    @property
+    def partitions(self) -> int:
+        """How many it has here."""
+        return self.own_cut or partition_count()
+
 
 RECEIVED: Final = Topic(
     "mail.received.v1",
     events.Received,
     "id",
-    PARTITIONS,
+    ALIKE,
     12 * DAY,
     ("ingress", "recover", "delivery"),
     ("scanners", "policy", "signals", "trace"),
@@ -43,20 +69,20 @@ RESCANS: Final = Topic(
     "mail.rescans.v1",
     events.Rescan,
     "received.id",
-    PARTITIONS,
+    ALIKE,
     2 * DAY,
     ("policy", "quarantine"),
     ("scanners", "trace"),
     joined=True,
 )
 VERDICTS: Final = Topic(
-    "mail.verdicts.v1", events.Verdict, "id", PARTITIONS, 12 * DAY, ("scanners",), ("policy", "trace"), joined=True
+    "mail.verdicts.v1", events.Verdict, "id", ALIKE, 12 * DAY, ("scanners",), ("policy", "trace"), joined=True
 )
 DISPOSITIONS: Final = Topic(
     "mail.dispositions.v1",
     events.Disposition,
     "received.id",
-    PARTITIONS,
+    ALIKE,
     12 * DAY,
     ("policy", "quarantine", "recover"),
     ("delivery", "quarantine", "trace", "signals"),
@@ -66,20 +92,20 @@ OUTCOMES: Final = Topic(
     "mail.outcomes.v1",
     events.Outcome,
     "id",
-    PARTITIONS,
+    ALIKE,
     40 * DAY,
     ("delivery", "policy", "quarantine"),
     ("reaper", "delivery", "quarantine", "recover", "trace", "signals"),
     joined=True,
 )
 MOVED: Final = Topic(
-    "mail.moved.v1", events.Moved, "id", PARTITIONS, 40 * DAY, ("quarantine",), ("reaper", "recover"), joined=True
+    "mail.moved.v1", events.Moved, "id", ALIKE, 40 * DAY, ("quarantine",), ("reaper", "recover"), joined=True
 )
 REJECTIONS: Final = Topic(
     "mail.rejections.v1",
     events.Rejection,
     "client_ip",
-    PARTITIONS,
+    ALIKE,
     7 * DAY,
     ("ingress",),
     ("signals", "trace"),
@@ -88,7 +114,7 @@ COMMANDS: Final = Topic(
     "quarantine.commands.v1",
     events.QuarantineCommand,
     "id",
-    PARTITIONS,
+    ALIKE,
     40 * DAY,
     ("cli", "api"),
     ("quarantine", "trace"),
@@ -98,7 +124,7 @@ REQUESTS: Final = Topic(
     "quarantine.requests.v1",
     events.QuarantineRequest,
     "id",
-    PARTITIONS,
+    ALIKE,
     40 * DAY,
     ("cli", "api", "signals"),
     ("quarantine",),
@@ -108,15 +134,13 @@ RECHECKS: Final = Topic(
     "quarantine.rechecks.v1",
     events.Rechecked,
     "id",
-    PARTITIONS,
+    ALIKE,
     2 * DAY,
     ("scanners",),
     ("quarantine",),
     joined=True,
 )
-HOLDS: Final = Topic(
-    "quarantine.holds.v1", events.Hold, "id", PARTITIONS, None, ("quarantine",), ("rebuild",), joined=True
-)
+HOLDS: Final = Topic("quarantine.holds.v1", events.Hold, "id", ALIKE, None, ("quarantine",), ("rebuild",), joined=True)
 AUDIT: Final = Topic(
     "audit.v1",
     events.Audit,
@@ -141,7 +165,7 @@ DEFERRED: Final = Topic(
     "mail.deferred.v1",
     events.Deferred,
     "disposition.received.id/disposition.release/branch",
-    PARTITIONS,
+    ALIKE,
     None,
     ("delivery",),
     ("delivery", "trace", "signals"),
@@ -160,11 +184,9 @@ QUEUES: Final = Topic(
     "delivery.queues.v1", events.QueueState, "customer/destination/owner", 1, None, ("delivery",), ("cli", "delivery")
 )
 PENDING: Final = Topic(
-    "policy.pending.v1", events.Pending, "id", PARTITIONS, None, ("policy",), ("policy", "signals"), joined=True
+    "policy.pending.v1", events.Pending, "id", ALIKE, None, ("policy",), ("policy", "signals"), joined=True
 )
-DEPARTED: Final = Topic(
-    "mail.departed.v1", events.Departed, "id", PARTITIONS, None, ("reaper",), ("reaper",), joined=True
-)
+DEPARTED: Final = Topic("mail.departed.v1", events.Departed, "id", ALIKE, None, ("reaper",), ("reaper",), joined=True)
 GREYLIST: Final = Topic("greylist.v1", events.Greylisted, "digest", 1, None, ("ingress",), ("ingress",))
 CUSTOMERS: Final = Topic(
     "customers.v1",
@@ -182,9 +204,7 @@ DIRECTORY_STATE: Final = Topic(
     "directory.state.v1", events.DirectoryState, "customer/source", 1, None, ("directory", "cli"), ("directory", "cli")
 )
 # Not compacted: the retention is what makes a correspondent a stranger again, without anybody to clear up.
-CONTACTS: Final = Topic(
-    "contacts.v1", events.Contact, "customer/digest", PARTITIONS, 90 * DAY, ("policy",), ("scanners",)
-)
+CONTACTS: Final = Topic("contacts.v1", events.Contact, "customer/digest", ALIKE, 90 * DAY, ("policy",), ("scanners",))
 SENDERS: Final = Topic(
     "senders.v1", events.SenderEntry, "customer/whom/sender", 1, None, ("cli", "api", "quarantine"), ("policy",)
 )
@@ -193,13 +213,13 @@ SCANNERS: Final = Topic("scanners.v1", events.Scanner, "name", 1, None, ("cli",)
 # Keyed by subject/kind: a subject's tallies meet in one partition, whichever pod and address they came from; and as
 # both topics are cut alike, all signals of a key have one writer.
 TALLIES: Final = Topic(
-    "signals.tallies.v1", events.Tally, "subject/kind", PARTITIONS, DAY, ("signals",), ("signals",), joined=True
+    "signals.tallies.v1", events.Tally, "subject/kind", ALIKE, DAY, ("signals",), ("signals",), joined=True
 )
 SIGNALS: Final = Topic(
     "signals.v1",
     events.Signal,
     "subject/kind",
-    PARTITIONS,
+    ALIKE,
     None,
     ("signals",),
     ("signals", "ingress", "policy"),
@@ -244,17 +264,22 @@ class Changelog:
     """A topic whose records belong to a library inside one service: nobody else reads it, and it can be thrown away."""
 
     name: str
-    partitions: int  # as many as the topic that feeds it
     retention_ms: int
     producers: tuple[str, ...]
+    own_cut: int = ALIKE
+
+    @property
+    def partitions(self) -> int:
+        """As many as the topic that feeds it."""
+        return self.own_cut or partition_count()
 
 
 # Faust names it <app id>-<table>-changelog. Were it missing or cut otherwise, the app would end in a crash loop.
-COUNTS: Final = Changelog("gatepost-signals-counts-changelog", PARTITIONS, DAY // 24, ("signals",))
+COUNTS: Final = Changelog("gatepost-signals-counts-changelog", DAY // 24, ("signals",))
 # What the ledger's agent keeps: messages that have not ended, for as long as one may wait in queue and quarantine; and
 # the sums of each customer.
-OPEN: Final = Changelog("gatepost-signals-open-changelog", PARTITIONS, 45 * DAY, ("signals",))
-FLOWS: Final = Changelog("gatepost-signals-flows-changelog", PARTITIONS, 2 * DAY, ("signals",))
+OPEN: Final = Changelog("gatepost-signals-open-changelog", 45 * DAY, ("signals",))
+FLOWS: Final = Changelog("gatepost-signals-flows-changelog", 2 * DAY, ("signals",))
 CHANGELOGS: Final = (COUNTS, OPEN, FLOWS)
 
 

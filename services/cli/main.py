@@ -15,7 +15,7 @@ import click
 import uvloop
 
 from services.core.errors import ConfigError, GatepostError
-from services.runtime import logs
+from services.runtime import cut, logs
 
 P = ParamSpec("P")
 
@@ -52,6 +52,11 @@ def command(function: Callable[P, Coroutine[Any, Any, None]]) -> Callable[P, Non
 @click.version_option(package_name="gatepost")
 def gatepost() -> None:
     """Gatepost: mail comes in, what is bad stays out, and nothing is lost."""
+    try:
+        cut.apply(os.environ)
+    except ConfigError as error:
+        click.echo(f"gatepost: {error}", err=True)
+        sys.exit(2)
 
 
 @gatepost.command()

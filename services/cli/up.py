@@ -21,6 +21,7 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from itertools import count, repeat
 from pathlib import Path
 
+from schemas.catalog import PARTITIONS, partition_count
 from services.cli import apply, ground, site
 from services.cli.child import RESTART_FIRST, RESTART_MOST, Child
 from services.cli.customers_file import CustomerSpec, read_customers
@@ -28,6 +29,7 @@ from services.core.errors import BusUnavailable, ConfigError, StartError, StoreU
 from services.quarantine.index import Index
 from services.quarantine.master import MasterConfig, make_key
 from services.reaper.recover import recover
+from services.runtime import cut
 from services.runtime.broker import Broker
 from services.runtime.config import load
 from services.runtime.kafka import KafkaBus
@@ -50,6 +52,12 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "directory": ("directory",),
     "trace": ("trace",),
     "api": ("api",),
+}
+BOOKKEEPING = {"signals", "trace", "api"}  # no mail waits for these: where cores are few they come second
+SETTINGS: dict[str, dict[str, str]] = {
+    **{name: {"GATEPOST_NICE": "10"} for name in BOOKKEEPING},
+    # All scanners in one process: their verdicts on a message go out together, and policy reads them at once.
+    "scanners": {"GATEPOST_LINGER_MS": "4"},
 }
 
 
@@ -104,6 +112,7 @@ async def _run(
     for port in (options.port, *(() if specs else (options.mailbox_port,))):
         await ground.port_free(options.host, port, wait=recover_before is not None)
     environ = _environ(options)
+    cut.apply(environ)
     if not environ.get("GATEPOST_QUARANTINE_KEY"):
         make_key(Path(environ["GATEPOST_QUARANTINE_KEY_FILE"]))
     environ.setdefault("GATEPOST_RELEASE_PUBLIC_KEY", load(MasterConfig, environ).secrets().public)
@@ -139,7 +148,15 @@ async def _children(
     if not with_directory:
         del groups["directory"]
     children = [
-        Child(name, units, {**environ, "GATEPOST_METRICS_PORT": str(port)})
+        Child(
+            name,
+            units,
+            {
+                **SETTINGS.get(name, {}),
+                **environ,
+                "GATEPOST_METRICS_PORT": str(port),
+            },
+        )
         for port, (name, units) in zip(_metrics_ports(environ), groups.items(), strict=False)
     ]
     try:
@@ -206,6 +223,7 @@ def _environ(options: Options) -> dict[str, str]:
         "GATEPOST_INGRESS_HOSTNAME": name,
         "GATEPOST_INGRESS_CERT_FOLDER": str(data / "tls"),
         "GATEPOST_QUARANTINE_KEY_FILE": str(data / "quarantine.key"),
+        "GATEPOST_PARTITIONS": str(_partitions(options)),
         **os.environ,
         "GATEPOST_LOG_LEVEL": options.log_level,
         "GATEPOST_INGRESS_HOST": options.host,
@@ -215,6 +233,14 @@ def _environ(options: Options) -> dict[str, str]:
         "GATEPOST_MAILBOX_FOLDER": str(data / "mailbox"),
         **({"GATEPOST_STORE": options.store} if options.store else {}),
     }
+
+
+def _partitions(options: Options) -> int:
+    """As many as this folder began with; a broker of our own begins with few."""
+    try:
+        return site.read(options.data).partitions
+    except FileNotFoundError:
+        return PARTITIONS if options.kafka else cut.EMBEDDED
 
 
 def _own_name() -> str:
@@ -290,6 +316,7 @@ def _site(options: Options, environ: Mapping[str, str], *, has_mailbox: bool) ->
         store=environ["GATEPOST_STORE"],
         database=environ["GATEPOST_DATABASE"],
         smtp=f"{options.host}:{options.port}",
+        partitions=partition_count(),
         mailbox=environ["GATEPOST_MAILBOX_FOLDER"] if has_mailbox else "",
     )
 

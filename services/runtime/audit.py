@@ -13,7 +13,7 @@ from collections import defaultdict
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from typing import Final
 
-from schemas.catalog import COMMANDS, DEFERRED, DISPOSITIONS, OUTCOMES, PARTITIONS, PENDING, RECEIVED, partition_of
+from schemas.catalog import COMMANDS, DEFERRED, DISPOSITIONS, OUTCOMES, PENDING, RECEIVED, partition_count, partition_of
 from schemas.events import Action, Deferred, Disposition, Outcome, Pending, QuarantineCommand, Received
 from services.core.ids import born, is_message_id
 from services.core.ledger import Account, Book, Fault, Named, left, packed, unpacked
@@ -90,14 +90,14 @@ class Audit:
         self._young = young
         self._now = now
 
-    async def run(self, partitions: Iterable[int] = range(PARTITIONS)) -> Balance:
-        """Return the balance of these partitions."""
+    async def run(self, partitions: Iterable[int] | None = None) -> Balance:
+        """Return the balance of these partitions, all of them without a word."""
         balance = Balance()
         objects = None if self._store is None else await self._objects(self._store)
         balance.objects = None if objects is None else sum(map(len, objects.values()))
         sums: dict[int, dict[str, Account]] = {}
         doubts: dict[int, list[Named]] = {}
-        for partition in partitions:
+        for partition in range(partition_count()) if partitions is None else partitions:
             book = await self._book(partition)
             open_ = book.open()
             sights = await self._sights(partition, open_)
@@ -228,7 +228,7 @@ class Audit:
                 message = next((part for part in stat.key.split("/") if is_message_id(part)), None)
                 if message is not None:
                     # The first found stays: a copy on its way out never stands for the object that it was made of.
-                    found[partition_of(message, PARTITIONS)].setdefault(packed(message), stat.key)
+                    found[partition_of(message, partition_count())].setdefault(packed(message), stat.key)
         return found
 
     def _compared(self, book: Book, sights: Mapping[str, Sight], objects: Mapping[bytes, str]) -> list[Named]:

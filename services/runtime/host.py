@@ -23,7 +23,7 @@ from services.core.clock import Clock, SystemClock
 from services.core.directory import Directory
 from services.core.errors import BusUnavailable, ConfigError, StartError
 from services.core.waiting import happens
-from services.runtime import logs, metrics
+from services.runtime import cut, logs, metrics
 from services.runtime.bus import Service
 from services.runtime.config import load
 from services.runtime.consume import Consumer
@@ -50,6 +50,8 @@ class RuntimeConfig(msgspec.Struct, frozen=True, kw_only=True):
     log_format: Literal["text", "json"] = "text"
     metrics_host: str = "127.0.0.1"
     metrics_port: Annotated[int, msgspec.Meta(ge=0, le=65535)] = 0  # /metrics, /healthz, /readyz there; 0: nowhere
+    nice: Annotated[int, msgspec.Meta(ge=0, le=19)] = 0  # how far it stands back where cores are few (nice(2))
+    linger_ms: Annotated[int, msgspec.Meta(ge=0, le=100)] = 0  # how long records wait for company to the broker
     notify_fd: int = -1  # where `ready` goes, for whoever started this process
 
 
@@ -122,7 +124,9 @@ def main(units: Mapping[str, Unit], environ: Mapping[str, str] = os.environ) -> 
     """Run the units until SIGTERM and return the exit code: 0 clean, 1 after a failure, 2 for a bad setting."""
     try:
         config = load(RuntimeConfig, environ)
+        cut.apply(environ)
         logs.set_up(config.log_level, config.log_format)
+        os.nice(config.nice)
         health = Health(SystemClock().monotonic)
         TRACING.start("gatepost-" + "-".join(units), environ)
         with metrics.served(config.metrics_host, config.metrics_port, health):
@@ -138,7 +142,7 @@ def main(units: Mapping[str, Unit], environ: Mapping[str, str] = os.environ) -> 
 
 
 async def _main(units: Mapping[str, Unit], config: RuntimeConfig, environ: Mapping[str, str], health: Health) -> int:
-    bus = KafkaBus(config.kafka, "gatepost-" + "-".join(units)[:40])
+    bus = KafkaBus(config.kafka, "gatepost-" + "-".join(units)[:40], linger_ms=config.linger_ms)
     store = await open_store(config.store, environ)
     waiting = set(units)
     for name in units:

@@ -41,6 +41,8 @@ STUCK_MOST = 2_000  # records without an acknowledgement after their limit; past
 SESSION_MS = 10_000  # a member that was killed is replaced after this
 REBALANCE_MS = 60_000  # how long members may drain; aiokafka's default is the session's, which cuts the drain short
 FETCH_BYTES = 1_048_576
+FETCH_WAIT_MS = 1_000  # how long a fetch waits at the broker for a first record
+FOLLOW_WAIT_MS = 5_000  # the same for a topic that is followed: a process has a dozen, and most are still for hours
 GATHER_BYTES = 65_536  # a reader that may wait is answered at once when so much has come
 STALL = 30.0  # seconds without a record after which reading a topic to its end is given up
 
@@ -50,9 +52,10 @@ _FATAL = (OutOfOrderSequenceNumber, ProducerFenced, UnknownProducerId)  # the pr
 class KafkaBus:
     """Publishes with one idempotent producer, and reads topics without a group."""
 
-    def __init__(self, bootstrap: str, client: str) -> None:
+    def __init__(self, bootstrap: str, client: str, *, linger_ms: int = 0) -> None:
         self.bootstrap = bootstrap
         self._client = client
+        self._linger_ms = linger_ms
         self._producer: AIOKafkaProducer | None = None
         self._stuck: set[asyncio.Future[Any]] = set()
         self._starting = asyncio.Lock()
@@ -79,6 +82,7 @@ class KafkaBus:
                     client_id=self._client,
                     acks="all",
                     enable_idempotence=True,
+                    linger_ms=self._linger_ms,
                     max_batch_size=131_072,
                     max_request_size=1_900_000,
                     request_timeout_ms=10_000,
@@ -203,7 +207,7 @@ class KafkaBus:
         at: dict[TopicPartition, int] = {}
         while True:
             try:
-                async with _reader(self.bootstrap, self._client, slots) as consumer:
+                async with _reader(self.bootstrap, self._client, slots, wait_ms=FOLLOW_WAIT_MS) as consumer:
                     last = await consumer.end_offsets(slots)
                     for slot in slots:
                         if slot in at:
@@ -237,10 +241,11 @@ class GroupSource:
             # Range puts partition n of every topic on one member; policy joins topics, so it needs just that.
             "partition_assignment_strategy": [RangePartitionAssignor],
             "session_timeout_ms": SESSION_MS,
-            "heartbeat_interval_ms": 1_000,
+            "heartbeat_interval_ms": 2_000,
             "rebalance_timeout_ms": REBALANCE_MS,
             "max_partition_fetch_bytes": FETCH_BYTES,
-            **({"fetch_min_bytes": GATHER_BYTES, "fetch_max_wait_ms": int(gather * 1000)} if gather else {}),
+            "fetch_min_bytes": GATHER_BYTES if gather else 1,
+            "fetch_max_wait_ms": int(gather * 1000) or FETCH_WAIT_MS,
             "metadata_max_age_ms": 30_000,
             "request_timeout_ms": REBALANCE_MS + 10_000,
             "retry_backoff_ms": 100,
@@ -358,13 +363,16 @@ class _Rebalance(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka s
 
 
 @contextlib.asynccontextmanager
-async def _reader(bootstrap: str, client: str, slots: list[TopicPartition]) -> AsyncIterator[AIOKafkaConsumer]:
+async def _reader(
+    bootstrap: str, client: str, slots: list[TopicPartition], *, wait_ms: int = 500
+) -> AsyncIterator[AIOKafkaConsumer]:
     consumer = AIOKafkaConsumer(
         bootstrap_servers=bootstrap,
         client_id=client,
         enable_auto_commit=False,
         auto_offset_reset="earliest",
         max_partition_fetch_bytes=FETCH_BYTES,
+        fetch_max_wait_ms=wait_ms,
         request_timeout_ms=10_000,
         metadata_max_age_ms=30_000,
         **client_settings(),

@@ -24,9 +24,9 @@ from schemas.catalog import (
     FLOWS,
     OPEN,
     OUTCOMES,
-    PARTITIONS,
     PENDING,
     RECEIVED,
+    partition_count,
     partition_of,
 )
 from schemas.events import Event, Signal
@@ -66,8 +66,8 @@ class Ledger:
         self._flushed: dict[int, float] = {}
         self._asked: dict[int, float] = {}
         self._lost: dict[int, list[Named]] = {}  # by partition, as of the last look
-        self._open = cast("Any", app.Table("open", partitions=PARTITIONS))
-        self._flows = cast("Any", app.Table("flows", default=int, partitions=PARTITIONS))
+        self._open = cast("Any", app.Table("open", partitions=partition_count()))
+        self._flows = cast("Any", app.Table("flows", default=int, partitions=partition_count()))
         self._windows = self._flows.tumbling(WINDOW)
         for table, changelog in ((self._open, OPEN), (self._flows, FLOWS)):
             if table.changelog_topic_name != changelog.name:
@@ -173,7 +173,7 @@ class Ledger:
     def _entries(self, mine: set[int]) -> dict[int, dict[str, Open]]:
         found: dict[int, dict[str, Open]] = {partition: dict(self._young[partition]) for partition in mine}
         for about, value in list(self._open.items()):
-            of = found.get(partition_of(about, PARTITIONS))
+            of = found.get(partition_of(about, partition_count()))
             if of is not None:
                 of.setdefault(about, opened(value))
         return {partition: {a: e for a, e in of.items() if not e.over} for partition, of in found.items()}

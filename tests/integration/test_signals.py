@@ -372,9 +372,9 @@ async def test_every_topic_that_faust_needs_is_made_beforehand(kafka: str) -> No
 
 
 async def test_a_missing_topic_is_one_clear_line_and_no_crash_loop(kafka: str) -> None:
-    missing = Changelog("gatepost-signals-other-changelog", 6, 1, ("signals",))
+    missing = Changelog("gatepost-signals-other-changelog", 1, ("signals",), 6)
     with pytest.raises(StartError, match="gatepost-signals-other-changelog is missing"):
         await require_topics(kafka, (missing,))
-    cut = Changelog(COUNTS.name, 3, 1, ("signals",))
+    cut = Changelog(COUNTS.name, 1, ("signals",), 3)
     with pytest.raises(StartError, match=f"{COUNTS.partitions} partitions, 3 are needed"):
         await require_topics(kafka, (cut,))

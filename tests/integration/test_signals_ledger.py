@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from schemas.catalog import DISPOSITIONS, PARTITIONS, RECEIVED, SIGNALS, partition_of
+from schemas.catalog import DISPOSITIONS, RECEIVED, SIGNALS, partition_of
 from schemas.events import Action, Branch, Deferred, Disposition, Outcome, Received, Signal, State, Status
 from services.core.ids import message_id
 from services.core.signals import Kind
@@ -34,7 +34,7 @@ async def bus(kafka: str) -> AsyncIterator[KafkaBus]:
 def message(partition: int) -> Received:
     while True:
         event = received(id=message_id(time.time(), os.urandom), received_at=time.time(), customer="ledger-test")
-        if partition_of(event.id, PARTITIONS) == partition:
+        if partition_of(event.id, RECEIVED.partitions) == partition:
             return event
 
 

@@ -79,6 +79,11 @@ def test_an_answer_that_was_tampered_with_is_read_or_a_failure_of_ours(data: st.
         asyncio.run(search(bytes(octets)))
 
 
+async def test_an_integer_of_no_octets_is_a_failure_of_ours() -> None:
+    with pytest.raises(DirectoryUnavailable):
+        await search(b"\x30\x02\x02\x00", ends=False)
+
+
 @given(st.binary(max_size=200))
 @settings(max_examples=200, deadline=None)
 def test_noise_is_a_failure_of_ours(noise: bytes) -> None:
