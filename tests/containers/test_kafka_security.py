@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import datetime
 import ipaddress
+import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,9 +18,14 @@ from cryptography.x509.oid import NameOID
 from testcontainers.core.container import DockerContainer
 from testcontainers.core.wait_strategies import LogMessageWaitStrategy
 
+from schemas.catalog import SIGNALS
+from schemas.events import Rejection, Signal
+from services.core.signals import Kind
+from services.runtime.kafka import KafkaBus
 from services.runtime.ports import free_ports
 from tests.containers.conftest import KAFKA
-from tests.house.gatepost import gatepost
+from tests.eventually import eventually
+from tests.house.gatepost import COMMAND, gatepost
 
 JAAS = 'org.apache.kafka.common.security.plain.PlainLoginModule required user_gatepost="a good one";'
 
@@ -93,6 +101,33 @@ async def test_provisioning_goes_through_tls_with_a_password(secured: dict[str, 
     there = await gatepost("await", "--within", "20", environ=secured)
     assert there.code == 0, there.err
     assert "scanners auth" in there.out
+
+
+async def test_faust_counts_through_tls_with_a_password(
+    secured: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert (await gatepost("provision", environ=secured)).code == 0
+    for name, value in secured.items():
+        monkeypatch.setenv(name, value)
+    environ = {**os.environ, "GATEPOST_STORE": str(tmp_path)}
+    process = await asyncio.create_subprocess_exec(*COMMAND, "run", "signals", env=environ)
+    bus = KafkaBus(secured["GATEPOST_KAFKA"], "test")
+    try:
+        now = time.time()
+        await bus.publish(
+            Rejection(client_ip="192.0.2.7", at=now, reason="unknown-recipient", reply="550 no", recipient=f"r{n}")
+            for n in range(60)
+        )
+
+        async def told() -> bool:
+            events = [record.event async for record in bus.read(SIGNALS)]
+            return any(isinstance(event, Signal) and event.kind == Kind.HARVEST_ADDRESS for event in events)
+
+        await eventually(told, 90.0, every=1.0)
+    finally:
+        await bus.close()
+        process.terminate()
+        assert await process.wait() == 0
 
 
 @pytest.mark.parametrize(
