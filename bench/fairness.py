@@ -13,13 +13,13 @@ from pathlib import Path
 
 import msgspec
 
-from bench.deferred import BODY, fill
 from bench.dns import NameServer
 from bench.house import House
 from bench.ledger import Ledger, percentile
 from bench.load import open_loop
 from bench.messages import Message, message
 from bench.sink import Sink
+from bench.waiting import BODY, fill
 from services.cli.site import FILE, Site
 from services.runtime.open_store import open_store
 

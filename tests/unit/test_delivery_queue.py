@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from bench.deferred import disposition as typical
+from bench.waiting import disposition as typical
 from schemas.catalog import DEFERRED, QUEUES, key_of
 from schemas.events import Customer, Deferred, Domain, Host, Order, QueueCommand, QueueState, State
 from services.cli.queue import age, merged
@@ -156,7 +156,9 @@ def test_a_waiting_message_takes_a_few_hundred_octets() -> None:
     for one in entries:
         shelf.put(one, 7)
     assert shelf.get(key_of(entries[3])) == entries[3]
-    octets = sum(sys.getsizeof(key) + sys.getsizeof(packed) for key, packed in shelf._live.items()) / 200
+    octets = (
+        sum(sys.getsizeof(key) + sys.getsizeof(packed) for part in shelf._live for key, packed in part.items()) / 200
+    )
     assert octets < 500
     assert shelf.home(key_of(entries[0])) == 7
 

@@ -226,6 +226,10 @@ def test_what_was_seen_is_bounded() -> None:
     assert len(seen) == 3
     assert ("m1", "b") not in seen
     assert ("m1", "a") in seen
+    assert seen.knows("m1")
+    seen.add("m4", ["a", "b"])
+    assert not seen.knows("m2")
+    assert seen.knows("m1") is (("m1", "a") in seen)
 
 
 # --- the pool
