@@ -106,6 +106,30 @@ async def test_what_is_failed_ends_as_bounced_and_what_comes_later_does_not(targ
     await bench.delivery.close()
 
 
+async def test_what_is_failed_while_the_queue_is_taken_over_ends_and_the_rest_waits() -> None:
+    bench = Bench()
+    await bench.delivery.assigned(ALL)
+    bench.mta.manners.up = False
+    await bench.bus.publish([entry(number) for number in range(-1000, 0)])
+    disposition = await bench.message(B)  # the youngest, so it is taken over last
+    await bench.handle(disposition)
+    await bench.delivery.before_commit()
+    bench.delivery = bench.another()
+    queue = bench.delivery.queue
+    cut = await bench.delivery._shelf.load(ALL, queue.place)
+    adopting = asyncio.create_task(queue.adopt(ALL, cut))
+    while not queue.destinations.numbered(1).waiting:
+        await asyncio.sleep(0)
+    order = command(Order.FAIL, at=bench.clock.now() + 1, message=disposition.received.id)
+    queue.obey(order, now=bench.clock.now())
+    key = f"{disposition.received.id}/0"
+    bench.delivery._shelf.delete(key)  # as if the end had been published at once
+    await adopting
+    assert len(bench.waiting()) == 1000
+    assert sum(len(destination.waiting) for destination in queue.destinations) == 1000
+    await bench.delivery.close()
+
+
 async def test_a_flush_asks_at_once() -> None:
     bench = Bench()
     await bench.delivery.assigned(ALL)
