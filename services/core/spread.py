@@ -16,13 +16,13 @@ class Spread(Generic[V]):
     With values that hold nothing (numbers, strings, octets) the garbage collector doesn't walk through it either.
     """
 
-    __slots__ = ("_parts",)
+    __slots__ = ("parts",)
 
     def __init__(self) -> None:
-        self._parts: tuple[dict[str, V], ...] = tuple({} for _ in range(PARTS))
+        self.parts: tuple[dict[str, V], ...] = tuple({} for _ in range(PARTS))
 
     def _part(self, key: str) -> dict[str, V]:
-        return self._parts[(hash(key) >> _SHIFT) % PARTS]
+        return self.parts[(hash(key) >> _SHIFT) % PARTS]
 
     def get(self, key: str) -> V | None:
         """Return the value, None when there is none."""
@@ -39,4 +39,4 @@ class Spread(Generic[V]):
         return key in self._part(key)
 
     def __len__(self) -> int:
-        return sum(map(len, self._parts))
+        return sum(map(len, self.parts))

@@ -12,6 +12,7 @@ import heapq
 import itertools
 import logging
 import struct
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final
 
@@ -21,6 +22,7 @@ import zstandard
 from schemas import wire
 from schemas.catalog import DEFERRED, key_of, partition_of
 from schemas.events import Branch, Deferred, Disposition, Envelope, Event, Evidence, Received, Status
+from services.core.spread import Spread
 from services.runtime.bus import Bus, Tombstone
 
 log = logging.getLogger("gatepost.delivery")
@@ -129,8 +131,7 @@ class Shelf:
 
     def __init__(self, bus: Bus) -> None:
         self._bus = bus
-        # One dictionary a partition: to grow one of a million keys would hold the loop, and so would letting go of it.
-        self._live: list[dict[str, bytes]] = [{} for _ in range(DEFERRED.partitions)]
+        self._live: defaultdict[int, Spread[bytes]] = defaultdict(Spread)  # by partition
         self._gone: set[str] = set()  # keys that the topic has and we don't
         self._dirty: set[str] = set()
         self._writing = asyncio.Lock()  # two writers could bring an older state of a key after a newer one
@@ -161,7 +162,7 @@ class Shelf:
 
     def delete(self, key: str) -> None:
         """Take the key out; one that isn't there is fine."""
-        packed = self._part(key).pop(key, None)
+        packed = self._part(key).pop(key)
         if packed is not None:
             self._dirty.add(key)
             if packed[_HEAD.size - 1] & _WRITTEN:
@@ -181,14 +182,13 @@ class Shelf:
         return key in self._part(key)
 
     def __len__(self) -> int:
-        return sum(map(len, self._live))
+        return sum(map(len, self._live.values()))
 
     def items(self) -> Iterator[tuple[str, Deferred]]:
         """Yield a copy of what is there, decoded one by one."""
-        for part in self._live:
-            for key in list(part):
-                if (entry := self.get(key)) is not None:
-                    yield key, entry
+        for key in [key for live in self._live.values() for part in live.parts for key in part]:
+            if (entry := self.get(key)) is not None:
+                yield key, entry
 
     async def keys(self, partitions: frozenset[int]) -> Iterator[str]:
         """Return the keys of these partitions, the longest waiting first.
@@ -197,14 +197,14 @@ class Shelf:
         run is a dictionary without values, as the garbage collector would visit each key of a list or tuple.
         """
         runs: list[dict[str, None]] = []
-        for part in map(self._live.__getitem__, sorted(partitions)):
+        for part in [part for partition in sorted(partitions) for part in self._live[partition].parts]:
             waiting = iter(part.copy())
             while run := sorted(itertools.islice(waiting, _RUN), key=self.since):
                 runs.append(dict.fromkeys(run))
                 await asyncio.sleep(0)
         return heapq.merge(*runs, key=self.since)
 
-    def _part(self, key: str) -> dict[str, bytes]:
+    def _part(self, key: str) -> Spread[bytes]:
         return self._live[partition_of(key, DEFERRED.partitions)]
 
     @staticmethod
@@ -230,7 +230,7 @@ class Shelf:
             cut.discard(key)
             part = self._live[raw.partition]
             if raw.value is None:
-                part.pop(key, None)
+                part.pop(key)
                 continue
             try:
                 brief = _brief.decode(raw.value)
@@ -248,8 +248,7 @@ class Shelf:
         gone = frozenset(partitions)
         self._gone = {key for key in self._gone if self.partition_of(key) not in gone}
         self._dirty = {key for key in self._dirty if self.partition_of(key) not in gone}
-        for partition in gone:
-            part, self._live[partition] = self._live[partition], {}
+        for part in [part for partition in gone for part in self._live.pop(partition, Spread[bytes]()).parts]:
             while part:
                 for _ in range(min(_RUN, len(part))):
                     part.popitem()
