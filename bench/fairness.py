@@ -11,8 +11,6 @@ import asyncio
 import tempfile
 from pathlib import Path
 
-import msgspec
-
 from bench.dns import NameServer
 from bench.house import House
 from bench.ledger import Ledger, percentile
@@ -20,7 +18,7 @@ from bench.load import open_loop
 from bench.messages import Message, message
 from bench.sink import Sink
 from bench.waiting import BODY, fill
-from services.cli.site import FILE, Site
+from services.cli.site import find
 from services.runtime.open_store import open_store
 
 CONFIG = """\
@@ -101,7 +99,7 @@ async def main() -> None:
             async with house:
                 await runs.tell("gets its usual mail", "flooded.test", chosen.usual)
                 await runs.tell(f"gets {50 * chosen.usual:g} a second", "flooded.test", 50 * chosen.usual)
-                site = msgspec.json.decode(await asyncio.to_thread((folder / "data" / FILE).read_bytes), type=Site)
+                site = await asyncio.to_thread(find, folder / "data")  # and into how many partitions its topics are cut
                 store = await open_store(site.store, {})
                 await fill(site.kafka, chosen.waiting, store)
                 await store.close()
