@@ -11,6 +11,7 @@ import asyncio
 import heapq
 import itertools
 import logging
+import operator
 import struct
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -171,7 +172,7 @@ class Shelf:
     def since(self, key: str) -> float:
         """Return since when the entry waits, without decoding it; 0 when there is no such entry."""
         packed = self._part(key).get(key)
-        return 0.0 if packed is None else float(_HEAD.unpack_from(packed)[0])
+        return 0.0 if packed is None else _since(packed)
 
     def home(self, key: str) -> int | None:
         """Return the number of the entry's destination, None when there is no such entry."""
@@ -194,15 +195,15 @@ class Shelf:
         """Return the keys of these partitions, the longest waiting first.
 
         Sorted in runs, which are merged as they are asked for: a million at once would hold the loop for a second. A
-        run is a dictionary without values, as the garbage collector would visit each key of a list or tuple.
+        run is a dictionary of numbers, as the garbage collector would visit each key of a list or tuple.
         """
-        runs: list[dict[str, None]] = []
+        runs: list[dict[str, float]] = []
         for part in [part for partition in sorted(partitions) for part in self._live[partition].parts]:
-            waiting = iter(part.copy())
-            while run := sorted(itertools.islice(waiting, _RUN), key=self.since):
-                runs.append(dict.fromkeys(run))
+            waiting = iter(part.copy().items())
+            while run := [(_since(packed), key) for key, packed in itertools.islice(waiting, _RUN)]:
+                runs.append({key: since for since, key in sorted(run)})
                 await asyncio.sleep(0)
-        return heapq.merge(*runs, key=self.since)
+        return (key for key, _ in heapq.merge(*(run.items() for run in runs), key=operator.itemgetter(1)))
 
     def _part(self, key: str) -> Spread[bytes]:
         return self._live[partition_of(key, DEFERRED.partitions)]
@@ -299,6 +300,10 @@ class Shelf:
             self._dirty.add(key)  # deleted meanwhile
         elif not packed[_HEAD.size - 1] & _WRITTEN:
             part[key] = _flagged(packed, _WRITTEN)
+
+
+def _since(packed: bytes) -> float:
+    return float(_HEAD.unpack_from(packed)[0])
 
 
 def _flagged(packed: bytes, flags: int) -> bytes:
