@@ -1,4 +1,6 @@
-"""What one customer notices of another's dead MTA, and of another's flood: python -m bench.fairness
+"""What one customer notices of another's dead MTA, and of another's flood.
+
+    python -m bench.fairness [--waiting 100000] [--usual 0.2]
 
 Starts `gatepost up`, and sends one customer's mail at a steady rate through all of it, from MAIL FROM to its MTA:
 beside another customer that gets its usual mail, 50 times as much, or for whose dead MTA so many messages wait.
@@ -11,16 +13,14 @@ import asyncio
 import tempfile
 from pathlib import Path
 
-import msgspec
-
-from bench.deferred import BODY, fill
 from bench.dns import NameServer
 from bench.house import House
 from bench.ledger import Ledger, percentile
 from bench.load import open_loop
 from bench.messages import Message, message
 from bench.sink import Sink
-from services.cli.site import FILE, Site
+from bench.waiting import BODY, fill
+from services.cli.site import find
 from services.runtime.open_store import open_store
 
 CONFIG = """\
@@ -33,7 +33,7 @@ customers:
       - {{name: dead.test, relay: ["127.0.0.1:1"], recipients: any}}
       - {{name: flooded.test, relay: ["127.0.0.1:{port}"], recipients: any}}
 """
-WARM_UP = 5.0  # seconds
+WARM_UP = 2.0  # seconds
 QUIET = 30.0  # seconds
 
 
@@ -76,20 +76,34 @@ class Runs:
             raise SystemExit(f"{figures.lost} of the customer's messages were lost and {figures.refused} refused")
         return list(figures.end_to_end_ms), mine.result()
 
-    async def tell(self, name: str, beside: str = "", rate: float = 0.0) -> None:
-        """Print a row of the table."""
-        await self.run(beside, rate, WARM_UP)
-        took, late = await self.run(beside, rate)
-        p50, p95 = percentile(took, 0.5), percentile(took, 0.95)
-        print(f"| {name} | {len(took)} | {p50:.0f} ms | {p95:.0f} ms | {late * 1000:.0f} ms |", flush=True)
+    async def tell(self, rows: dict[str, tuple[str, float]]) -> None:
+        """Print a row for each (domain, rate) beside which the customer's mail is sent; all in turn, round by round.
+
+        In turn, as what else the machine does changes by the minute.
+        """
+        took: dict[str, list[float]] = {name: [] for name in rows}
+        late = dict.fromkeys(rows, 0.0)
+        for _ in range(self._chosen.rounds):
+            for name, (beside, rate) in rows.items():
+                await self.run(beside, rate, WARM_UP)
+                measured, began = await self.run(beside, rate)
+                took[name] += measured
+                late[name] = max(late[name], began)
+        for name, measured in took.items():
+            measured.sort()
+            p50, p95 = percentile(measured, 0.5), percentile(measured, 0.95)
+            print(
+                f"| {name} | {len(measured)} | {p50:.0f} ms | {p95:.0f} ms | {late[name] * 1000:.0f} ms |", flush=True
+            )
 
 
 async def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--waiting", type=int, default=100_000)
-    options.add_argument("--seconds", type=float, default=30.0, help="of each measurement")
-    options.add_argument("--rate", type=float, default=5.0, help="messages a second of the customer")
-    options.add_argument("--usual", type=float, default=1.0, help="messages a second of the other; 50 times in a flood")
+    options.add_argument("--seconds", type=float, default=10.0, help="of each measurement")
+    options.add_argument("--rounds", type=int, default=3, help="measurements of each kind")
+    options.add_argument("--rate", type=float, default=10.0, help="messages a second of the customer")
+    options.add_argument("--usual", type=float, default=0.2, help="messages a second of the other; 50 times in a flood")
     options.add_argument("--folder", type=Path, default=None, help="where everything lies meanwhile")
     chosen = options.parse_args()
     print("| the other customer | messages | p50 | p95 | sent late by at most |\n|" + "---|" * 5, flush=True)
@@ -99,15 +113,17 @@ async def main() -> None:
             house = House(folder, sink.port, names.address, config=CONFIG)
             runs = Runs(house, sink, chosen)
             async with house:
-                await runs.tell("gets its usual mail", "flooded.test", chosen.usual)
-                await runs.tell(f"gets {50 * chosen.usual:g} a second", "flooded.test", 50 * chosen.usual)
-                site = msgspec.json.decode(await asyncio.to_thread((folder / "data" / FILE).read_bytes), type=Site)
+                flood = f"gets {50 * chosen.usual:g} a second"
+                usual = {"gets its usual mail": ("flooded.test", chosen.usual)}
+                await runs.tell(usual | {flood: ("flooded.test", 50 * chosen.usual)})
+                site = await asyncio.to_thread(find, folder / "data")  # and into how many partitions its topics are cut
                 store = await open_store(site.store, {})
                 await fill(site.kafka, chosen.waiting, store)
                 await store.close()
             async with house:
-                await runs.tell(f"has {chosen.waiting:,} waiting for a dead MTA", "dead.test", chosen.usual)
-                await runs.tell("the same, and gets 50 times its usual mail", "dead.test", 50 * chosen.usual)
+                waiting = f"has {chosen.waiting:,} waiting for a dead MTA"
+                dead = {waiting: ("dead.test", chosen.usual)}
+                await runs.tell(dead | {f"{waiting}, and {flood}": ("dead.test", 50 * chosen.usual)})
 
 
 if __name__ == "__main__":

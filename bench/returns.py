@@ -18,10 +18,11 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from bench.deferred import BODY, ID, delivery, disposition
+from bench.deferred import ID, delivery
 from bench.sink import Sink
+from bench.waiting import BODY, STEP, deferred, disposition
 from schemas.catalog import OUTCOMES
-from schemas.events import Customer, Deferred, Domain, Host, Outcome, State
+from schemas.events import Customer, Domain, Host, Outcome, State
 from services.core.stored import pack
 from services.runtime.broker import running
 from services.runtime.kafka import KafkaBus
@@ -29,6 +30,7 @@ from services.runtime.open_store import open_store
 from services.runtime.provision import make_topics
 
 PATIENCE = 180.0  # seconds
+AT_ONCE = 200  # messages that are put into the store together
 
 
 @dataclasses.dataclass(slots=True)
@@ -65,17 +67,15 @@ async def run(folder: Path, count: int, *, kill: bool) -> Result:  # noqa: C901 
                 last = time.perf_counter()
 
         sink.note = note
-        batch: list[Deferred] = []
-        for number in range(count):
-            made = disposition("back", "back.test", time.time() - 3600 + number * 0.01)
-            await store.put(made.received.key, [pack(made.received), BODY])
-            to, at = made.branches[0].recipients, made.decided_at
-            batch.append(
-                Deferred(disposition=made, branch=0, recipients=to, attempts=1, since=at, next_at=at + 9e9, reply="")
-            )
-            if len(batch) == 200 or number == count - 1:
-                await bus.publish(batch, within=60)
-                batch = []
+        first = time.time() - 3600
+        for start in range(0, count, AT_ONCE):
+            batch = [
+                deferred(disposition("back", "back.test", at), at)
+                for at in (first + number * STEP for number in range(start, min(start + AT_ONCE, count)))
+            ]
+            messages = [entry.disposition.received for entry in batch]
+            await asyncio.gather(*(store.put(one.key, [pack(one), BODY]) for one in messages))
+            await bus.publish(batch, within=60)
         began = time.perf_counter()
         if kill:
             async with delivery(address, folder / "objects") as (pid, _):

@@ -9,18 +9,16 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import os
+import itertools
 import re
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import cast
 
-from bench.deferred import disposition
-from schemas import wire
+from bench.waiting import records
 from schemas.catalog import DEFERRED, partition_of
-from schemas.events import Customer, Deferred, Domain, Host
-from services.core.ids import message_id
+from schemas.events import Customer, Domain, Host
 from services.delivery.config import DeliveryConfig
 from services.delivery.destinations import Destinations
 from services.delivery.queue import DUE_MOST
@@ -28,7 +26,6 @@ from services.delivery.shelf import Shelf
 from services.runtime.bus import Bus
 from services.runtime.source import Raw
 
-TEMPLATES = 500
 ALL = frozenset(range(DEFERRED.partitions))
 
 
@@ -44,28 +41,14 @@ class Topic:
     def __init__(self, count: int) -> None:
         self.count = count
         self.spent = 0.0  # seconds of CPU in making them
-        self._templates: list[tuple[bytes, bytes]] = []
-        for number in range(TEMPLATES):
-            made = disposition("dead", "dead.test", time.time() - number)
-            entry = Deferred(
-                disposition=made,
-                branch=0,
-                recipients=made.branches[0].recipients,
-                attempts=0,
-                since=made.decided_at,
-                next_at=made.decided_at + 60,
-                reply="the destination is down",
-            )
-            self._templates.append((made.received.id.encode(), wire.encode(entry)))
+        made = records(count, time.time())
+        self._made = itertools.chain((next(made),), made)  # what it prepares is no turn of the shelf's
 
     async def read_raw(self, *_: object, **__: object) -> AsyncIterator[Raw]:
         """See `bus.Bus.read_raw`."""
         for number in range(self.count):
             began = time.process_time()
-            old, value = self._templates[number % TEMPLATES]
-            message = message_id(time.time(), os.urandom)
-            value = value.replace(old, message.encode()).replace(old[-9:].lower(), message[-9:].lower().encode())
-            key = f"{message}/0"
+            key, value = next(self._made)
             raw = Raw(DEFERRED.name, partition_of(key, DEFERRED.partitions), number, key.encode(), value, 0.0)
             self.spent += time.process_time() - began
             yield raw

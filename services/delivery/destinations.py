@@ -13,6 +13,7 @@ from services.delivery.decide import hosts_of, where_of
 from services.delivery.destination import Destination, Gate, Health, Probing
 from services.delivery.shelf import Brief
 
+ROUTES_MOST: Final = 10_000  # domains whose hosts are kept in mind: a customer may have thousands of them
 SHARE: Final = 4  # one destination may take so many parts less of the memory for messages than there is
 
 
@@ -27,21 +28,34 @@ class Destinations:
         self._by_name: dict[str, Destination] = {}
         self._by_number: dict[int, Destination] = {}
         self._purses: dict[int, Budget] = {}
+        self._routes: dict[tuple[str, str, str, bool], tuple[Customer | None, tuple[Host, ...], str]] = {}
 
     def __iter__(self) -> Iterator[Destination]:
         return iter(self._by_number.values())
 
     def route(self, entry: Deferred | Brief) -> tuple[Customer | None, tuple[Host, ...]]:
         """Return the customer and the hosts that the entry goes to, as configured now."""
+        return self._route(entry)[:2]
+
+    def _route(self, entry: Deferred | Brief) -> tuple[Customer | None, tuple[Host, ...], str]:
+        """Return the customer, the hosts, and the destination's name."""
         received = entry.disposition.received
+        asked = (received.customer, received.domain, entry.disposition.branches[entry.branch].redirect_to)
         customer = self._customer(received.customer)
-        redirect = entry.disposition.branches[entry.branch].redirect_to
-        return customer, hosts_of(customer, received.domain, redirect, bounce=bool(received.bounce_of))
+        known = self._routes.get((*asked, bool(received.bounce_of)))
+        if known is not None and known[0] is customer:  # what was changed since is another object
+            return known
+        hosts = hosts_of(customer, *asked[1:], bounce=bool(received.bounce_of))
+        if len(self._routes) >= ROUTES_MOST:
+            self._routes.clear()
+        found = (customer, hosts, where_of(hosts))
+        self._routes[*asked, bool(received.bounce_of)] = found
+        return found
 
     def of(self, entry: Deferred | Brief) -> Destination:
         """Return the destination of an entry."""
-        _, hosts = self.route(entry)
-        customer, where = entry.disposition.received.customer, where_of(hosts)
+        _, _, where = self._route(entry)
+        customer = entry.disposition.received.customer
         name = f"{customer}/{where}"
         destination = self._by_name.get(name)
         if destination is None:

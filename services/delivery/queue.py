@@ -177,14 +177,16 @@ class Queue:
             if entry is not None:
                 entry = msgspec.structs.replace(entry, under_way=False, possible_duplicate=True)
                 self._shelf.put(entry, self._shelf.home(key) or 0)
-        known = self.seen.messages()
         for count, key in enumerate(await self._shelf.keys(partitions)):
             if count % DUE_MOST == 0:
                 await asyncio.sleep(0)
             message = key.partition("/")[0]
-            if message in known and not self._rest(key, message):
+            if self.seen.knows(message) and not self._rest(key, message):
                 continue
-            home = self.destinations.numbered(self._shelf.home(key) or 0)
+            number = self._shelf.home(key)
+            if number is None:
+                continue  # ended meanwhile, as somebody ordered
+            home = self.destinations.numbered(number)
             home.waiting.add(key)
             home.health.suspect(now)
             self._obey_late(key, message, home)

@@ -9,8 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import heapq
+import itertools
 import logging
+import operator
 import struct
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final
 
@@ -20,14 +23,16 @@ import zstandard
 from schemas import wire
 from schemas.catalog import DEFERRED, key_of, partition_of
 from schemas.events import Branch, Deferred, Disposition, Envelope, Event, Evidence, Received, Status
+from services.core.spread import Spread
 from services.runtime.bus import Bus, Tombstone
 
 log = logging.getLogger("gatepost.delivery")
 
 _HEAD: Final = struct.Struct("<ddIB")  # since, next_at, home, flags
 _WRITTEN: Final = 1  # the topic has the key
-_LEVEL: Final = 3
-_TURN: Final = 256  # records that are loaded or written before others get their turn in the loop
+_LEVEL: Final = 1  # against a typical event the next two levels save nothing, and cost half as much again
+_TURN: Final = 256  # records that are written before others get their turn in the loop
+_LOADED: Final = 64  # records that are loaded before others get theirs: each is read and compressed
 _RUN: Final = 2_048  # keys that are sorted or looked at before others get theirs
 
 
@@ -127,7 +132,7 @@ class Shelf:
 
     def __init__(self, bus: Bus) -> None:
         self._bus = bus
-        self._live: dict[str, bytes] = {}
+        self._live: defaultdict[int, Spread[bytes]] = defaultdict(Spread)  # by partition
         self._gone: set[str] = set()  # keys that the topic has and we don't
         self._dirty: set[str] = set()
         self._writing = asyncio.Lock()  # two writers could bring an older state of a key after a newer one
@@ -142,64 +147,66 @@ class Shelf:
 
     def get(self, key: str) -> Deferred | None:
         """Return the event under the key, None when there is none."""
-        packed = self._live.get(key)
+        packed = self._part(key).get(key)
         return None if packed is None else wire.decode(self._unpack(packed[_HEAD.size :]), Deferred)
 
     def put(self, entry: Deferred, home: int = 0) -> None:
         """Set the event under its key; durable at the next flush."""
         key = key_of(entry)
-        before = self._live.get(key)
+        part = self._part(key)
+        before = part.get(key)
         written = before[_HEAD.size - 1] & _WRITTEN if before is not None else int(key in self._gone) * _WRITTEN
         self._gone.discard(key)
         packed = self._pack(wire.encode(entry))
-        self._live[key] = _HEAD.pack(entry.since, entry.next_at, home, written) + packed
+        part[key] = _HEAD.pack(entry.since, entry.next_at, home, written) + packed
         self._dirty.add(key)
 
     def delete(self, key: str) -> None:
         """Take the key out; one that isn't there is fine."""
-        packed = self._live.pop(key, None)
+        packed = self._part(key).pop(key)
         if packed is not None:
             self._dirty.add(key)
             if packed[_HEAD.size - 1] & _WRITTEN:
                 self._gone.add(key)
 
     def since(self, key: str) -> float:
-        """Return since when the entry waits, without decoding it."""
-        return float(_HEAD.unpack_from(self._live[key])[0])
+        """Return since when the entry waits, without decoding it; 0 when there is no such entry."""
+        packed = self._part(key).get(key)
+        return 0.0 if packed is None else _since(packed)
 
     def home(self, key: str) -> int | None:
         """Return the number of the entry's destination, None when there is no such entry."""
-        packed = self._live.get(key)
+        packed = self._part(key).get(key)
         return None if packed is None else int(_HEAD.unpack_from(packed)[2])
 
     def __contains__(self, key: str) -> bool:
-        return key in self._live
+        return key in self._part(key)
 
     def __len__(self) -> int:
-        return len(self._live)
+        return sum(map(len, self._live.values()))
 
     def items(self) -> Iterator[tuple[str, Deferred]]:
         """Yield a copy of what is there, decoded one by one."""
-        for key in list(self._live):
+        for key in [key for live in self._live.values() for part in live.parts for key in part]:
             if (entry := self.get(key)) is not None:
                 yield key, entry
 
     async def keys(self, partitions: frozenset[int]) -> Iterator[str]:
         """Return the keys of these partitions, the longest waiting first.
 
-        Sorted in runs, which are merged as they are asked for: a million at once would hold the loop for a second.
+        Sorted in runs, which are merged as they are asked for: a million at once would hold the loop for a second. A
+        run is a dictionary of numbers, as the garbage collector would visit each key of a list or tuple.
         """
-        runs: list[list[tuple[float, str]]] = []
-        waiting = list(self._live)
-        for start in range(0, len(waiting), _RUN):
-            run = [
-                (self.since(key), key)
-                for key in waiting[start : start + _RUN]
-                if key in self._live and self.partition_of(key) in partitions
-            ]
-            runs.append(sorted(run))
-            await asyncio.sleep(0)
-        return (key for _, key in heapq.merge(*runs))
+        runs: list[dict[str, float]] = []
+        for part in [part for partition in sorted(partitions) for part in self._live[partition].parts]:
+            waiting = iter(part.copy().items())
+            while run := [(_since(packed), key) for key, packed in itertools.islice(waiting, _RUN)]:
+                runs.append({key: since for since, key in sorted(run)})
+                await asyncio.sleep(0)
+        return (key for key, _ in heapq.merge(*(run.items() for run in runs), key=operator.itemgetter(1)))
+
+    def _part(self, key: str) -> Spread[bytes]:
+        return self._live[partition_of(key, DEFERRED.partitions)]
 
     @staticmethod
     def partition_of(key: str) -> int:
@@ -218,12 +225,13 @@ class Shelf:
         count = 0
         async for raw in self._bus.read_raw(DEFERRED, sorted(partitions)):
             count += 1
-            if count % _TURN == 0:
+            if count % _LOADED == 0:
                 await asyncio.sleep(0)
             key = raw.key.decode("utf-8", "replace")
             cut.discard(key)
+            part = self._live[raw.partition]
             if raw.value is None:
-                self._live.pop(key, None)
+                part.pop(key)
                 continue
             try:
                 brief = _brief.decode(raw.value)
@@ -233,19 +241,19 @@ class Shelf:
             if brief.under_way:
                 cut.add(key)
             head = _HEAD.pack(brief.since, brief.next_at, place(brief), _WRITTEN)
-            self._live[key] = head + self._pack(raw.value)
+            part[key] = head + self._pack(raw.value)
         return sorted(cut)
 
     async def drop(self, partitions: Iterable[int]) -> None:
         """Forget the partitions: they are somebody else's now."""
         gone = frozenset(partitions)
-        for count, key in enumerate(list(self._live)):
-            if count % _RUN == 0:
-                await asyncio.sleep(0)
-            if self.partition_of(key) in gone:
-                self._live.pop(key, None)
         self._gone = {key for key in self._gone if self.partition_of(key) not in gone}
         self._dirty = {key for key in self._dirty if self.partition_of(key) not in gone}
+        for part in [part for partition in gone for part in self._live.pop(partition, Spread[bytes]()).parts]:
+            while part:
+                for _ in range(min(_RUN, len(part))):
+                    part.popitem()
+                await asyncio.sleep(0)
 
     async def flush(self, only: Iterable[str] | None = None) -> None:
         """Write what changed and return when it is acknowledged; when that fails or is cancelled, it stays due.
@@ -280,16 +288,22 @@ class Shelf:
     def _written(self, item: Event | Tombstone) -> None:
         if isinstance(item, Tombstone):
             self._gone.discard(item.key)
-            if (packed := self._live.get(item.key)) is not None:
-                self._live[item.key] = _flagged(packed, 0)  # put again meanwhile: not written yet
+            part = self._part(item.key)
+            if (packed := part.get(item.key)) is not None:
+                part[item.key] = _flagged(packed, 0)  # put again meanwhile: not written yet
             return
         key = key_of(item)
-        packed = self._live.get(key)
+        part = self._part(key)
+        packed = part.get(key)
         if packed is None:
             self._gone.add(key)
             self._dirty.add(key)  # deleted meanwhile
         elif not packed[_HEAD.size - 1] & _WRITTEN:
-            self._live[key] = _flagged(packed, _WRITTEN)
+            part[key] = _flagged(packed, _WRITTEN)
+
+
+def _since(packed: bytes) -> float:
+    return float(_HEAD.unpack_from(packed)[0])
 
 
 def _flagged(packed: bytes, flags: int) -> bytes:

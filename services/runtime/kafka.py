@@ -44,6 +44,7 @@ FETCH_BYTES = 1_048_576
 FETCH_WAIT_MS = 1_000  # how long a fetch waits at the broker for a first record
 FOLLOW_WAIT_MS = 5_000  # the same for a topic that is followed: a process has a dozen, and most are still for hours
 GATHER_BYTES = 65_536  # a reader that may wait is answered at once when so much has come
+READ_MOST = 500  # records that are decoded before others get their turn in the loop
 STALL = 30.0  # seconds without a record after which reading a topic to its end is given up
 
 _FATAL = (OutOfOrderSequenceNumber, ProducerFenced, UnknownProducerId)  # the producer never recovers from these
@@ -194,7 +195,7 @@ class KafkaBus:
             remaining = {slot for slot in slots if last[slot] > await consumer.position(slot)}
             while remaining:
                 async with asyncio.timeout(STALL):
-                    batch = await consumer.getmany(*remaining, timeout_ms=500)
+                    batch = await consumer.getmany(*remaining, timeout_ms=500, max_records=READ_MOST)
                 for slot, records in batch.items():
                     for record in records:
                         if record.offset < last[slot]:

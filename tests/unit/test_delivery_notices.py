@@ -11,9 +11,10 @@ from typing import Any, cast
 import msgspec
 import pytest
 
-from schemas.catalog import RECEIVED
-from schemas.events import Action, Branch, Customer, Disposition, Envelope, Received, State, Status
+from schemas.catalog import OUTCOMES, RECEIVED
+from schemas.events import Action, Branch, Customer, Disposition, Domain, Envelope, Outcome, Received, State, Status
 from services.core.ids import born, is_message_id
+from services.core.ledger import Book
 from services.core.stored import unpack
 from services.delivery.dsn import Failed, Report, compose
 from services.delivery.notices import notice_id
@@ -194,9 +195,18 @@ async def test_a_notification_that_is_refused_is_told_to_nobody() -> None:
     await bench.delivery.close()
 
 
+class Neighbours(Bench):
+    """The sender's domain is one of the customer's too: notifications need no DNS."""
+
+    def customer(self, customer: str) -> Customer | None:
+        own = super().customer(customer)
+        sender = Domain(name="sender.test", relay=self.relay)
+        return None if own is None else msgspec.structs.replace(own, domains=(*own.domains, sender))
+
+
 async def test_ten_days_down_expire_with_a_notification_and_the_ledger_balances() -> None:
     """The clock is a port: attempts follow the probe's backoff, and each message and each notification has one end."""
-    bench = Bench()
+    bench = Neighbours()
     await bench.delivery.assigned(ALL)
     bench.mta.manners.up = False
     accepted = [await bench.message(f"r{n}@example.test", auth_results=PASS) for n in range(20)]
@@ -220,6 +230,21 @@ async def test_ten_days_down_expire_with_a_notification_and_the_ledger_balances(
     told = notices(bench)
     assert sorted(notice.bounce_of for notice in told) == sorted(one.received.id for one in accepted)
     assert not arrived(bench)
+    book = Book()
+    for received_ in [*(one.received for one in accepted), *told]:
+        book.accepted(received_)
+    bench.mta.manners.up = True
+    for notice in told:  # accepted mail as any other: decided, relayed, ended
+        decided = decide(with_received(None, notice, 0), Customer(id="example"), bench.clock.now())
+        assert isinstance(decided, Disposition)
+        await bench.handle(decided)
+    await bench.run(1800)
+    for event in bench.bus.events(OUTCOMES):
+        assert isinstance(event, Outcome)
+        book.ended(event)
+    assert (book.open(), book.doubts, book.repeated) == ({}, [], {})
+    (account,) = book.accounts().values()
+    assert (account.accepted, account.ended) == (40, {"expired": 20, "delivered": 20})
     await bench.delivery.close()
 
 

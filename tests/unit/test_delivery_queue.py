@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from bench.deferred import disposition as typical
+from bench.waiting import disposition as typical
 from schemas.catalog import DEFERRED, QUEUES, key_of
 from schemas.events import Customer, Deferred, Domain, Host, Order, QueueCommand, QueueState, State
 from services.cli.queue import age, merged
@@ -106,6 +106,30 @@ async def test_what_is_failed_ends_as_bounced_and_what_comes_later_does_not(targ
     await bench.delivery.close()
 
 
+async def test_what_is_failed_while_the_queue_is_taken_over_ends_and_the_rest_waits() -> None:
+    bench = Bench()
+    await bench.delivery.assigned(ALL)
+    bench.mta.manners.up = False
+    await bench.bus.publish([entry(number) for number in range(-1000, 0)])
+    disposition = await bench.message(B)  # the youngest, so it is taken over last
+    await bench.handle(disposition)
+    await bench.delivery.before_commit()
+    bench.delivery = bench.another()
+    queue = bench.delivery.queue
+    cut = await bench.delivery._shelf.load(ALL, queue.place)
+    adopting = asyncio.create_task(queue.adopt(ALL, cut))
+    while not queue.destinations.numbered(1).waiting:  # noqa: ASYNC110 - turn by turn
+        await asyncio.sleep(0)
+    order = command(Order.FAIL, at=bench.clock.now() + 1, message=disposition.received.id)
+    queue.obey(order, now=bench.clock.now())
+    key = f"{disposition.received.id}/0"
+    bench.delivery._shelf.delete(key)  # as if the end had been published at once
+    await adopting
+    assert len(bench.waiting()) == 1000
+    assert sum(len(destination.waiting) for destination in queue.destinations) == 1000
+    await bench.delivery.close()
+
+
 async def test_a_flush_asks_at_once() -> None:
     bench = Bench()
     await bench.delivery.assigned(ALL)
@@ -156,7 +180,8 @@ def test_a_waiting_message_takes_a_few_hundred_octets() -> None:
     for one in entries:
         shelf.put(one, 7)
     assert shelf.get(key_of(entries[3])) == entries[3]
-    octets = sum(sys.getsizeof(key) + sys.getsizeof(packed) for key, packed in shelf._live.items()) / 200
+    waiting = [item for live in shelf._live.values() for part in live.parts for item in part.items()]
+    octets = sum(sys.getsizeof(key) + sys.getsizeof(packed) for key, packed in waiting) / 200
     assert octets < 500
     assert shelf.home(key_of(entries[0])) == 7
 

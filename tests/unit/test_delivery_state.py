@@ -194,6 +194,20 @@ def test_a_schedule_is_a_dictionary_with_an_order(steps: list[tuple[str, int | N
     assert [model[key] for key in due] == sorted(model[key] for key in due)
 
 
+def test_a_schedule_keeps_no_seconds_in_which_nothing_is_due() -> None:
+    schedule = Schedule()
+    for second in range(10_000):
+        schedule.set("moved", second + 0.5)
+    assert len(schedule._order) < 100
+    assert schedule.pop_due(1e6, 10) == ["moved"]
+    assert schedule.next_at() is None
+    for number in range(30):
+        schedule.set(str(number), 7 - number / 10)
+    assert [schedule.pop_due(10, 7) for _ in range(5)] == [
+        [str(number) for number in range(last, max(-1, last - 7), -1)] for last in (29, 22, 15, 8, 1)
+    ]
+
+
 async def test_memory_is_shared_out_in_order() -> None:
     budget, order = Budget(100), []
     free = asyncio.Event()
@@ -226,6 +240,10 @@ def test_what_was_seen_is_bounded() -> None:
     assert len(seen) == 3
     assert ("m1", "b") not in seen
     assert ("m1", "a") in seen
+    assert seen.knows("m1")
+    seen.add("m4", ["a", "b"])
+    assert not seen.knows("m2")
+    assert seen.knows("m1") is (("m1", "a") in seen)
 
 
 # --- the pool
