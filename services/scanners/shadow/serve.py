@@ -28,7 +28,8 @@ async def serve(ctx: Context) -> None:
         async with asyncio.TaskGroup() as tasks:
             following = tasks.create_task(follow_contacts(ctx.bus, contacts), name="follow-contacts")
             for name, scanner in shadows.scanners.items():
-                inner = ScannerService(pool.specs[scanner], KeptToo(pool), briefings, ctx.clock, contacts)
+                scans = KeptToo(pool)
+                inner = ScannerService(pool.specs[scanner], scans, briefings, ctx.clock, contacts, shadow=name)
                 service = ShadowService(name, inner, ctx.clock, shadows.settings[name])
                 work = ctx.consume("shadow", service.group, (RECEIVED,), service, bus=bus, from_now=True)
                 tasks.create_task(work, name=service.group)
