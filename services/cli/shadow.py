@@ -64,13 +64,14 @@ async def promote(data: Path, name: str, *, since: str, least: int, anyway: bool
             " elsewhere by giving the live scanner the image, package or environment that the shadow has"
         )
     if settings is not None:
-        return _write(name, change, settings, given=())
+        return write(name, change, settings)
     if (data / FILE).exists() and "GATEPOST_KAFKA" not in os.environ:
-        return _write(name, change, data / settings_file.FILE, given=site.given)
-    return _tell(name, change)
+        return write(name, change, data / settings_file.FILE, given=site.given)
+    return tell(name, change)
 
 
-def _write(name: str, change: Promotion, settings: Path, given: tuple[str, ...]) -> str:
+def write(name: str, change: Promotion, settings: Path, given: tuple[str, ...] = ()) -> str:
+    """Write the promotion into the file; raise ConfigError, with nothing written, where one of `given` would win."""
     if stands := sorted(set(change.settings) & set(given)):
         wanted = ", ".join(f"{key}={change.settings[key]}" for key in stands)
         raise ConfigError(
@@ -85,8 +86,8 @@ def _write(name: str, change: Promotion, settings: Path, given: tuple[str, ...])
     return "\n".join(told)
 
 
-def _tell(name: str, change: Promotion) -> str:
-    """What others start has its settings in a chart, a unit or a compose file: there they are changed."""
+def tell(name: str, change: Promotion) -> str:
+    """Return what to change. What others start has its settings in a chart, a unit or a compose file."""
     told = [
         f"{name} may be promoted. With the chart, in its values:",
         f"  shadows: {{{name}: {{promoted: true}}}}",

@@ -8,11 +8,13 @@ import pytest
 
 from schemas.catalog import DEADLETTERS, RECEIVED, SHADOWS
 from schemas.events import Contact, Customer, Received, Rescan, SenderEntry, Shadow, Status, Verdict
+from services.cli.settings_file import read as read_settings
+from services.cli.shadow import tell, write
 from services.core.clock import ManualClock
 from services.core.errors import ConfigError, ObjectNotFound, StoreUnavailable, UnreadableEvent
 from services.core.senders import Senders
 from services.core.stored import kept_key
-from services.replay.promotion import objections, promotion
+from services.replay.promotion import Promotion, objections, promotion
 from services.replay.shadows import Compared, Comparison
 from services.runtime.aside import NarrowBus, NotAllowed
 from services.runtime.bus import Record
@@ -273,3 +275,30 @@ def test_what_is_live_already_is_not_promoted_twice() -> None:
     assert promotion(found, ("virus",)).same
     found.settings = (("GATEPOST_ARC_SEALERS", "lists.example"),)  # no engine's version tells that
     assert not promotion(found, ("virus",)).same
+
+
+# --- where it is written
+
+
+def test_a_promotion_is_written_into_the_settings_and_stays_there(tmp_path: Path) -> None:
+    file = tmp_path / "settings.env"
+    file.write_text("GATEPOST_SHADOW=virus@/rules/new\n")
+    change = Promotion({"GATEPOST_YARA_DIR": "/rules/new"}, by_hand=("GATEPOST_RSPAMD",))
+    told = write("virus-new", change, file)
+    assert read_settings(file) == {"GATEPOST_SHADOW": "virus@/rules/new", "GATEPOST_YARA_DIR": "/rules/new"}
+    assert "GATEPOST_RSPAMD, as the shadow has it" in told
+
+
+def test_what_would_not_count_is_not_written(tmp_path: Path) -> None:
+    """The environment is the operator's word: `gatepost up` would go on with what stands there."""
+    file = tmp_path / "settings.env"
+    change = Promotion({"GATEPOST_SCANNERS": "auth,content,virus"})
+    with pytest.raises(ConfigError, match="change it there: GATEPOST_SCANNERS=auth,content,virus"):
+        write("content", change, file, given=("GATEPOST_DNS", "GATEPOST_SCANNERS"))
+    assert not file.exists()
+
+
+def test_where_a_chart_is_the_authority_it_says_what_to_change_there() -> None:
+    told = tell("new-rules", Promotion({"GATEPOST_YARA_DIR": "/rules/new"}))
+    assert "shadows: {new-rules: {promoted: true}}" in told
+    assert "GATEPOST_YARA_DIR=/rules/new" in told
