@@ -28,7 +28,7 @@ from services.runtime.kafka import KafkaBus
 from services.runtime.window import KafkaWindow, Span
 
 CLIENT: Final = "gatepost-shadow"
-MOST: Final = 200_000  # answers of shadows that are compared, the latest of the time asked for: they lie in memory
+MOST: Final = 100_000  # answers of shadows that are compared, the latest of the time asked for: they lie in memory
 
 
 async def report(site: Site, *, since: str, customer: str | None, as_json: bool) -> None:

@@ -37,6 +37,8 @@ def objections(found: Compared, least: int = LEAST) -> list[str]:
         said.append(f"it saw {found.seen} of {found.received} messages: what it says is about some kinds of mail alone")
     if len(found.engines) > 1:
         said.append(f"it spoke under several versions in this time: {'; '.join(sorted(found.engines))}")
+    if found.changed:
+        said.append("its settings were changed in this time; give --since a later one")
     return said
 
 

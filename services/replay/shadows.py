@@ -22,7 +22,8 @@ class Compared:
 
     name: str
     scanner: str
-    settings: tuple[tuple[str, str], ...] = ()
+    settings: tuple[tuple[str, str], ...] = ()  # the latest
+    changed: bool = False  # it was told other things before
     engines: Counter[str] = dataclasses.field(default_factory=Counter)  # version and engine under which it spoke
     live_engines: Counter[str] = dataclasses.field(default_factory=Counter)
     since: float = 0.0
@@ -84,6 +85,7 @@ class Comparison:
         for shadow in said:
             self._said.setdefault(shadow.verdict.id, {})[shadow.name] = shadow.verdict
             found = self._found.setdefault(shadow.name, Compared(shadow.name, shadow.verdict.scanner))
+            found.changed |= bool(found.engines) and found.settings != shadow.settings
             found.settings = shadow.settings
             if shadow.verdict.status is not Status.GONE:
                 found.engines[_engine(shadow.verdict)] += 1

@@ -218,6 +218,14 @@ def test_a_scanner_that_is_not_in_the_plan_is_compared_with_nothing() -> None:
     assert found.otherwise == {("deliver", "quarantine"): 1}
 
 
+def test_settings_that_changed_in_between_are_noticed() -> None:
+    first, second = one(), one()
+    live = [verdict(first, "virus"), verdict(second, "virus")]
+    assert not compared([first, second], live, [said(first), said(second)]).changed
+    other = Shadow(name="virus-new", customer="example", verdict=verdict(second, "virus"))
+    assert compared([first, second], live, [said(first), other]).changed
+
+
 def test_a_list_of_senders_counts_as_it_does_for_policy() -> None:
     message = one()
     senders = Senders()
@@ -251,6 +259,7 @@ def test_who_has_shown_enough_may_be_promoted() -> None:
         ({"unavailable": {"time": 20}}, "such mail is held"),
         ({"seen": 500}, "some kinds of mail alone"),
         ({"engines": {"1, rules b": 500, "1, rules c": 500}}, "several versions"),
+        ({"changed": True}, "a later one"),
     ],
 )
 def test_who_has_not_is_not(changes: dict[str, object], told: str) -> None:
