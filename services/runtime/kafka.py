@@ -333,9 +333,10 @@ class GroupSource:
         }
 
     async def begin_now(self, parts: Iterable[TopicPartition]) -> None:
-        """Commit the ends of partitions in which the group has no position: what comes from now on is its own.
+        """Begin at the ends of partitions in which the group has no position: what comes from now on is its own.
 
-        Committed at once, so that records which come while nobody reads are seen as its lag and not passed over.
+        Committed at once, so that records which come while nobody reads are seen as its lag and not passed over. And
+        sought, since the fetcher may be asking for the end by itself, and be told one that lies behind the next record.
         """
         if not self._from_now or self._consumer is None:
             return
@@ -347,6 +348,8 @@ class GroupSource:
         except (TimeoutError, KafkaError) as error:
             log.warning("event=no-beginning error=%s", type(error).__name__)
             return
+        for part, end in ends.items():
+            self._consumer.seek(part, end)
         if ends:
             await self.commit({(part.topic, part.partition): end for part, end in ends.items()})
 

@@ -252,11 +252,14 @@ async def test_a_second_member_takes_its_share_and_nothing_is_skipped(bus: Bus, 
 async def test_a_group_that_begins_now_is_told_of_nothing_before_and_of_all_that_comes(
     bus: Bus, request: pytest.FixtureRequest
 ) -> None:
-    """Also of what comes while nobody reads, in partitions that had brought nothing yet."""
+    """Also of what comes at once, and while nobody reads, in partitions that had brought nothing yet."""
     before, name = received(), group(request)
     await bus.publish([before])
-    async with Running(bus, name, Echo(), from_now=True):
-        pass
+    at_once, first = [received() for _ in range(5)], Echo()
+    async with Running(bus, name, first, from_now=True):
+        await bus.publish(at_once)
+        await eventually(lambda: {message.id for message in at_once} <= set(first.seen), 30)
+    assert before.id not in first.seen
     missed, service = [received() for _ in range(30)], Echo()
     await bus.publish(missed)
     async with Running(bus, name, service, from_now=True):
