@@ -78,6 +78,9 @@ RESCANS: Final = Topic(
 VERDICTS: Final = Topic(
     "mail.verdicts.v1", events.Verdict, "id", ALIKE, 12 * DAY, ("scanners",), ("policy", "trace"), joined=True
 )
+SHADOWS: Final = Topic(
+    "mail.shadows.v1", events.Shadow, "verdict.id", ALIKE, 4 * DAY, ("scanners",), ("cli",), joined=True
+)
 DISPOSITIONS: Final = Topic(
     "mail.dispositions.v1",
     events.Disposition,
@@ -230,6 +233,7 @@ TOPICS: Final[tuple[Topic, ...]] = (
     RECEIVED,
     RESCANS,
     VERDICTS,
+    SHADOWS,
     DISPOSITIONS,
     OUTCOMES,
     MOVED,
@@ -312,6 +316,8 @@ def key_of(event: events.Event) -> str:  # noqa: PLR0911, PLR0912, C901  # one c
             return f"{event.customer}/{event.whom}/{event.sender}"
         case events.Audit():
             return event.customer
+        case events.Shadow():
+            return event.verdict.id
         case events.DeadLetter():
             return f"{event.topic}/{event.partition}/{event.offset}"
         case (

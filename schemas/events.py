@@ -109,6 +109,16 @@ class Verdict(Event, frozen=True, kw_only=True):
     prints: tuple[str, ...] = ()  # fingerprints that near duplicates share
 
 
+class Shadow(Event, frozen=True, kw_only=True):
+    """What a scanner that only looks on would have said. Topic mail.shadows.v1, key: verdict.id. Never joined."""
+
+    name: str  # the shadow's: its consumer group is shadow-<name>
+    customer: str
+    verdict: Verdict
+    # What it was told otherwise than the live scanner, GATEPOST_* and value; the value is empty where it may be secret.
+    settings: tuple[tuple[str, str], ...] = ()
+
+
 class Contact(Event, frozen=True, kw_only=True):
     """Somebody wrote to a customer, and policy thought it clean. Topic contacts.v1, key: customer/digest."""
 

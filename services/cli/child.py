@@ -24,8 +24,12 @@ STEADY = 60.0  # seconds of life after which a death counts as the first again
 class Child:
     """A group of services in a process of its own."""
 
-    def __init__(self, name: str, units: tuple[str, ...], environ: Mapping[str, str]) -> None:
+    def __init__(
+        self, name: str, units: tuple[str, ...], environ: Mapping[str, str], *, optional: bool = False
+    ) -> None:
+        """`optional`: nothing else depends on it, so `keep` starts it, and that it doesn't start is no failure."""
         self.name = name
+        self.optional = optional
         self._units = units
         self._environ = environ
         self._process: asyncio.subprocess.Process | None = None
@@ -64,7 +68,7 @@ class Child:
             async with asyncio.timeout(READY_WITHIN):
                 line = await stream.readline()
         except TimeoutError:
-            await self.stop()
+            await self._end()
             raise StartError(f"{self.name} was not ready within {READY_WITHIN:.0f} s; the log above says why") from None
         finally:
             transport.close()
@@ -76,6 +80,11 @@ class Child:
         """Start the process again whenever it dies, until `stop`."""
         wait = RESTART_FIRST
         loop = asyncio.get_running_loop()
+        if self.optional:
+            try:
+                await self.start()
+            except StartError as error:
+                log.error("process=%s event=start-failed error=%s", self.name, error)
         while self._process is not None:
             born = loop.time()
             code = await self._process.wait()
@@ -97,6 +106,9 @@ class Child:
     async def stop(self) -> None:
         """Ask the process to finish and wait for it; a process that takes too long is killed."""
         self._stopping = True
+        await self._end()
+
+    async def _end(self) -> None:
         process = self._process
         if process is None or process.returncode is not None:
             return

@@ -19,6 +19,7 @@ from services.cli.commands.recover import recover_command
 from services.cli.commands.replay import replay
 from services.cli.commands.scan import scan
 from services.cli.commands.senders import senders
+from services.cli.commands.shadow import shadow
 from services.cli.commands.signals import signals
 from services.cli.commands.tokens import tokens
 from services.cli.commands.topics import topics
@@ -55,6 +56,7 @@ gatepost.add_command(recover_command)
 gatepost.add_command(replay)
 gatepost.add_command(scan)
 gatepost.add_command(senders)
+gatepost.add_command(shadow)
 gatepost.add_command(signals)
 gatepost.add_command(tokens)
 gatepost.add_command(topics)

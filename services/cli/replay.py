@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import msgspec
@@ -25,7 +25,8 @@ from services.replay.decide import Difference
 from services.runtime.consume import decode
 from services.runtime.window import KafkaWindow, Span
 from services.scanners import config as settings
-from services.scanners.contract import Finding, Port
+from services.scanners.candidates import candidates
+from services.scanners.contract import Finding
 from services.scanners.pool import Pool
 from services.scanners.registry import choose
 
@@ -57,7 +58,7 @@ async def replay(site: Site, options: Options) -> None:
     if not options.scanners and options.policy is None:
         raise ConfigError("say what to try: --scanner NAME[@FOLDER], --policy FILE, or both")
     policy = {} if options.policy is None else {s.customer.id: s.customer for s in read_customers(options.policy)}
-    names, folder = _scanners(options.scanners)
+    names, folder = candidates("--scanner", options.scanners)
     os.nice(NICE)  # the workers inherit it
     today = await _customers(site)
     clock = SystemClock()
@@ -75,24 +76,6 @@ async def replay(site: Site, options: Options) -> None:
         window = KafkaWindow(site.kafka, "gatepost-replay", wanted.spans())
         found = await run(service, window, clock, IN_FLIGHT if names else IN_FLIGHT_RULES)
     print("\n".join(_summary(found, time.monotonic() - began, as_json=options.as_json)))
-
-
-def _scanners(written: Iterable[str]) -> tuple[tuple[str, ...], str]:
-    """Return the names, and the folder of rules that goes with them."""
-    names, folders = [], set()
-    for text in written:
-        name, _, folder = text.partition("@")
-        spec = next(iter(choose((name,)).values())).SPEC
-        names.append(name)
-        if folder:
-            if Port.SIGNATURES not in spec.ports:
-                raise ConfigError(f"--scanner {text}: {name} reads no folder of rules")
-            if not Path(folder).is_dir():
-                raise ConfigError(f"--scanner {text}: {folder} is no folder")
-            folders.add(str(Path(folder).resolve()))
-    if len(folders) > 1:
-        raise ConfigError("one folder of rules at a time")
-    return tuple(dict.fromkeys(names)), next(iter(folders), "")
 
 
 @contextlib.asynccontextmanager

@@ -24,6 +24,7 @@ class Site(msgspec.Struct, frozen=True, kw_only=True):
     smtp: str
     partitions: int = PARTITIONS
     mailbox: str = ""  # the folder of the built-in mailbox, empty when there is none
+    given: tuple[str, ...] = ()  # the settings that its environment has: these win over its file of settings
 
 
 def save(data: Path, site: Site) -> None:

@@ -10,6 +10,7 @@ from services.runtime.host import Unit
 UNITS = (
     "ingress",
     "scanners",
+    "shadow",
     "policy",
     "delivery",
     "quarantine",
@@ -21,7 +22,7 @@ UNITS = (
     "api",
 )
 
-ROOMS = {"api": "quarantine.api"}  # of those that are not named after theirs
+ROOMS = {"api": "quarantine.api", "shadow": "scanners.shadow"}  # of those that are not named after theirs
 
 
 def unit(name: str) -> Unit:

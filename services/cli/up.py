@@ -22,7 +22,7 @@ from itertools import count, repeat
 from pathlib import Path
 
 from schemas.catalog import PARTITIONS, partition_count
-from services.cli import apply, ground, site
+from services.cli import apply, ground, settings_file, site
 from services.cli.child import RESTART_FIRST, RESTART_MOST, Child
 from services.cli.customers_file import CustomerSpec, read_customers
 from services.core.errors import BusUnavailable, ConfigError, StartError, StoreUnavailable
@@ -53,7 +53,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "trace": ("trace",),
     "api": ("api",),
 }
-BOOKKEEPING = {"signals", "trace", "api"}  # no mail waits for these: where cores are few they come second
+BOOKKEEPING = {"signals", "trace", "api", "shadow"}  # no mail waits for these: where cores are few they come second
 SETTINGS: dict[str, dict[str, str]] = {
     **{name: {"GATEPOST_NICE": "10"} for name in BOOKKEEPING},
     # All scanners in one process: their verdicts on a message go out together, and policy reads them at once.
@@ -82,11 +82,15 @@ async def up(options: Options) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
     specs = None if options.config is None else read_customers(options.config)
+    given = tuple(sorted(name for name in os.environ if name.startswith("GATEPOST_")))
+    _take_settings(options.data)
     with_signals(os.environ)  # a mistake is told before anything starts
     began = time.time()
     with ground.own(options.data) as unclean:
         announced = asyncio.Event()
-        running = asyncio.create_task(_run(options, specs, stop, announced, recover_before=began if unclean else None))
+        running = asyncio.create_task(
+            _run(options, specs, stop, announced, given=given, recover_before=began if unclean else None)
+        )
         stopping = asyncio.create_task(stop.wait())
         await asyncio.wait((running, stopping), return_when=asyncio.FIRST_COMPLETED)
         if not announced.is_set():
@@ -107,6 +111,7 @@ async def _run(
     stop: asyncio.Event,
     announced: asyncio.Event,
     *,
+    given: tuple[str, ...],
     recover_before: float | None,
 ) -> None:
     for port in (options.port, *(() if specs else (options.mailbox_port,))):
@@ -123,7 +128,7 @@ async def _run(
         bus = KafkaBus(environ["GATEPOST_KAFKA"], "gatepost-up")
         stack.push_async_callback(bus.close)
         alone = await _prepare(bus, options, specs, environ)
-        site.save(options.data, _site(options, environ, has_mailbox=alone))
+        site.save(options.data, _site(options, environ, given, has_mailbox=alone))
         with_directory = await apply.any_directory(bus)
         children = await stack.enter_async_context(
             _children(environ, with_mailbox=alone, with_directory=with_directory)
@@ -147,6 +152,8 @@ async def _children(
         del groups["signals"]
     if not with_directory:
         del groups["directory"]
+    if environ.get("GATEPOST_SHADOW"):
+        groups["shadow"] = ("shadow",)
     children = [
         Child(
             name,
@@ -156,18 +163,20 @@ async def _children(
                 **environ,
                 "GATEPOST_METRICS_PORT": str(port),
             },
+            optional=name == "shadow",
         )
         for port, (name, units) in zip(_metrics_ports(environ), groups.items(), strict=False)
     ]
     try:
         async with asyncio.TaskGroup() as tasks:
             for child in children:
-                tasks.create_task(child.start())
+                if not child.optional:
+                    tasks.create_task(child.start())
         yield children
     except* StartError as several:
         raise several.exceptions[0] from None
     finally:
-        for name in ("ingress", "api", "directory", "signals", "scanners", "backend", "trace", "mailbox"):
+        for name in ("ingress", "api", "directory", "signals", "shadow", "scanners", "backend", "trace", "mailbox"):
             for child in children:
                 if child.name == name:
                     await child.stop()
@@ -243,6 +252,13 @@ def _partitions(options: Options) -> int:
         return PARTITIONS if options.kafka else cut.EMBEDDED
 
 
+def _take_settings(data: Path) -> None:
+    """Take what the data folder's settings say into the environment; what stands there already wins."""
+    for name, value in settings_file.read(data / settings_file.FILE).items():
+        if os.environ.setdefault(name, value) != value:
+            log.warning("setting=%s event=environment-wins file=%s", name, data / settings_file.FILE)
+
+
 def _own_name() -> str:
     """This machine's full name when it has one (RFC 5321 section 2.3.5), else a name that no other machine claims."""
     name = socket.getfqdn()
@@ -310,7 +326,7 @@ async def _prepare(
         raise StartError(f"Kafka at {bus.bootstrap} can't be reached: {error}") from error
 
 
-def _site(options: Options, environ: Mapping[str, str], *, has_mailbox: bool) -> site.Site:
+def _site(options: Options, environ: Mapping[str, str], given: tuple[str, ...], *, has_mailbox: bool) -> site.Site:
     return site.Site(
         kafka=environ["GATEPOST_KAFKA"],
         store=environ["GATEPOST_STORE"],
@@ -318,6 +334,7 @@ def _site(options: Options, environ: Mapping[str, str], *, has_mailbox: bool) ->
         smtp=f"{options.host}:{options.port}",
         partitions=partition_count(),
         mailbox=environ["GATEPOST_MAILBOX_FOLDER"] if has_mailbox else "",
+        given=given,
     )
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 
 import msgspec
 
 from schemas.events import Branch, Customer, Disposition, Outcome, Pending, Received, Status, Verdict
+from services.core.senders import Senders, names_of
 from services.policy.decide import FRONT, Hold, decide, merge
 
 
@@ -68,14 +70,18 @@ def with_candidates(verdicts: Sequence[Verdict], candidates: Sequence[Verdict]) 
     return (*(verdict for verdict in verdicts if verdict.scanner not in names), *candidates)
 
 
-def treatments(received: Received, verdicts: Sequence[Verdict], customer: Customer, now: float) -> dict[str, Treatment]:
-    """Return what policy does for each recipient, given these verdicts and the customer's rules."""
-    names = tuple(dict.fromkeys((*received.plan, *(verdict.scanner for verdict in verdicts))))
-    received = msgspec.structs.replace(received, plan=names)
+def treatments(
+    received: Received, verdicts: Sequence[Verdict], customer: Customer, now: float, senders: Senders | None = None
+) -> dict[str, Treatment]:
+    """Return what policy does for each recipient, given these verdicts, the customer's rules and lists of senders."""
+    plan = tuple(dict.fromkeys((*received.plan, *(verdict.scanner for verdict in verdicts))))
+    received = msgspec.structs.replace(received, plan=plan)
     pending = Pending(id=received.id, received=received)
     for verdict in verdicts:
         pending = merge(pending, verdict)
-    answer = decide(pending, customer, now)
+    names = names_of(received.envelope.reverse_path)
+    lists = partial(senders.find, customer, senders=names) if senders is not None and names else None
+    answer = decide(pending, customer, now, lists)
     if isinstance(answer, Disposition):
         return of_branches(answer.branches)
     if isinstance(answer, Hold):

@@ -1,6 +1,7 @@
-"""Ports for work that must leave no trace: a bus that keeps what is published to itself, a store that can't write.
+"""Ports for work that must leave no trace, or a trace in one place only.
 
-Neither holds a producer or anything else that could reach a live topic: what they can't do is not forbidden but absent.
+`AsideBus` keeps what is published to itself and `ReadOnlyStore` can't write: neither holds a producer or anything else
+that could reach a live topic. What they can't do is not forbidden but absent. `NarrowBus` leads to some topics alone.
 """
 
 from __future__ import annotations
@@ -13,13 +14,50 @@ from typing import NoReturn
 from schemas.catalog import BY_STRUCT, Topic
 from schemas.events import Event
 from services.core.errors import Permanent
-from services.runtime.bus import Record, Tombstone
+from services.runtime.bus import Bus, Record, Tombstone
 from services.runtime.source import Raw
 from services.runtime.store import Stat, Store
 
 
 class ReadOnly(Permanent):
     """A write was asked of a port that only reads: a defect of the caller."""
+
+
+class NotAllowed(Permanent):
+    """A topic was to be written that the port does not lead to: a defect of the caller."""
+
+
+class NarrowBus:
+    """A bus to which only some topics can be published; what else is tried is refused before any of it is sent."""
+
+    def __init__(self, bus: Bus, topics: Iterable[Topic]) -> None:
+        self._bus = bus
+        self._topics = frozenset(topic.name for topic in topics)
+
+    async def publish(self, items: Iterable[Event | Tombstone], *, within: float = 10.0) -> None:
+        """As Bus.publish; raise NotAllowed for an item of another topic."""
+        items = tuple(items)
+        for item in items:
+            name = item.topic.name if isinstance(item, Tombstone) else BY_STRUCT[type(item)].name
+            if name not in self._topics:
+                raise NotAllowed(f"{name}: not to be written from here")
+        await self._bus.publish(items, within=within)
+
+    def read(
+        self, topic: Topic, partitions: Iterable[int] | None = None, *, tail: int | None = None
+    ) -> AsyncIterator[Record]:
+        """As Bus.read."""
+        return self._bus.read(topic, partitions, tail=tail)
+
+    def read_raw(
+        self, topic: Topic, partitions: Iterable[int] | None = None, *, tail: int | None = None
+    ) -> AsyncIterator[Raw]:
+        """As Bus.read_raw."""
+        return self._bus.read_raw(topic, partitions, tail=tail)
+
+    def follow(self, topic: Topic, caught_up: asyncio.Event) -> AsyncIterator[Record]:
+        """As Bus.follow."""
+        return self._bus.follow(topic, caught_up)
 
 
 class AsideBus:

@@ -94,16 +94,24 @@ class MemoryBus:
             async with self.grown:
                 await self.grown.wait()
 
-    def source(self, group: str, topics: Iterable[Topic], *, gather: float = 0.0) -> MemorySource:  # noqa: ARG002 - nothing is gathered here
-        """Return a member of the group for these topics, not yet joined."""
-        return MemorySource(self, group, tuple(topics))
+    def source(
+        self,
+        group: str,
+        topics: Iterable[Topic],
+        *,
+        gather: float = 0.0,  # noqa: ARG002 - nothing is gathered here
+        from_now: bool = False,
+    ) -> MemorySource:
+        """Return a member of the group for these topics, not yet joined; `from_now`: see `kafka.KafkaBus.source`."""
+        return MemorySource(self, group, tuple(topics), from_now=from_now)
 
 
 class MemorySource:
     """One member of a group on the MemoryBus. Joining and leaving rebalances eagerly, as Kafka does."""
 
-    def __init__(self, bus: MemoryBus, group: str, topics: tuple[Topic, ...]) -> None:
+    def __init__(self, bus: MemoryBus, group: str, topics: tuple[Topic, ...], *, from_now: bool = False) -> None:
         self._bus = bus
+        self._from_now = from_now
         self._group = group
         self._topics = topics
         self._listener: Listener | None = None
@@ -130,6 +138,9 @@ class MemorySource:
                 for partition in range(topic.partitions)
                 if partition % len(members) == index
             )
+            if member._from_now:
+                for slot in slots:
+                    self._bus.offsets.setdefault((member._group, slot), len(self._bus.logs[slot]))
             member._at = {slot: self._bus.offsets.get((self._group, slot), 0) for slot in slots}
             if member._listener is not None:
                 await member._listener.assigned(slots)

@@ -24,7 +24,7 @@ from services.core.directory import Directory
 from services.core.errors import BusUnavailable, ConfigError, StartError
 from services.core.waiting import happens
 from services.runtime import cut, logs, metrics
-from services.runtime.bus import Service
+from services.runtime.bus import Bus, Service
 from services.runtime.config import load
 from services.runtime.consume import Consumer
 from services.runtime.follow import follow
@@ -84,7 +84,7 @@ class Context:
         except TimeoutError as error:
             raise StartError(f"the directory could not be read within {DIRECTORY_WITHIN:.0f} s") from error
 
-    async def consume(
+    async def consume(  # noqa: PLR0913  # what a unit may say of how it reads
         self,
         name: str,
         group: str,
@@ -94,13 +94,18 @@ class Context:
         max_in_flight: int = 200,
         announce: bool = False,
         gather: float = 0.0,
+        bus: Bus | None = None,
+        from_now: bool = False,
     ) -> None:
-        """Drive the service until `stop`; `name` is ready when its first partitions are."""
+        """Drive the service until `stop`; `name` is ready when its first partitions are.
+
+        `bus`: where its results go, if not to the process's own. `from_now`: a new group begins with what comes next.
+        """
         consumer = Consumer(
             group,
-            self.bus.source(group, topics, gather=gather),
+            self.bus.source(group, topics, gather=gather, from_now=from_now),
             service,
-            self.bus,
+            bus or self.bus,
             self.clock,
             max_in_flight=max_in_flight,
             announce=announce,

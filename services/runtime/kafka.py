@@ -162,13 +162,17 @@ class KafkaBus:
             log.error("event=producer-restart client=%s", self._client)
             await _stop(producer)
 
-    def source(self, group: str, topics: Iterable[Topic], *, gather: float = 0.0) -> GroupSource:
+    def source(
+        self, group: str, topics: Iterable[Topic], *, gather: float = 0.0, from_now: bool = False
+    ) -> GroupSource:
         """Return a member of the group for these topics, not yet joined.
 
         `gather` is how many seconds the broker may let records gather before it answers, for a group that no mail
-        waits for: an answer for each record costs broker and reader milliseconds of CPU a message.
+        waits for: an answer for each record costs broker and reader milliseconds of CPU a message. A group that has
+        committed nothing begins with the oldest records; `from_now`: with those that come after.
         """
-        return GroupSource(self.bootstrap, group, self._client, tuple(topic.name for topic in topics), gather)
+        names = tuple(topic.name for topic in topics)
+        return GroupSource(self.bootstrap, group, self._client, names, gather, from_now=from_now)
 
     async def read(
         self, topic: Topic, partitions: Iterable[int] | None = None, *, tail: int | None = None
@@ -231,14 +235,24 @@ class KafkaBus:
 class GroupSource:
     """One member of a consumer group on Kafka."""
 
-    def __init__(self, bootstrap: str, group: str, client: str, topics: tuple[str, ...], gather: float = 0.0) -> None:
+    def __init__(
+        self,
+        bootstrap: str,
+        group: str,
+        client: str,
+        topics: tuple[str, ...],
+        gather: float = 0.0,
+        *,
+        from_now: bool = False,
+    ) -> None:
         self._topics = topics
+        self._from_now = from_now
         self._settings = {
             "bootstrap_servers": bootstrap,
             "group_id": group,
             "client_id": client,
             "enable_auto_commit": False,
-            "auto_offset_reset": "earliest",
+            "auto_offset_reset": "latest" if from_now else "earliest",
             # Range puts partition n of every topic on one member; policy joins topics, so it needs just that.
             "partition_assignment_strategy": [RangePartitionAssignor],
             "session_timeout_ms": SESSION_MS,
@@ -318,6 +332,27 @@ class GroupSource:
             for part in parts
         }
 
+    async def begin_now(self, parts: Iterable[TopicPartition]) -> None:
+        """Begin at the ends of partitions in which the group has no position: what comes from now on is its own.
+
+        Committed at once, so that records which come while nobody reads are seen as its lag and not passed over. And
+        sought, since the fetcher may be asking for the end by itself, and be told one that lies behind the next record.
+        """
+        if not self._from_now or self._consumer is None:
+            return
+        wanted = list(parts)
+        try:
+            async with asyncio.timeout(20.0):
+                known = await self._consumer._coordinator.fetch_committed_offsets(wanted)
+                ends = await self._consumer.end_offsets([part for part in wanted if part not in known])
+        except (TimeoutError, KafkaError) as error:
+            log.warning("event=no-beginning error=%s", type(error).__name__)
+            return
+        for part, end in ends.items():
+            self._consumer.seek(part, end)
+        if ends:
+            await self.commit({(part.topic, part.partition): end for part, end in ends.items()})
+
     def lag(self) -> Mapping[str, int]:
         """See `source.Source.lag`: from the high-water marks that came with the last fetches."""
         found: dict[str, int] = {}
@@ -360,6 +395,7 @@ class _Rebalance(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka s
             await self._listener.revoked()
 
     async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
+        await self._source.begin_now(assigned)
         await self._listener.assigned(frozenset((slot.topic, slot.partition) for slot in assigned))
 
 

@@ -15,7 +15,7 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 from prometheus_client import REGISTRY, Counter, Gauge, Histogram, make_wsgi_app
 
-from schemas.events import DeadLetter, Disposition, Event, Outcome, Received, State, Verdict
+from schemas.events import DeadLetter, Disposition, Event, Outcome, Received, Shadow, State, Verdict
 from services.core.errors import StartError
 from services.runtime.health import Health
 
@@ -27,6 +27,7 @@ ACCEPTED: Final = Counter("gatepost_accepted", "Messages that got their 250, one
 ACCEPT: Final = Histogram("gatepost_accept_seconds", "From the final dot to the acknowledged event.", buckets=_SOON)
 VERDICTS: Final = Counter("gatepost_verdicts", "Verdicts by scanner and status.", ["scanner", "status"])
 SCAN: Final = Histogram("gatepost_scan_seconds", "What a scanner took for a message.", ["scanner"], buckets=_SOON)
+SHADOWS: Final = Counter("gatepost_shadow_verdicts", "What shadows would have said, by status.", ["shadow", "status"])
 DECIDE: Final = Histogram("gatepost_decide_seconds", "From receipt to policy's decision.", buckets=_LATE)
 DELIVER: Final = Histogram("gatepost_deliver_seconds", "From receipt to the MTA's answer that took it.", buckets=_LATE)
 OUTCOMES: Final = Counter("gatepost_outcomes", "Recipients whose message ended, by state.", ["state"])
@@ -77,6 +78,8 @@ def _count(event: Event, now: float) -> None:
         case Verdict():
             VERDICTS.labels(event.scanner, event.status.value).inc()
             SCAN.labels(event.scanner).observe(event.elapsed_ms / 1000)
+        case Shadow():
+            SHADOWS.labels(event.name, event.verdict.status.value).inc()
         case Disposition(release=""):
             DECIDE.observe(max(0.0, event.decided_at - event.received.received_at))
         case Outcome():

@@ -35,9 +35,18 @@ class ScannerService(Stateless):
     """The Service of one scanner, for its consumer group over mail.received.v1 and mail.rescans.v1."""
 
     def __init__(
-        self, spec: Spec, pool: Scans, briefings: Briefings, clock: Clock, contacts: Contacts | None = None
+        self,
+        spec: Spec,
+        pool: Scans,
+        briefings: Briefings,
+        clock: Clock,
+        contacts: Contacts | None = None,
+        *,
+        shadow: str = "",
     ) -> None:
+        """`shadow`: the name under which its verdicts are logged when they count for nothing."""
         self.spec = spec
+        self._shadow = shadow
         self.joined = asyncio.Event()  # set once partitions were assigned, even none
         self._pool = pool
         self._briefings = briefings
@@ -69,7 +78,7 @@ class ScannerService(Stateless):
             return (decide.rechecked(self.spec, event, finding, self._clock.now()),)
         finding = self._acquainted(received, finding)
         verdict = decide.verdict(self.spec, received, finding, origin=origin, now=self._clock.now())
-        _log(verdict)
+        _log(verdict, self._shadow)
         if decide.needs_a_person(finding):
             return (verdict, self._dead_letter(record, event, finding))
         return (verdict,)
@@ -110,12 +119,13 @@ def services(
     return {name: ScannerService(pool.specs[name], pool, briefings, clock, contacts) for name in chosen}
 
 
-def _log(verdict: Verdict) -> None:
+def _log(verdict: Verdict, shadow: str) -> None:
     log.log(
         logging.DEBUG if verdict.status is Status.CLEAN else logging.INFO,
-        "id=%s scanner=%s status=%s score=%.1f elapsed_ms=%.1f reason=%s",
+        "id=%s %s=%s status=%s score=%.1f elapsed_ms=%.1f reason=%s",
         verdict.id,
-        verdict.scanner,
+        "shadow" if shadow else "scanner",
+        shadow or verdict.scanner,
         verdict.status.value,
         verdict.score,
         verdict.elapsed_ms,

@@ -137,6 +137,76 @@ def test_a_scanner_is_given_only_the_engine_that_it_asks_for(helm: str) -> None:
     assert "gatepost-scanner-content" not in render(helm, *MINIMAL).of("Deployment")
 
 
+SHADOWS = """
+scanners:
+  virus: {replicas: 3, env: {GATEPOST_DNS: 10.0.0.1}, rules: {existingConfigMap: old-rules}}
+shadows:
+  new-rules: {scanner: virus, rules: {existingConfigMap: new-rules}}
+  next: {scanner: content, image: {tag: 0.2.0}, env: {GATEPOST_RSPAMD: "http://next:11333"}, keda: {enabled: true}}
+"""
+
+
+@pytest.fixture
+def with_shadows(tmp_path: Path) -> tuple[str, ...]:
+    """The production values with two shadows."""
+    (tmp_path / "shadows.yaml").write_text(SHADOWS)
+    return (*PRODUCTION, "-f", str(tmp_path / "shadows.yaml"))
+
+
+def test_a_shadow_is_as_its_live_scanner_but_for_what_it_says(helm: str, with_shadows: tuple[str, ...]) -> None:
+    rendered = render(helm, *with_shadows)
+    there = rendered.of("Deployment")
+    shadow, live = there["gatepost-shadow-new-rules"], there["gatepost-scanner-virus"]
+    assert pod_of(shadow)["containers"][0]["args"] == ["run", "shadow"]
+    told = environ(shadow)
+    assert (told["GATEPOST_SHADOW"], told["GATEPOST_SHADOW_YARA_DIR"]) == ("new-rules=virus", "/etc/gatepost/rules")
+    assert (told["GATEPOST_DNS"], told["GATEPOST_CLAMD"]) == ("10.0.0.1", "gatepost-clamd:3310")
+    assert environ(live)["GATEPOST_YARA_DIR"] == "/etc/gatepost/rules"
+    assert rules_of(shadow) == "new-rules"
+    assert rules_of(live) == "old-rules"
+    assert "replicas" not in shadow["spec"]
+    changed = there["gatepost-shadow-next"]
+    assert pod_of(changed)["containers"][0]["image"] == "gatepost:0.2.0"
+    assert pod_of(changed)["initContainers"][0]["image"].startswith("gatepost@sha256:")  # waits for today's topics
+    told = pod_of(changed)["containers"][0]["env"]
+    assert [e["value"] for e in told if e["name"] == "GATEPOST_RSPAMD"] == ["http://next:11333"]
+    scaled = rendered.of("ScaledObject")["gatepost-shadow-next"]["spec"]["triggers"][0]["metadata"]
+    assert scaled["consumerGroup"] == "shadow-next"
+    policies = rendered.of("NetworkPolicy")
+    assert (
+        policies["gatepost-shadow-new-rules"]["spec"]["egress"] == policies["gatepost-scanner-virus"]["spec"]["egress"]
+    )
+
+
+def test_no_plan_and_no_scanner_knows_of_a_shadow(helm: str, with_shadows: tuple[str, ...]) -> None:
+    job = environ(next(iter(render(helm, *with_shadows).of("Job").values())))
+    assert job["GATEPOST_SCANNERS"] == ",".join(sorted(discover()))
+    live = render(helm, *with_shadows).of("Deployment")["gatepost-scanner-content"]
+    assert environ(live)["GATEPOST_RSPAMD"] == "http://gatepost-rspamd:11333"
+    assert "GATEPOST_SHADOW" not in environ(live)
+
+
+def test_a_promoted_shadow_is_the_live_scanner(helm: str, with_shadows: tuple[str, ...]) -> None:
+    there = render(
+        helm,
+        *with_shadows,
+        *("--set", "shadows.new-rules.promoted=true,shadows.next.promoted=true,scanners.content.enabled=false"),
+    )
+    deployments = there.of("Deployment")
+    assert not [name for name in deployments if "-shadow-" in name]
+    assert rules_of(deployments["gatepost-scanner-virus"]) == "new-rules"
+    assert deployments["gatepost-scanner-virus"]["spec"]["replicas"] == 3
+    live = deployments["gatepost-scanner-content"]  # was not in the plan, and is now
+    assert pod_of(live)["containers"][0]["image"] == "gatepost:0.2.0"
+    assert environ(live)["GATEPOST_RSPAMD"] == "http://next:11333"
+    assert "content" in environ(next(iter(there.of("Job").values())))["GATEPOST_SCANNERS"].split(",")
+
+
+def rules_of(item: dict[str, Any]) -> str:
+    (volume,) = [volume for volume in pod_of(item)["volumes"] if volume["name"] == "rules"]
+    return str(volume["configMap"]["name"])
+
+
 def test_the_plan_is_that_of_the_scanners_which_run(helm: str) -> None:
     (job,) = render(helm, *MINIMAL).of("Job").values()
     assert environ(job)["GATEPOST_SCANNERS"] == ",".join(sorted(set(discover()) - {"content"}))
@@ -179,6 +249,11 @@ WRONG = {
     "evaluation.s3.image=": "name an image of an S3 server",
     "kafka.bootstrap=kafka:9092": "brings its own Kafka",
     "scanners.virsu.replicas=2": "no scanner is called that; there are attachments,",
+    "shadows.new.scanner=virsu": "no scanner is called virsu; there are attachments,",
+    "shadows.New_Rules.scanner=virus": "does not match pattern",
+    "shadows.new.promoted=true": "missing property 'scanner'",
+    "shadows.a.scanner=auth,shadows.a.promoted=true,shadows.b.scanner=auth,shadows.b.promoted=true": "choose one",
+    "shadows.new.scanner=auth,shadows.new.rules.existingConfigMap=x": "this scanner reads no folder of rules",
     "ingress.service.port=99999": "maximum: got 99,999, want 65,535",
     "services.delivery.replicas=two": "got string, want integer",
     "services.policy.autoscaling.enabled=true,services.policy.keda.enabled=true": "choose one",

@@ -85,9 +85,10 @@ def outcome(of: Received) -> Outcome:
 class Running:
     """A consumer in a task."""
 
-    def __init__(self, bus: Bus, group: str, service: Any, **settings: Any) -> None:
+    def __init__(self, bus: Bus, group: str, service: Any, *, from_now: bool = False, **settings: Any) -> None:
         self.stop = asyncio.Event()
-        self.consumer = Consumer(group, bus.source(group, (RECEIVED,)), service, bus, SystemClock(), **settings)
+        source = bus.source(group, (RECEIVED,), from_now=from_now)
+        self.consumer = Consumer(group, source, service, bus, SystemClock(), **settings)
 
     async def __aenter__(self) -> Running:
         self.task = asyncio.create_task(self.consumer.run(self.stop))
@@ -246,6 +247,24 @@ async def test_a_second_member_takes_its_share_and_nothing_is_skipped(bus: Bus, 
         await bus.publish(third)
         await eventually(lambda: {message.id for message in third} <= set(one.finished_ids), 60)
     assert two.finished_ids
+
+
+async def test_a_group_that_begins_now_is_told_of_nothing_before_and_of_all_that_comes(
+    bus: Bus, request: pytest.FixtureRequest
+) -> None:
+    """Also of what comes at once, and while nobody reads, in partitions that had brought nothing yet."""
+    before, name = received(), group(request)
+    await bus.publish([before])
+    at_once, first = [received() for _ in range(5)], Echo()
+    async with Running(bus, name, first, from_now=True):
+        await bus.publish(at_once)
+        await eventually(lambda: {message.id for message in at_once} <= set(first.seen), 30)
+    assert before.id not in first.seen
+    missed, service = [received() for _ in range(30)], Echo()
+    await bus.publish(missed)
+    async with Running(bus, name, service, from_now=True):
+        await eventually(lambda: {message.id for message in missed} <= set(service.seen), 30)
+    assert before.id not in service.seen
 
 
 async def test_what_a_killed_owner_may_have_begun_is_suspect_and_nothing_else(

@@ -24,6 +24,13 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version }}
 {{- end }}
 {{- end }}
 
+{{- /* The image of one Deployment: its own where it names one, under what holds for all. Wants: root, set. */ -}}
+{{- define "gatepost.image.of" -}}
+{{- $own := .set.image | default dict }}
+{{- $image := mergeOverwrite (deepCopy .root.Values.image) (ternary (dict "digest" "") dict (hasKey $own "tag")) $own }}
+{{- if $image.digest }}{{ $image.repository }}@{{ $image.digest }}{{ else }}{{ $image.repository }}:{{ $image.tag | default .root.Chart.AppVersion }}{{ end }}
+{{- end }}
+
 {{- define "gatepost.kafka" -}}
 {{- if .Values.evaluation.enabled }}{{ include "gatepost.fullname" . }}-kafka:9092{{ else }}{{ .Values.kafka.bootstrap }}{{ end }}
 {{- end }}
@@ -52,18 +59,59 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version }}
 {{- if .Values.rspamd.enabled }}http://{{ include "gatepost.fullname" . }}-rspamd:11333{{ else }}{{ .Values.rspamd.url }}{{ end }}
 {{- end }}
 
-{{- /* The scanners that run, by name: what the SPECs say, under what the values say. */ -}}
+{{- /* The scanners that run, by name: what the SPECs say, under what the values say, under what a promoted shadow brings. */ -}}
 {{- define "gatepost.scanners" -}}
 {{- $own := .Files.Get "files/scanners.yaml" | fromYaml }}
 {{- range $name, $_ := .Values.scanners }}
 {{- if not (hasKey $own $name) }}{{ fail (printf "scanners.%s: no scanner is called that; there are %s" $name (keys $own | sortAlpha | join ", ")) }}{{ end }}
 {{- end }}
+{{- $promoted := dict }}
+{{- range $name, $shadow := .Values.shadows }}
+{{- if $shadow.promoted }}
+{{- if hasKey $promoted $shadow.scanner }}{{ fail (printf "shadows: two that are promoted are of the scanner %s; choose one" $shadow.scanner) }}{{ end }}
+{{- $_ := set $promoted $shadow.scanner (merge (dict "enabled" true) (pick (deepCopy $shadow) "image" "env" "rules")) }}
+{{- end }}
+{{- end }}
 {{- range $name, $spec := $own }}
-{{- $values := dig $name dict $.Values.scanners }}
+{{- $values := mergeOverwrite (deepCopy (dig $name dict $.Values.scanners)) (dig $name dict $promoted) }}
 {{- if ne (toString $values.enabled) "false" }}
 {{ $name }}: {{ mergeOverwrite (deepCopy $spec) $values | toJson }}
 {{- end }}
 {{- end }}
+{{- end }}
+
+{{- /* The shadows that look on, by name: as their live scanner, but for what they say and how many there are. */ -}}
+{{- define "gatepost.shadows" -}}
+{{- $own := .Files.Get "files/scanners.yaml" | fromYaml }}
+{{- range $name, $shadow := .Values.shadows }}
+{{- if not (hasKey $own $shadow.scanner) }}{{ fail (printf "shadows.%s.scanner: no scanner is called %s; there are %s" $name $shadow.scanner (keys $own | sortAlpha | join ", ")) }}{{ end }}
+{{- if not $shadow.promoted }}
+{{- $live := omit (dig $shadow.scanner dict $.Values.scanners) "enabled" "replicas" "autoscaling" "keda" }}
+{{ $name }}: {{ mergeOverwrite (deepCopy (index $own $shadow.scanner)) (deepCopy $live) (deepCopy $shadow) | toJson }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{- /* The Deployment of a scanner, live or looking on. Wants: root, name, spec, args, own (its environment), group. */ -}}
+{{- define "gatepost.scanner" -}}
+{{- $root := .root }}
+{{- $spec := .spec }}
+{{- $set := mergeOverwrite (deepCopy $root.Values.defaults) (dict "terminationGracePeriodSeconds" $root.Values.scannerDefaults.terminationGracePeriodSeconds) (deepCopy (index $root.Values.scannerDefaults $spec.cost)) $spec }}
+{{- $own := concat (list (dict "name" "GATEPOST_SCANNER_WORKERS" "value" "1")) .own }}
+{{- range $port := list "clamd" "rspamd" }}
+{{- $name := printf "GATEPOST_%s" (upper $port) }}
+{{- if and (has $port $spec.ports) (not (hasKey ($set.env | default dict) $name)) }}
+{{- with include (printf "gatepost.%s" $port) $root }}{{ $own = append $own (dict "name" $name "value" .) }}{{ end }}
+{{- end }}
+{{- end }}
+{{- $it := dict "root" $root "name" .name "args" .args "set" $set "env" $set.env "scanners" .scanners "group" .group "topic" "mail.received.v1" }}
+{{- with dig "rules" "existingConfigMap" "" $set }}
+{{- if not (has "signatures" $spec.ports) }}{{ fail (printf "%s.rules: this scanner reads no folder of rules" $.name) }}{{ end }}
+{{- $own = append $own (dict "name" $.rules "value" "/etc/gatepost/rules") }}
+{{- $_ := set $it "volumes" (list (dict "name" "rules" "configMap" (dict "name" .))) }}
+{{- $_ := set $it "mounts" (list (dict "name" "rules" "mountPath" "/etc/gatepost/rules" "readOnly" true)) }}
+{{- end }}
+{{ include "gatepost.deployment" (set $it "own" $own) }}
 {{- end }}
 
 {{- /* Every service's environment. Secrets come by name alone. */ -}}
@@ -221,8 +269,8 @@ spec:
           {{- include "gatepost.container.security" . | nindent 10 }}
       containers:
         - name: {{ .name }}
-          image: {{ include "gatepost.image" $root }}
-          imagePullPolicy: {{ $root.Values.image.pullPolicy }}
+          image: {{ include "gatepost.image.of" (dict "root" $root "set" $set) }}
+          imagePullPolicy: {{ dig "image" "pullPolicy" $root.Values.image.pullPolicy $set }}
           args: {{ toJson .args }}
           ports:
             - {name: metrics, containerPort: 9464}

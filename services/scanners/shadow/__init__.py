@@ -1,0 +1,1 @@
+"""Scanners that look on: they see all live mail, and decide nothing."""
