@@ -7,6 +7,8 @@ was told to stop then goes on for ever. `asyncio.timeout` does not.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine
+from typing import Any
 
 
 async def happens(event: asyncio.Event, within: float) -> bool:
@@ -16,3 +18,20 @@ async def happens(event: asyncio.Event, within: float) -> bool:
             return await event.wait()
     except TimeoutError:
         return False
+
+
+async def before(stop: asyncio.Event, work: Coroutine[Any, Any, object]) -> bool:
+    """Return whether the work came to its end; it is cut off as soon as `stop` is set. Raises what the work raised."""
+    working = asyncio.ensure_future(work)
+    stopping = asyncio.ensure_future(stop.wait())
+    try:
+        await asyncio.wait((working, stopping), return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        stopping.cancel()
+        if not working.done():
+            working.cancel()
+            await asyncio.wait((working,))
+    if working.cancelled():
+        return False
+    working.result()
+    return True

@@ -7,7 +7,7 @@ import random
 from typing import Final
 
 from schemas.catalog import DISPOSITIONS
-from services.core.waiting import happens
+from services.core.waiting import before, happens
 from services.delivery.app import Delivery
 from services.delivery.config import DeliveryConfig
 from services.delivery.exempt import Exempt
@@ -37,7 +37,7 @@ async def serve(ctx: Context) -> None:
     following = asyncio.create_task(delivery.follow(caught_up), name="delivery-orders")
     try:
         # Without the orders of the past, what is held would go out.
-        await happens(caught_up, ORDERS_WITHIN)
+        await before(ctx.stop, happens(caught_up, ORDERS_WITHIN))
         await delivery.start()
         service = Exempt(delivery, config.release_public_key)
         await ctx.consume("delivery", "delivery", (DISPOSITIONS,), service, max_in_flight=IN_FLIGHT, announce=True)

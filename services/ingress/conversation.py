@@ -54,6 +54,7 @@ class Conversation(SMTP):
         self._client = decide.Client("")
         self._out = bytearray()
         self._ending: Reply | None = None
+        self._dismissal: Reply | None = None  # what ends the connection after its transaction
         self._inlet = Inlet(self._pause_reading, self._resume_reading)
         self._visitor: Visitor
         self._spoke = asyncio.Event()
@@ -175,6 +176,13 @@ class Conversation(SMTP):
         self._spoke.set()
         self._inlet.interrupt()
 
+    def dismiss(self, reply: Reply) -> None:
+        """See `front.Guest`."""
+        if self._in_transaction():
+            self._dismissal = reply
+        else:
+            self.end(reply)
+
     def abort(self) -> None:
         """See `front.Guest`."""
         if self.transport is not None:
@@ -243,6 +251,8 @@ class Conversation(SMTP):
             if line is None:
                 return
             await self._execute(line)
+            if self._dismissal is not None and not self._in_transaction():
+                self.end(self._dismissal)
         if self._ending is not None:
             self._say(self._ending)
 
@@ -269,6 +279,10 @@ class Conversation(SMTP):
 
     def _reset(self) -> None:
         """Forget the transaction."""
+        raise NotImplementedError
+
+    def _in_transaction(self) -> bool:
+        """Return whether one has begun (MAIL was taken) and has had no answer yet."""
         raise NotImplementedError
 
     def _say(self, reply: Reply) -> None:

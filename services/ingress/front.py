@@ -12,6 +12,7 @@ from services.core import replies
 from services.core.clock import Clock
 from services.core.directory import DirectoryView
 from services.core.replies import Reply
+from services.core.waiting import happens
 from services.ingress import decide
 from services.ingress.accept import Acceptor
 from services.ingress.config import IngressConfig
@@ -21,6 +22,7 @@ from services.ingress.visitor import Visitor
 from services.runtime import metrics
 
 _HELD: Final = 200  # connections that wait for nothing but to be sent away
+_SETTLE: Final = 5.0  # seconds that a transaction which has begun may go on once the door is closing
 _LEAVING: Final = 0.1  # of all places, the most that are being given up at one time: who leaves may take its time
 
 
@@ -29,6 +31,10 @@ class Guest(Protocol):
 
     def end(self, reply: Reply) -> None:
         """Say the reply and close, as soon as no message is being received."""
+        ...
+
+    def dismiss(self, reply: Reply) -> None:
+        """As `end`, but let a transaction that has begun come to its answer first."""
         ...
 
     def abort(self) -> None:
@@ -153,15 +159,17 @@ class Front:
             )
 
     async def close(self, reply: Reply, within: float) -> None:
-        """Send everybody away: at once who commands, after the final dot who sends; all after `within` seconds."""
+        """Send everybody away: at once who has no transaction, the others after theirs; all after `within` seconds."""
         self._ending = reply
         for guest in tuple(self._nameless):
             guest.abort()
         for guest in tuple(self._guests):
+            guest.dismiss(reply)
+        settle = min(_SETTLE, within / 2)
+        if await happens(self._empty, settle):
+            return
+        for guest in tuple(self._guests):  # between MAIL and DATA nothing is ours yet: 421 costs the client little
             guest.end(reply)
-        try:
-            async with asyncio.timeout(within):
-                await self._empty.wait()
-        except TimeoutError:
+        if not await happens(self._empty, within - settle):
             for guest in tuple(self._guests):
                 guest.abort()

@@ -39,6 +39,9 @@ class Receiving(Conversation):
             self._chunked.close()
             self._chunked = None
 
+    def _in_transaction(self) -> bool:
+        return self._sender is not None
+
     def _idle(self, reply: Reply) -> None:
         """Answer a command that moves no mail."""
         raise NotImplementedError

@@ -29,7 +29,7 @@ from services.core.burials import Burials
 from services.core.clock import Clock
 from services.core.errors import BusUnavailable, GatepostError, Temporary, TooManyDeadLetters, UnreadableEvent
 from services.core.prefix import Prefix
-from services.core.waiting import happens
+from services.core.waiting import before, happens
 from services.runtime import metrics
 from services.runtime.bus import Bus, Record, Service, Tombstone
 from services.runtime.health import Health
@@ -116,7 +116,8 @@ class Consumer:
     async def _join(self) -> bool:
         while not self._stop.is_set():
             try:
-                await self._source.start(self)
+                if not await before(self._stop, self._source.start(self)):
+                    break
             except BusUnavailable as error:
                 log.warning("consumer=%s event=waiting-for-broker error=%s", self.name, error)
                 await self._pause(1.0)

@@ -13,6 +13,7 @@ from services.core.clock import Clock, SystemClock
 from services.core.errors import BusUnavailable
 from services.runtime.bus import Record, Tombstone
 from services.runtime.consume import decode
+from services.runtime.patience import FAREWELL, Patience
 from services.runtime.source import Left, Listener, Raw, Slot
 from services.runtime.tracing import TRACING
 
@@ -21,12 +22,15 @@ class MemoryBus:
     """A log of every topic.
 
     `down` set: nothing is taken and nothing is read. `lose_acks` set: what is published lands, and the caller hears
-    BusUnavailable all the same, as after a time-out.
+    BusUnavailable all the same, as after a time-out. `silent` set: it takes every call and answers none, as a broker
+    does that is stopped in its tracks.
     """
 
     def __init__(self, clock: Clock | None = None) -> None:
         self.down = False
         self.lose_acks = False
+        self.silent = False
+        self.patience = Patience()
         self.logs: dict[Slot, list[Raw]] = defaultdict(list)
         self.offsets: dict[tuple[str, Slot], int] = {}
         self.notes: dict[tuple[str, Slot], str] = {}
@@ -34,9 +38,30 @@ class MemoryBus:
         self.grown = asyncio.Condition()
         self._clock = clock or SystemClock()
 
-    async def publish(self, items: Iterable[Event | Tombstone], *, within: float = 10.0) -> None:  # noqa: ARG002
-        """See `bus.Bus.publish`; a broker in memory answers at once, so `within` never ends a wait here."""
+    def hurry(self, within: float = FAREWELL) -> None:
+        """See `kafka.KafkaBus.hurry`."""
+        self.patience.hurry(within)
+
+    async def check(self, *, within: float = 3.0) -> None:
+        """See `kafka.KafkaBus.check`."""
+        await self.answer(within)
+        if self.down:
+            raise BusUnavailable("down, by order of the test")
+
+    async def answer(self, within: float) -> None:
+        """Return at once, unless the broker is silent: then raise BusUnavailable when the caller's time is up."""
         await asyncio.sleep(0)
+        if not self.silent:
+            return
+        try:
+            async with self.patience.within(within):
+                await asyncio.Event().wait()
+        except TimeoutError as error:
+            raise BusUnavailable("silent, by order of the test") from error
+
+    async def publish(self, items: Iterable[Event | Tombstone], *, within: float = 10.0) -> None:
+        """See `bus.Bus.publish`."""
+        await self.answer(within)
         if self.down:
             raise BusUnavailable("down, by order of the test")
         for item in items:
@@ -120,6 +145,8 @@ class MemorySource:
 
     async def start(self, listener: Listener) -> None:
         """See `source.Source.start`."""
+        if self._bus.silent:
+            await asyncio.Event().wait()  # a group that forms is waited for without a limit
         if self._bus.down:
             raise BusUnavailable("down, by order of the test")
         self._listener = listener
@@ -159,7 +186,7 @@ class MemorySource:
 
     def _take(self, limit: int) -> list[Raw]:
         batch: list[Raw] = []
-        if self._paused or self._bus.down:
+        if self._paused or self._bus.down or self._bus.silent:
             return batch
         for slot in self._at:
             part = self._bus.logs[slot][self._at[slot] :][: limit - len(batch)]
@@ -169,6 +196,10 @@ class MemorySource:
 
     async def commit(self, positions: Mapping[Slot, int], notes: Mapping[Slot, str] | None = None) -> bool:
         """See `source.Source.commit`."""
+        try:
+            await self._bus.answer(10.0)
+        except BusUnavailable:
+            return False
         if self._bus.down or not positions.keys() <= self._at.keys():
             return False
         for slot, offset in positions.items():

@@ -11,7 +11,6 @@ import gc
 import logging
 import os
 import signal
-import threading
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from typing import Annotated, Any, Literal
 
@@ -22,7 +21,7 @@ from schemas.catalog import Topic
 from services.core.clock import Clock, SystemClock
 from services.core.directory import Directory
 from services.core.errors import BusUnavailable, ConfigError, StartError
-from services.core.waiting import happens
+from services.core.waiting import before, happens
 from services.runtime import cut, logs, metrics
 from services.runtime.bus import Bus, Service
 from services.runtime.config import load
@@ -30,14 +29,16 @@ from services.runtime.consume import Consumer
 from services.runtime.follow import follow
 from services.runtime.health import Health
 from services.runtime.kafka import KafkaBus
+from services.runtime.neighbours import watch
 from services.runtime.open_store import open_store
+from services.runtime.stopping import Stopping
 from services.runtime.store import Store
 from services.runtime.tracing import TRACING
 
 log = logging.getLogger("gatepost.host")
 
 BEAT = 1.0  # seconds
-END_WITHIN = 30.0  # seconds; what is under way when a stop takes longer is done again by whoever owns it next
+STORED = frozenset({"ingress", "scanners", "delivery", "quarantine", "reaper"})  # units that can't work without a store
 DIRECTORY_WITHIN = 60.0  # seconds; without the directory no service knows what to do
 
 
@@ -52,6 +53,7 @@ class RuntimeConfig(msgspec.Struct, frozen=True, kw_only=True):
     metrics_port: Annotated[int, msgspec.Meta(ge=0, le=65535)] = 0  # /metrics, /healthz, /readyz there; 0: nowhere
     nice: Annotated[int, msgspec.Meta(ge=0, le=19)] = 0  # how far it stands back where cores are few (nice(2))
     linger_ms: Annotated[int, msgspec.Meta(ge=0, le=100)] = 0  # how long records wait for company to the broker
+    drain_seconds: Annotated[float, msgspec.Meta(ge=0, le=300)] = 0.0  # unready for so long before a stop begins
     notify_fd: int = -1  # where `ready` goes, for whoever started this process
 
 
@@ -170,12 +172,14 @@ async def _main(units: Mapping[str, Unit], config: RuntimeConfig, environ: Mappi
 
     ctx = Context(environ, bus, store, ready, health)
     loop = asyncio.get_running_loop()
-    loop.add_signal_handler(signal.SIGTERM, _told_to_stop, ctx)
+    stopping = Stopping(ctx.stop, health, bus.hurry, config.drain_seconds)
+    loop.add_signal_handler(signal.SIGTERM, stopping.told)
     if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # ignored: whoever started us says when it is our turn
-        loop.add_signal_handler(signal.SIGINT, _told_to_stop, ctx)
+        loop.add_signal_handler(signal.SIGINT, stopping.told)
     helpers = [
         asyncio.create_task(follow(bus, ctx.directory), name="directory"),
         asyncio.create_task(_beat(ctx), name="beat"),
+        asyncio.create_task(watch(bus, store if STORED & set(units) else None, health), name="neighbours"),
     ]
     try:
         return await _serve(units, ctx, helpers)
@@ -187,25 +191,15 @@ async def _main(units: Mapping[str, Unit], config: RuntimeConfig, environ: Mappi
         await store.close()
 
 
-def _told_to_stop(ctx: Context) -> None:
-    """Stop, and be gone within END_WITHIN all the same: with the broker away a client may never come to its end."""
-    ctx.stop.set()
-    last = threading.Timer(END_WITHIN, _exit)
-    last.daemon = True
-    last.start()
-
-
-def _exit() -> None:
-    log.error("event=exit-forced after=%.0fs", END_WITHIN)
-    os._exit(1)
-
-
 async def _serve(units: Mapping[str, Unit], ctx: Context, helpers: list[asyncio.Task[None]]) -> int:
     await _await_bus(ctx)
+    if ctx.stop.is_set():
+        return 0
     tasks = {asyncio.create_task(unit(ctx), name=name): name for name, unit in units.items()}
     stopping = asyncio.create_task(ctx.stop.wait(), name="stop")
     await asyncio.wait([*tasks, stopping, *helpers], return_when=asyncio.FIRST_COMPLETED)
     ctx.stop.set()
+    ctx.bus.hurry()
     stopping.cancel()
     failed = False
     for task, outcome in zip(tasks, await asyncio.gather(*tasks, return_exceptions=True), strict=True):
@@ -232,21 +226,18 @@ async def _await_bus(ctx: Context) -> None:
     """Wait for the broker as long as it takes: on a cluster the order of starting is nobody's."""
     while not ctx.stop.is_set():
         try:
-            await ctx.bus.start()
+            await before(ctx.stop, ctx.bus.start())
         except BusUnavailable as error:
             ctx.health.waits("broker", f"waiting for the broker: {error}")
             log.warning("event=waiting-for-broker error=%s", error)
             await happens(ctx.stop, 1.0)
         else:
             ctx.health.ready("broker")
-            break
+            return
 
 
 async def _beat(ctx: Context) -> None:
-    """Say now and then that the loop turns; and as soon as it is to stop, that nothing new should come."""
-    while not await happens(ctx.stop, BEAT):
-        ctx.health.beat()
-    ctx.health.waits("process", "stopping")
+    """Say now and then that the loop turns."""
     while True:
         ctx.health.beat()
         await asyncio.sleep(BEAT)

@@ -32,6 +32,7 @@ from services.runtime import metrics
 from services.runtime.bus import Record, Tombstone
 from services.runtime.consume import decode
 from services.runtime.kafka_security import client_settings
+from services.runtime.patience import FAREWELL, LAST, Patience
 from services.runtime.source import Left, Listener, Raw, Slot
 from services.runtime.tracing import TRACING
 
@@ -61,6 +62,22 @@ class KafkaBus:
         self._stuck: set[asyncio.Future[Any]] = set()
         self._starting = asyncio.Lock()
         self._closed = False
+        self._patience = Patience()
+
+    def hurry(self, within: float = FAREWELL) -> None:
+        """We are to stop: from now on a broker that is silent holds up nobody for more than `within` seconds in all."""
+        self._patience.hurry(within)
+
+    async def check(self, *, within: float = 3.0) -> None:
+        """Return when a broker answers; raise BusUnavailable otherwise, with a reason for the operator."""
+        try:
+            async with asyncio.timeout(within):
+                producer = self._producer or await self._ready()
+                answered = await producer.client.force_metadata_update()
+        except TimeoutError as error:
+            raise BusUnavailable(f"{self.bootstrap}: no answer within {within:g} s") from error
+        if not answered:
+            raise BusUnavailable(f"{self.bootstrap}: no broker can be reached")
 
     async def start(self) -> None:
         """Connect the producer; raise BusUnavailable when the broker can't be reached."""
@@ -71,7 +88,7 @@ class KafkaBus:
         self._closed = True
         producer, self._producer = self._producer, None
         if producer is not None:
-            await _stop(producer)
+            await _stop(producer, self._patience)
 
     async def _ready(self) -> AIOKafkaProducer:
         async with self._starting:
@@ -93,10 +110,10 @@ class KafkaBus:
                 try:
                     await producer.start()
                 except (KafkaError, OSError) as error:
-                    await _stop(producer)
+                    await _stop(producer, self._patience)
                     raise BusUnavailable(f"{self.bootstrap}: {error}") from error
                 except asyncio.CancelledError:
-                    await _stop(producer)
+                    await _stop(producer, self._patience)
                     raise
                 self._producer = producer
             return self._producer
@@ -109,7 +126,7 @@ class KafkaBus:
         items = tuple(items)
         headers = TRACING.headers()
         try:
-            async with asyncio.timeout(within):
+            async with self._patience.within(within):
                 producer = self._producer or await self._ready()
                 for item in items:
                     topic, key, value = _encode(item)
@@ -124,6 +141,7 @@ class KafkaBus:
                     )
                 for sent in waiting:
                     await asyncio.shield(sent)
+                    self._patience.answered()
             metrics.published(items, time.time())
         except TimeoutError as error:
             raise BusUnavailable(f"no acknowledgement within {within:g} s") from error
@@ -160,7 +178,7 @@ class KafkaBus:
         producer, self._producer = self._producer, None
         if producer is not None:
             log.error("event=producer-restart client=%s", self._client)
-            await _stop(producer)
+            await _stop(producer, self._patience)
 
     def source(
         self, group: str, topics: Iterable[Topic], *, gather: float = 0.0, from_now: bool = False
@@ -172,7 +190,7 @@ class KafkaBus:
         committed nothing begins with the oldest records; `from_now`: with those that come after.
         """
         names = tuple(topic.name for topic in topics)
-        return GroupSource(self.bootstrap, group, self._client, names, gather, from_now=from_now)
+        return GroupSource(self.bootstrap, group, self._client, names, gather, self._patience, from_now=from_now)
 
     async def read(
         self, topic: Topic, partitions: Iterable[int] | None = None, *, tail: int | None = None
@@ -191,7 +209,7 @@ class KafkaBus:
         slots = [TopicPartition(topic.name, p) for p in (range(topic.partitions) if partitions is None else partitions)]
         if not slots:
             return
-        async with _reader(self.bootstrap, self._client, slots) as consumer:
+        async with _reader(self.bootstrap, self._client, slots, self._patience) as consumer:
             first = await consumer.beginning_offsets(slots)
             last = await consumer.end_offsets(slots)
             for slot in slots:
@@ -212,7 +230,9 @@ class KafkaBus:
         at: dict[TopicPartition, int] = {}
         while True:
             try:
-                async with _reader(self.bootstrap, self._client, slots, wait_ms=FOLLOW_WAIT_MS) as consumer:
+                async with _reader(
+                    self.bootstrap, self._client, slots, self._patience, wait_ms=FOLLOW_WAIT_MS
+                ) as consumer:
                     last = await consumer.end_offsets(slots)
                     for slot in slots:
                         if slot in at:
@@ -242,10 +262,12 @@ class GroupSource:
         client: str,
         topics: tuple[str, ...],
         gather: float = 0.0,
+        patience: Patience | None = None,
         *,
         from_now: bool = False,
     ) -> None:
         self._topics = topics
+        self._patience = patience or Patience()
         self._from_now = from_now
         self._settings = {
             "bootstrap_servers": bootstrap,
@@ -279,8 +301,13 @@ class GroupSource:
             await consumer.start()
         except (KafkaError, OSError) as error:
             self._consumer = None
-            await consumer.stop()
+            await _leave(consumer, self._patience)
             raise BusUnavailable(str(error)) from error
+        except asyncio.CancelledError:
+            # A broker that goes away while the group forms is waited for without a limit: whoever stops cuts it off.
+            self._consumer = None
+            await _leave(consumer, self._patience)
+            raise
 
     async def poll(self, within: float, limit: int) -> list[Raw]:
         """See `source.Source.poll`."""
@@ -303,7 +330,7 @@ class GroupSource:
             return False
         offsets = {TopicPartition(*slot): (offset, (notes or {}).get(slot, "")) for slot, offset in positions.items()}
         try:
-            async with asyncio.timeout(10.0):
+            async with self._patience.within(10.0):
                 await self._consumer.commit(offsets)
         except (CommitFailedError, IllegalStateError) as error:
             log.warning("event=commit-refused error=%s", type(error).__name__)
@@ -311,6 +338,7 @@ class GroupSource:
         except (TimeoutError, KafkaError) as error:
             log.warning("event=commit-failed error=%s", type(error).__name__)
             return False
+        self._patience.answered()
         return True
 
     async def left(self, slots: Iterable[Slot]) -> dict[Slot, Left]:
@@ -319,7 +347,7 @@ class GroupSource:
             raise BusUnavailable("not started")
         parts = [TopicPartition(*slot) for slot in slots]
         try:
-            async with asyncio.timeout(20.0):
+            async with self._patience.within(20.0):
                 ends = await self._consumer.end_offsets(parts)
                 # `committed` gives the offset alone; the admin client, which gives the note, would connect anew.
                 found = await self._consumer._coordinator.fetch_committed_offsets(parts)
@@ -380,9 +408,7 @@ class GroupSource:
         """See `source.Source.stop`."""
         consumer, self._consumer = self._consumer, None
         if consumer is not None:
-            with contextlib.suppress(TimeoutError, KafkaError):
-                async with asyncio.timeout(5.0):
-                    await consumer.stop()
+            await _leave(consumer, self._patience)
 
 
 class _Rebalance(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships no types
@@ -401,7 +427,7 @@ class _Rebalance(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka s
 
 @contextlib.asynccontextmanager
 async def _reader(
-    bootstrap: str, client: str, slots: list[TopicPartition], *, wait_ms: int = 500
+    bootstrap: str, client: str, slots: list[TopicPartition], patience: Patience, *, wait_ms: int = 500
 ) -> AsyncIterator[AIOKafkaConsumer]:
     consumer = AIOKafkaConsumer(
         bootstrap_servers=bootstrap,
@@ -421,7 +447,7 @@ async def _reader(
     except (KafkaError, TimeoutError, OSError) as error:
         raise BusUnavailable(f"{bootstrap}: {error or type(error).__name__}") from error
     finally:
-        await consumer.stop()
+        await _leave(consumer, patience)
 
 
 def _decoded(batch: Mapping[TopicPartition, Iterable[Any]]) -> Iterator[Record]:
@@ -457,7 +483,14 @@ def _settle(sent: asyncio.Future[Any]) -> None:
         log.warning("event=late-publish-failure error=%s", type(error).__name__)
 
 
-async def _stop(producer: AIOKafkaProducer) -> None:
+async def _stop(producer: AIOKafkaProducer, patience: Patience) -> None:
     with contextlib.suppress(TimeoutError, KafkaError):
-        async with asyncio.timeout(5.0):
+        async with patience.within(5.0, at_least=LAST):
             await producer.stop()
+
+
+async def _leave(consumer: AIOKafkaConsumer, patience: Patience) -> None:
+    """Say farewell to the group and close; with a broker that doesn't answer, aiokafka's own limit is the request's."""
+    with contextlib.suppress(TimeoutError, KafkaError):
+        async with patience.within(5.0, at_least=LAST):
+            await consumer.stop()

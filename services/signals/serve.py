@@ -20,6 +20,7 @@ import faust
 from schemas.catalog import CHANGELOGS, REJECTIONS, REQUESTS, SIGNALS, TALLIES
 from services.core.errors import BusUnavailable, StartError
 from services.core.signals import Signals
+from services.core.waiting import before
 from services.runtime.config import load
 from services.runtime.follow import follow_signals
 from services.runtime.host import Context
@@ -62,7 +63,8 @@ async def _run(counting: Counting, ports: Ports, patience: float, stop: asyncio.
     app, progress = counting.app, Progress(ports.bootstrap, APP)
     try:
         async with asyncio.timeout(START_WITHIN):
-            await app.start()
+            if not await before(stop, app.start()):
+                return
         log.info("event=counting")
         ended = asyncio.create_task(app.wait_until_stopped(), name="signals-ended")
         stopping = asyncio.create_task(stop.wait(), name="signals-stop")

@@ -74,6 +74,11 @@ class House:
         assert self._process is not None
         return self._process.pid
 
+    @property
+    def running(self) -> bool:
+        """Whether the supervisor runs."""
+        return self._process is not None and self._process.returncode is None
+
     async def up(self) -> None:
         """Start it and return when it says that it is up."""
         self._process = await asyncio.create_subprocess_exec(

@@ -57,6 +57,8 @@ async def send(
                 code, text = await _session(reader, writer, message, recipients, reverse_path)
             finally:
                 writer.close()
+    except ConnectionRefusedError:
+        text = "connection refused"
     except (OSError, asyncio.IncompleteReadError):
         code, text = 0, "connection lost"
     return Reply(code, text, loop.time() - began)

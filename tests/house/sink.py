@@ -60,7 +60,9 @@ class Sink:
         self._server: asyncio.Server | None = None
 
     async def up(self) -> None:
-        """Start to listen."""
+        """Start to listen; when it does already, nothing changes."""
+        if self._server is not None:
+            return
         self._server = await asyncio.get_running_loop().create_server(lambda: _Server(self), self._address, self.port)
 
     async def down(self) -> None:

@@ -407,6 +407,34 @@ async def test_stopping_sends_idle_clients_away_and_lets_a_message_end(*, sendin
     writer.close()
 
 
+@pytest.mark.parametrize("stalls", [False, True])
+async def test_stopping_lets_a_transaction_that_has_begun_come_to_its_answer(*, stalls: bool) -> None:
+    async with opened() as spare:
+        port = spare.port
+    store, bus, ready, stop = MemoryStore(), MemoryBus(), asyncio.Event(), asyncio.Event()
+    config = IngressConfig(port=port, hostname="mx.gatepost.test", shutdown_timeout=2.0 if stalls else 10.0)
+    service = asyncio.create_task(run_until(config, ready, stop, store, bus))
+    await asyncio.wait_for(ready.wait(), 10)
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    client = Client(reader, writer)
+    await client.until("220")
+    *commands, last = TO_DATA.splitlines(keepends=True)
+    for command in commands:
+        await client.send(command)
+        await client.until("250 ")
+    stop.set()
+    await eventually(lambda: _refused(port))
+    if not stalls:
+        await client.send(last)
+        await client.until("354")
+        await client.send(MESSAGE)
+        assert (await client.line()).startswith("250 2.0.0 OK")
+        assert len(bus.events(catalog.RECEIVED)) == 1
+    assert await client.line() == "421 4.3.2 Service closing, try again later"
+    await asyncio.wait_for(service, 10)
+    writer.close()
+
+
 async def _refused(port: int) -> bool:
     try:
         _, writer = await asyncio.open_connection("127.0.0.1", port)

@@ -1,0 +1,51 @@
+"""Asks broker and store now and then whether they are there, so that a process that isn't ready can say why."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Final, Protocol
+
+from services.core.errors import BusUnavailable, StoreUnavailable
+from services.runtime.health import Health
+
+log = logging.getLogger("gatepost.host")
+
+ASK_EVERY: Final = 1.0  # seconds
+MISSES: Final = 2  # in a row: one answer that is late on a busy machine takes nobody out of a balancer
+
+
+class Answers(Protocol):
+    """A neighbour that can be asked. Raises BusUnavailable or StoreUnavailable when it doesn't answer."""
+
+    async def check(self) -> None:
+        """Return when it answers."""
+        ...
+
+
+async def watch(bus: Answers, store: Answers | None, health: Health, *, every: float = ASK_EVERY) -> None:
+    """Keep `health` told of both, for ever; without a store of the broker alone. The start is not waited for here."""
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(_ask("broker", bus.check, health, every), name="neighbours-broker")
+        if store is not None:
+            tasks.create_task(_ask("store", store.check, health, every), name="neighbours-store")
+
+
+async def _ask(name: str, check: Callable[[], Awaitable[None]], health: Health, every: float) -> None:
+    misses = 0
+    while True:
+        await asyncio.sleep(every)
+        try:
+            await check()
+        except (BusUnavailable, StoreUnavailable) as error:
+            misses += 1
+            if misses >= MISSES:
+                health.waits(name, f"waiting for the {name}: {error}")
+            if misses == MISSES:
+                log.warning("event=%s-away error=%s", name, error)
+        else:
+            health.ready(name)
+            if misses >= MISSES:
+                log.info("event=%s-back", name)
+            misses = 0
