@@ -97,6 +97,7 @@ class Queue:
         self._failing: deque[tuple[Iterator[str], str]] = deque()  # keys that a person ended, with the reason
         self._ending = 0  # jobs with a verdict
         self._wake = asyncio.Event()
+        self._placing = False  # what waits is being loaded: its destinations look unused until it stands in line
         self._closed: frozenset[int] = frozenset()  # partitions in which nothing may begin any more
 
     # --- first attempts
@@ -162,7 +163,8 @@ class Queue:
     # --- what waits
 
     def place(self, entry: Deferred | Brief) -> int:
-        """Return the number of the destination that the entry waits for."""
+        """Return the number of the destination that the entry waits for; it is kept until `adopt` has ended."""
+        self._placing = True
         return self.destinations.of(entry).number
 
     async def adopt(self, partitions: frozenset[int], cut: list[str]) -> None:
@@ -190,6 +192,7 @@ class Queue:
             home.waiting.add(key)
             home.health.suspect(now)
             self._obey_late(key, message, home)
+        self._placing = False
         self._wake.set()
 
     def _rest(self, key: str, message: str) -> bool:
@@ -207,6 +210,7 @@ class Queue:
     async def abandon(self, partitions: frozenset[int]) -> None:
         """Let go of the partitions' messages: attempts under way get a little time to end."""
         self._closed = partitions
+        self._placing = False
         await self._finish([job for key, job in self._jobs.items() if self._shelf.partition_of(key) in partitions])
         for destination in list(self.destinations):
             for count, key in enumerate(destination.waiting):
@@ -234,7 +238,7 @@ class Queue:
             self._due(key, now)
         self._fail()
         for destination in list(self.destinations):
-            if destination.unused:
+            if destination.unused and not self._placing:
                 self.destinations.forget(destination)
             else:
                 self._pump(destination, now)

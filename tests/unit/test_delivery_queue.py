@@ -117,6 +117,7 @@ async def test_what_is_failed_while_the_queue_is_taken_over_ends_and_the_rest_wa
     bench.delivery = bench.another()
     queue = bench.delivery.queue
     cut = await bench.delivery._shelf.load(ALL, queue.place)
+    queue.tick()  # a load takes its time, and nothing stands in line yet
     adopting = asyncio.create_task(queue.adopt(ALL, cut))
     while not queue.destinations.numbered(1).waiting:  # noqa: ASYNC110 - turn by turn
         await asyncio.sleep(0)
