@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -24,9 +25,9 @@ class Rendered:
     text: str
     said: str
 
-    @property
+    @functools.cached_property
     def objects(self) -> list[dict[str, Any]]:
-        return [item for item in yaml.safe_load_all(self.text) if item]
+        return [item for item in yaml.load_all(self.text, yaml.CSafeLoader) if item]
 
     def of(self, kind: str) -> dict[str, dict[str, Any]]:
         """Return the objects of a kind by name."""
@@ -38,6 +39,7 @@ def helm() -> str:
     return program("helm")
 
 
+@functools.cache  # most tests look at the same three
 def render(helm: str, *arguments: str, release: str = "gatepost") -> Rendered:
     done = subprocess.run(
         [helm, "template", release, str(CHART), "--kube-version", "1.34.0", *arguments],

@@ -45,7 +45,7 @@ def test_kubernetes_knows_every_field(helm: str, values: Path) -> None:
             "-strict",
             "-summary",
             "-skip",
-            "ScaledObject,PodMonitor",  # of KEDA and of the Prometheus operator: not Kubernetes' own
+            "ScaledObject,TriggerAuthentication,PodMonitor",  # KEDA's and the Prometheus operator's
             "-schema-location",
             f"{schemas}/{{{{.ResourceKind}}}}{{{{.KindSuffix}}}}.json",
             "-",
@@ -216,6 +216,11 @@ def test_provisioning_comes_before_everything(helm: str) -> None:
     (job,) = render(helm, *PRODUCTION).of("Job").values()
     assert job["metadata"]["annotations"]["helm.sh/hook"] == "pre-install,pre-upgrade,pre-rollback"
     assert "--customers" in pod_of(job)["containers"][0]["args"]
+    (account,) = [a for n, a in render(helm, *PRODUCTION).of("ServiceAccount").items() if n.endswith("-provision")]
+    assert pod_of(job)["serviceAccountName"] == account["metadata"]["name"]
+    assert account["metadata"]["annotations"].items() > job["metadata"]["annotations"].items() - {
+        ("helm.sh/hook-weight", "0")
+    }  # it is there before the Job is, and has what the operator's cloud asks for
     (job,) = render(helm, *EVALUATION).of("Job").values()  # its Kafka is made by the same release
     assert "annotations" not in job["metadata"]
     for item in render(helm, *EVALUATION).of("Deployment").values():
@@ -225,8 +230,7 @@ def test_provisioning_comes_before_everything(helm: str) -> None:
 def test_each_service_may_reach_what_it_needs_and_nothing_else(helm: str) -> None:
     rendered = render(helm, *PRODUCTION)
     policies = rendered.of("NetworkPolicy")
-    services = [n for n in rendered.of("Deployment") if not n.endswith(("-clamd", "-rspamd"))]
-    assert policies.keys() == {*services, "gatepost-provision"}
+    assert policies.keys() == {*rendered.of("Deployment"), "gatepost-provision"}
 
     def ports(name: str) -> set[int]:
         return {p["port"] for rule in policies[f"gatepost-{name}"]["spec"]["egress"] for p in rule.get("ports", [])}
@@ -235,7 +239,51 @@ def test_each_service_may_reach_what_it_needs_and_nothing_else(helm: str) -> Non
     assert ports("reaper") == {53, 9093, 443}
     assert ports("quarantine") == {53, 9093, 443, 5432}
     assert ports("scanner-virus") == {53, 9093, 443, 3310}
-    assert policies["gatepost-policy"]["spec"]["policyTypes"] == ["Ingress", "Egress"]
+    assert ports("clamd") == {53, 80, 443}  # its signatures
+    assert all(policy["spec"]["policyTypes"] == ["Ingress", "Egress"] for policy in policies.values())
+    inside = render(helm, *EVALUATION).of("NetworkPolicy")
+    assert inside.keys() >= {"gatepost-kafka", "gatepost-s3", "gatepost-postgres"}
+    assert inside["gatepost-s3"]["spec"]["egress"] == []
+
+
+def test_a_setting_stands_once_and_the_operators_word_wins(helm: str) -> None:
+    """Of two of one name Kubernetes takes the last, and an upgrade may remove the wrong one."""
+    own = "scanners.virus.env.GATEPOST_SCANNER_WORKERS=3,env.GATEPOST_CLAMD_MAX=26214400,env.GATEPOST_METRICS_PORT=9000"
+    rendered = render(helm, *EVALUATION, "--set", own)
+    for item in rendered.of("Deployment").values():
+        for container in pod_of(item)["containers"] + pod_of(item).get("initContainers", []):
+            names = [entry["name"] for entry in container.get("env", [])]
+            assert len(names) == len(set(names)), item["metadata"]["name"]
+    virus = environ(rendered.of("Deployment")["gatepost-scanner-virus"])
+    assert virus["GATEPOST_SCANNER_WORKERS"] == "3"
+    assert environ(rendered.of("Deployment")["gatepost-scanner-content"])["GATEPOST_SCANNER_WORKERS"] == "1"
+
+
+def test_a_large_number_stays_one(helm: str, tmp_path: Path) -> None:
+    """Helm reads numbers of a values file as floating-point: 26214400 must not become 2.62144e+07."""
+    values = tmp_path / "values.yaml"
+    values.write_text(
+        "env: {GATEPOST_CLAMD_MAX: 26214400, GATEPOST_INGRESS_TARPIT: 1.5, GATEPOST_RELAY_STARTTLS: false}\n"
+    )
+    seen = environ(render(helm, *EVALUATION, "-f", str(values)).of("Deployment")["gatepost-ingress"])
+    assert seen["GATEPOST_CLAMD_MAX"] == "26214400"
+    assert seen["GATEPOST_INGRESS_TARPIT"] == "1.5"
+    assert seen["GATEPOST_RELAY_STARTTLS"] == "false"
+
+
+def test_keda_proves_itself_to_kafka_as_the_services_do(helm: str) -> None:
+    rendered = render(helm, *PRODUCTION)
+    (scaled,) = [item for name, item in rendered.of("ScaledObject").items() if name == "gatepost-policy"]
+    (trigger,) = scaled["spec"]["triggers"]
+    assert trigger["authenticationRef"] == {"name": "gatepost-kafka"}
+    assert (trigger["metadata"]["tls"], trigger["metadata"]["sasl"]) == ("enable", "scram_sha512")
+    (said,) = rendered.of("TriggerAuthentication").values()
+    given = {ref["parameter"]: (ref["name"], ref["key"]) for ref in said["spec"]["secretTargetRef"]}
+    assert given["password"] == ("gatepost-kafka", "password")
+    plain = render(helm, *MINIMAL, "--set", "services.policy.keda.enabled=true")
+    assert plain.of("TriggerAuthentication") == {}
+    (trigger,) = plain.of("ScaledObject")["gatepost-policy"]["spec"]["triggers"]
+    assert "authenticationRef" not in trigger
 
 
 def test_the_senders_address_is_kept(helm: str) -> None:
@@ -258,6 +306,7 @@ WRONG = {
     "services.delivery.replicas=two": "got string, want integer",
     "services.policy.autoscaling.enabled=true,services.policy.keda.enabled=true": "choose one",
     "services.policy.autoscaling.enabled=true,services.policy.replicas=2": "leave replicas out",
+    "services.ingress.autoscaling.enabled=true,services.ingress.autoscaling.max=1": "write a max of at least min",
     "services.ingress.keda.enabled=true": "has no consumer group; use autoscaling",
     "clamd.enabled=true,clamd.addresses={other:3310}": "choose one",
     "env.GATEPSOT_DNS=x": "GATEPSOT_DNS",

@@ -11,13 +11,16 @@ from typing import Any
 
 CHART = Path(__file__).parents[2] / "k8s" / "gatepost"
 VALUES = CHART / "ci" / "evaluation.yaml"
+# All the load comes from one address, which an MX would slow down.
+KNOWN = "services.ingress.env.GATEPOST_INGRESS_EXEMPT=10.0.0.0/8"
 READ_MAILBOX = r"""
 import os, re
 found = []
 for folder, _, names in os.walk("/tmp/mailbox"):
     for name in names:
-        if match := re.search(rb"^X-Load: (\S+)", open(os.path.join(folder, name), "rb").read(8192), re.M):
-            found.append(match[1].decode())
+        path = os.path.join(folder, name)
+        if match := re.search(rb"^X-Load: (\S+)", open(path, "rb").read(8192), re.M):
+            found.append(f"{match[1].decode()} {os.stat(path).st_mtime}")
 print("\n".join(found))
 """
 
@@ -50,7 +53,7 @@ class Release:
 
     def _settings(self, sets: tuple[str, ...]) -> list[str]:
         repository, _, tag = self.image.rpartition(":")
-        chosen = (f"image.repository={repository}", f"image.tag={tag}", *sets)
+        chosen = (f"image.repository={repository}", f"image.tag={tag}", KNOWN, *sets)
         return ["-n", self.namespace, "-f", str(VALUES), *(word for item in chosen for word in ("--set", item))]
 
     def install(self, *sets: str) -> float:
@@ -86,7 +89,8 @@ class Release:
         found: str = self.get("svc", f"{self.name}-{service}")["spec"]["clusterIP"]
         return found
 
-    def arrived(self) -> list[str]:
-        """Return the marks of all messages in the mailbox that stands in for the customer's MTA."""
+    def arrived(self) -> dict[str, float]:
+        """Return the marks of all messages in the mailbox that stands in for the customer's MTA, each with its time."""
         where = self.deployment("mailbox")
-        return self.kubectl("exec", where, "--", "/usr/local/bin/python", "-c", READ_MAILBOX).split()
+        lines = self.kubectl("exec", where, "--", "/opt/gatepost/bin/python", "-c", READ_MAILBOX).splitlines()
+        return {mark: float(when) for mark, when in (line.split() for line in lines)}

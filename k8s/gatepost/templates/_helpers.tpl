@@ -35,6 +35,11 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version }}
 {{- if .Values.evaluation.enabled }}{{ include "gatepost.fullname" . }}-kafka:9092{{ else }}{{ .Values.kafka.bootstrap }}{{ end }}
 {{- end }}
 
+{{- /* What KEDA is to prove itself to Kafka with; empty where it need not. */ -}}
+{{- define "gatepost.keda.secret" -}}
+{{- if and (ne .Values.kafka.protocol "PLAINTEXT") (not .Values.evaluation.enabled) }}{{ .Values.kafka.existingSecret }}{{ end }}
+{{- end }}
+
 {{- define "gatepost.s3.secret" -}}
 {{- if .Values.evaluation.enabled }}{{ include "gatepost.fullname" . }}-evaluation{{ else }}{{ .Values.store.existingSecret }}{{ end }}
 {{- end }}
@@ -114,8 +119,22 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version }}
 {{ include "gatepost.deployment" (set $it "own" $own) }}
 {{- end }}
 
-{{- /* Every service's environment. Secrets come by name alone. */ -}}
+{{- /* Every service's environment: what the chart says, under what `env` says of the same name. A name stands once: of
+       two, an upgrade could take away the wrong one. */ -}}
 {{- define "gatepost.env" -}}
+{{- $said := merge (deepCopy (.env | default dict)) .root.Values.env }}
+{{- range concat (include "gatepost.env.chart" . | fromYamlArray) (.own | default list) }}
+{{- if not (hasKey $said .name) }}
+- {{ toJson . }}
+{{- end }}
+{{- end }}
+{{- range $name, $value := $said }}
+- {name: {{ $name }}, value: {{ ternary ($value | toJson) $value (kindIs "float64" $value) | quote }}}
+{{- end }}
+{{- end }}
+
+{{- /* Secrets come by name alone. */ -}}
+{{- define "gatepost.env.chart" -}}
 {{- $root := .root }}
 - {name: GATEPOST_KAFKA, value: {{ include "gatepost.kafka" $root | quote }}}
 {{- with $root.Values.kafka }}
@@ -159,9 +178,6 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version }}
 - {name: GATEPOST_METRICS_HOST, value: 0.0.0.0}
 - {name: GATEPOST_METRICS_PORT, value: "9464"}
 - {name: GATEPOST_SCANNERS, value: {{ .scanners | default (include "gatepost.scanners" $root | fromYaml | keys | sortAlpha | join ",") | quote }}}
-{{- range $name, $value := merge (deepCopy (.env | default dict)) $root.Values.env }}
-- {name: {{ $name }}, value: {{ $value | quote }}}
-{{- end }}
 {{- end }}
 
 {{- define "gatepost.container.security" -}}
@@ -224,6 +240,11 @@ spec:
   {{- if and (hasKey $set "replicas") (or $set.autoscaling.enabled $set.keda.enabled) }}
   {{- fail (printf "%s: replicas is set though an autoscaler is enabled; leave replicas out" .name) }}
   {{- end }}
+  {{- range $of, $bounds := dict "autoscaling" $set.autoscaling "keda" $set.keda }}
+  {{- if and $bounds.enabled (gt (int $bounds.min) (int $bounds.max)) }}
+  {{- fail (printf "%s.%s: min is %d and max %d; write a max of at least min" $.name $of (int $bounds.min) (int $bounds.max)) }}
+  {{- end }}
+  {{- end }}
   {{- if hasKey $set "replicas" }}
   replicas: {{ $set.replicas }}
   {{- end }}
@@ -256,6 +277,7 @@ spec:
           topologyKey: {{ . }}
           whenUnsatisfiable: ScheduleAnyway
           labelSelector: {matchLabels: {{ include "gatepost.selector" $of | fromYaml | toJson }}}
+          matchLabelKeys: [pod-template-hash]  # the pods that a rollout takes away don't count
         {{- end }}
       {{- end }}
       initContainers:
@@ -277,11 +299,7 @@ spec:
             {{- range $name, $port := .ports }}
             - {name: {{ $name }}, containerPort: {{ $port }}}
             {{- end }}
-          env:
-            {{- include "gatepost.env" . | nindent 12 }}
-            {{- with .own }}
-            {{- toYaml . | nindent 12 }}
-            {{- end }}
+          env: {{- include "gatepost.env" . | nindent 12 }}
           startupProbe: {httpGet: {path: /readyz, port: metrics}, periodSeconds: 2, failureThreshold: 90}
           readinessProbe: {httpGet: {path: /readyz, port: metrics}, periodSeconds: 5, timeoutSeconds: 3}
           livenessProbe: {httpGet: {path: /healthz, port: metrics}, periodSeconds: 15, timeoutSeconds: 5, failureThreshold: 4}
@@ -349,6 +367,15 @@ spec:
         consumerGroup: {{ $.group }}
         topic: {{ $.topic }}
         lagThreshold: {{ .lag | quote }}
+        {{- with $root.Values.kafka }}
+        {{- if and (ne .protocol "PLAINTEXT") (not $root.Values.evaluation.enabled) }}
+        tls: {{ ternary "enable" "disable" (hasSuffix "SSL" .protocol) }}
+        sasl: {{ if hasPrefix "SASL" .protocol }}{{ get (dict "PLAIN" "plaintext" "SCRAM-SHA-256" "scram_sha256" "SCRAM-SHA-512" "scram_sha512") .mechanism }}{{ else }}none{{ end }}
+        {{- end }}
+        {{- end }}
+      {{- if include "gatepost.keda.secret" $root }}
+      authenticationRef: {name: {{ include "gatepost.fullname" $root }}-kafka}
+      {{- end }}
 ---
 {{- end }}
 {{- end }}
