@@ -101,7 +101,7 @@ REQUESTS: Final = Topic(
     PARTITIONS,
     40 * DAY,
     ("cli", "api", "signals"),
-    ("quarantine",),
+    ("quarantine", "trace"),
     joined=True,
 )
 RECHECKS: Final = Topic(
@@ -111,7 +111,7 @@ RECHECKS: Final = Topic(
     PARTITIONS,
     2 * DAY,
     ("scanners",),
-    ("quarantine",),
+    ("quarantine", "trace"),
     joined=True,
 )
 HOLDS: Final = Topic(
