@@ -23,6 +23,7 @@ from schemas.events import (
     Rechecked,
     Rejection,
     Rescan,
+    State,
     Verdict,
 )
 from services.core.errors import UnreadableEvent
@@ -45,6 +46,9 @@ class Where(enum.StrEnum):
     HELD = "held"  # in quarantine
     DEFERRED = "deferred"
     REFUSED = "refused"  # at the door: it was never a message of ours
+
+
+STATES: Final = tuple(sorted(str(each) for each in (*Where, *State)))  # where a message may be for a recipient
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
