@@ -130,7 +130,7 @@ REQUESTS: Final = Topic(
     ALIKE,
     40 * DAY,
     ("cli", "api", "signals"),
-    ("quarantine",),
+    ("quarantine", "trace"),
     joined=True,
 )
 RECHECKS: Final = Topic(
@@ -140,7 +140,7 @@ RECHECKS: Final = Topic(
     ALIKE,
     2 * DAY,
     ("scanners",),
-    ("quarantine",),
+    ("quarantine", "trace"),
     joined=True,
 )
 HOLDS: Final = Topic("quarantine.holds.v1", events.Hold, "id", ALIKE, None, ("quarantine",), ("rebuild",), joined=True)

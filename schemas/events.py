@@ -217,6 +217,7 @@ class Rejection(Event, frozen=True, kw_only=True):
     customer: str = ""
     client_port: int = 0
     connected_at: float = 0.0  # with address and port: which connection it was; 0: not known
+    evidence: tuple[Evidence, ...] = ()  # what was held against the client, where the reason alone doesn't say it
 
 
 # --- tables: the last event of a key counts

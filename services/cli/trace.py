@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import msgspec
 import orjson
@@ -22,7 +22,7 @@ from services.trace.config import TraceConfig
 from services.trace.decide import Facts
 from services.trace.index import Found, Index, Told
 from services.trace.query import Query
-from services.trace.timeline import timeline
+from services.trace.timeline import standing, timeline
 
 BATCH = 500  # events that a rebuild writes together
 SAME = 20  # refusals of the same connection that are looked for
@@ -62,7 +62,7 @@ async def _tell(index: Index, found: Found, customer: str | None, *, as_json: bo
     if as_json:
         print(orjson.dumps({**dataclasses.asdict(found), **_steps_json(told)}).decode())
         return
-    print(_described(found))
+    print(_described(found, told))
     print()
     print(_timeline(told))
     others = await _same_connection(index, found, told, customer)
@@ -98,28 +98,37 @@ async def _same_connection(index: Index, found: Found, told: list[Told], custome
     return same
 
 
-def _described(found: Found) -> str:
-    lines = [("refusal" if found.refused else "message", found.id)]
-    if found.customer:
-        lines.append(("customer", f"{found.customer}{f' ({found.domain})' if found.domain else ''}"))
-    lines.append(("client", f"{found.client_ip}{f' ({found.helo})' if found.helo else ''}"))
-    if not found.refused:
+def _described(found: Found, told: Sequence[Told]) -> str:
+    when = f"{stamp(found.at)}.{_thousandths(found.at)} UTC"
+    customer = f"{found.customer}{f' ({found.domain})' if found.domain else ''}" if found.customer else "nobody's yet"
+    lines = [("customer", customer), ("client", f"{found.client_ip}{f' ({found.helo})' if found.helo else ''}")]
+    why = standing((each.stamp, each.event) for each in told)
+    if found.refused:
+        lines = [("refusal", found.id), ("refused", f"{when}: {found.refused}"), *lines]
+        if found.sender:
+            lines.append(("from", found.sender))
+    else:
+        lines = [("message", found.id), ("received", f"{when}, {found.size} octets"), *lines]
         lines += [("from", found.sender or "<>"), ("subject", found.subject), ("message-id", found.message_id)]
-    lines += [("to", f"{recipient}: {state}") for recipient, state in found.recipients.items()]
-    return "\n".join(f"{name + ':':12} {plain(text)}" for name, text in lines)
+    for recipient, state in found.recipients.items():
+        lines.append(("to", f"{recipient}: {state}"))
+        if recipient in why:
+            lines.append(("", why[recipient]))
+    return "\n".join(f"{name + ':' if name else '':12} {plain(text)}" for name, text in lines)
 
 
 def _timeline(told: Iterable[Told]) -> str:
     steps = timeline((each.stamp, each.event) for each in told)
     if not steps:
         return "nothing is known of its way"
-    lines = [f"{'time (UTC)':14}{'since start':>13}{'step':>11}"]
+    lines = [f"{'time (UTC)':14}{'since start':>13}{'since last':>12}  what happened"]
     first = before = steps[0].at
     for step in steps:
-        lines.append(
-            f"{_clock(step.at):14}{_span(step.at - first):>13}{_span(step.at - before):>11}  {plain(step.what)}"
-        )
-        lines += [f"{'':40}{plain(line)}" for line in step.lines]
+        if _day(step.at) != _day(before):
+            lines.append(f"{_day(step.at)}:")  # it waits for days, and a time alone would mislead
+        since, last = _span(step.at - first), _span(step.at - before)
+        lines.append(f"{_clock(step.at):14}{since:>13}{last:>12}  {plain(step.what)}")
+        lines += [f"{'':41}{plain(line)}" for line in step.lines]
         before = step.at
     return "\n".join(lines)
 
@@ -175,14 +184,24 @@ def _state(row: Found) -> str:
     return ", ".join(f"{count} {state}" for state, count in counts.items()) or "refused"
 
 
+def _day(at: float) -> str:
+    return time.strftime("%Y-%m-%d", time.gmtime(at))
+
+
 def _clock(at: float) -> str:
-    return time.strftime("%H:%M:%S", time.gmtime(at)) + f".{int(at * 1000) % 1000:03d}"
+    return time.strftime("%H:%M:%S", time.gmtime(at)) + f".{_thousandths(at)}"
+
+
+def _thousandths(at: float) -> str:
+    return f"{int(at * 1000) % 1000:03d}"
 
 
 def _span(seconds: float) -> str:
-    """Return a span as people read it: milliseconds while they mean something."""
-    if abs(seconds) < 100:  # noqa: PLR2004 - above it nobody counts milliseconds
+    """Return a span as people read it, to the millisecond while that means something."""
+    if abs(seconds) < 1:
         return f"{seconds * 1000:.1f} ms"
+    if abs(seconds) < 100:  # noqa: PLR2004 - above it nobody counts milliseconds
+        return f"{seconds:.3f} s "
     if seconds < 7_200:  # noqa: PLR2004 - two hours
         return f"{seconds / 60:.1f} min"
     return f"{seconds / 3600:.1f} h"

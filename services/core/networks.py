@@ -25,14 +25,21 @@ class Networks:
 
     def __contains__(self, ip: str) -> bool:
         """Return whether the address is in one of them; what is no address is in none."""
+        return self.that_has(ip) is not None
+
+    def that_has(self, ip: str) -> str | None:
+        """Return one of the networks that the address is in, as `address/length`; None when it is in none."""
         if not self._by_length:
-            return False
+            return None
         try:
             address = ipaddress.ip_address(ip)
         except ValueError:
-            return False
+            return None
         number, version = int(address), address.version
-        return any(v == version and number >> shift in found for (v, shift), found in self._by_length.items())
+        for (v, shift), found in self._by_length.items():
+            if v == version and number >> shift in found:
+                return str(ipaddress.ip_network((ip, address.max_prefixlen - shift), strict=False))
+        return None
 
     def __bool__(self) -> bool:
         return bool(self._by_length)

@@ -54,6 +54,7 @@ class Refusal:
     reply: Reply
     reason: str = ""
     customer: str = ""  # whose recipient it was
+    evidence: tuple[Evidence, ...] = ()  # what the reason stands on; for the operator, never for the client
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -292,6 +293,7 @@ def rejection(
         customer=refusal.customer,
         client_port=client.port,
         connected_at=client.connected_at,
+        evidence=refusal.evidence,
     )
 
 

@@ -20,7 +20,7 @@ from services.ingress.greylist import Greylist
 from services.ingress.harvest import Harvest
 from services.ingress.limits import Limits
 from services.ingress.pregreet import Records
-from services.ingress.reputation import Facts, parse_lists
+from services.ingress.reputation import Facts, on_file, parse_lists
 from services.ingress.reputation_files import NetworkFile, keep_fresh
 from services.ingress.reputation_lookup import Lookup
 from services.ingress.visitor import Visitor
@@ -95,7 +95,7 @@ class Guards:
         if self.trusted(ip):
             return None
         if ip in self.block.networks and not self.directory.allows(ip):
-            return self.blocked()
+            return self.blocked(ip)
         return self.limits.connection(ip, self.clock.monotonic())
 
     def visitor(self, ip: str) -> Visitor:
@@ -103,9 +103,10 @@ class Guards:
         self.limits.entered(ip)
         return Visitor(self, ip)
 
-    def blocked(self, customer: str = "") -> decide.Refusal:
+    def blocked(self, ip: str, customer: str = "") -> decide.Refusal:
         """Return the refusal of who is on the operator's own list."""
-        return decide.Refusal(replies.refused("list", self.config.contact), "blocked", customer)
+        evidence = on_file("FRONT_BLOCKED", ip, self.block.networks, "GATEPOST_INGRESS_BLOCK_FILE")
+        return decide.Refusal(replies.refused("list", self.config.contact), "blocked", customer, evidence)
 
     def ask(self, ip: str) -> asyncio.Task[Facts] | None:
         """Begin to ask about the client; None when there is nothing to ask."""

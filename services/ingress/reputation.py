@@ -14,6 +14,7 @@ from typing import Final
 
 from schemas.events import Evidence
 from services.core.errors import ConfigError
+from services.core.networks import Networks
 
 Answer = Sequence[str | bytes]
 
@@ -81,6 +82,12 @@ def on_list(answer: Answer) -> bool:
         if address in _LISTED and address not in _NOT_ANSWERED:
             return True
     return False
+
+
+def on_file(code: str, ip: str, networks: Networks, where: str) -> tuple[Evidence, ...]:
+    """Return which network of the operator's or a customer's own list has the address; nothing when none has."""
+    network = networks.that_has(ip)
+    return () if network is None else (Evidence(code=code, text=f"{network} is on {where}"),)
 
 
 def weigh(ip: str, facts: Facts) -> Reputation:

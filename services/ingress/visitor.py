@@ -12,7 +12,7 @@ from services.core.directory import POSTMASTER
 from services.core.networks import networks
 from services.core.signals import Kind
 from services.ingress import bounce, decide
-from services.ingress.reputation import Facts, Reputation, greeted, weigh, with_helo
+from services.ingress.reputation import Facts, Reputation, greeted, on_file, weigh, with_helo
 
 if TYPE_CHECKING:
     from services.ingress.guards import Guards
@@ -80,12 +80,12 @@ class Visitor:
 
     def admitted(self, customer: Customer, reverse_path: str) -> decide.Refusal | None:
         """Return why the customer takes nothing from the client."""
-        if self._ip in networks(customer.block):
-            return decide.Refusal(replies.BLOCKED, "blocked-by-customer", customer.id)
+        if evidence := on_file("FRONT_BLOCKED", self._ip, networks(customer.block), "the customer's list"):
+            return decide.Refusal(replies.BLOCKED, "blocked-by-customer", customer.id, evidence)
         if self.trusted or self._ip in networks(customer.allow):
             return None
         if self._ip in self._guards.block.networks:
-            return self._guards.blocked(customer.id)
+            return self._guards.blocked(self._ip, customer.id)
         if (refusal := self._unwelcome(customer.id)) is not None:
             return refusal
         if self._guards.harvest.suspected(self._ip, reverse_path, self._guards.clock.now()):
@@ -137,4 +137,5 @@ class Visitor:
         config = self._guards.config
         if self.reputation.score < config.refuse_score:
             return None
-        return decide.Refusal(replies.refused("reputation", config.contact), "reputation", customer)
+        reply = replies.refused("reputation", config.contact)
+        return decide.Refusal(reply, "reputation", customer, self.reputation.evidence)

@@ -11,7 +11,7 @@ import contextlib
 from collections.abc import AsyncIterator, Callable
 from typing import Any, Final
 
-from sqlalchemy import Connection, Engine, create_engine, event, make_url
+from sqlalchemy import Connection, Engine, create_engine, event, make_url, select
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, IntegrityError, ProgrammingError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
@@ -20,6 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from services.core.errors import ConfigError, DatabaseUnavailable
 
 WITHIN: Final = 10.0  # seconds for one unit of work, the wait for a connection included
+MIGRATION: Final = 3_600.0  # seconds: an index over millions of rows takes minutes, and half of one is worth nothing
 BUSY: Final = 5.0  # seconds that SQLite waits for another process's transaction
 
 _DRIVERS: Final = {
@@ -60,9 +61,9 @@ class Database:
             yield connection
 
     @contextlib.asynccontextmanager
-    async def writing(self) -> AsyncIterator[AsyncConnection]:
+    async def writing(self, within: float = WITHIN) -> AsyncIterator[AsyncConnection]:
         """A transaction that is durable when the block has ended, and never was when it ends with an exception."""
-        async with _typed(), self._engine.connect() as connection:
+        async with _typed(within), self._engine.connect() as connection:
             writer = await connection.execution_options(writes=True)
             async with writer.begin():
                 yield writer
@@ -95,7 +96,9 @@ def transact(url: URL, work: Callable[[Connection], None]) -> None:
 async def _transact(url: URL, work: Callable[[Connection], None]) -> None:
     database = Database(url)
     try:
-        async with database.writing() as connection:
+        async with database.reading() as connection:  # one that doesn't answer is found out now, not in an hour
+            await connection.execute(select(1))
+        async with database.writing(MIGRATION) as connection:
             await connection.run_sync(work)
     finally:
         await database.close()
@@ -131,12 +134,12 @@ def _begin_sqlite(connection: Connection) -> None:
 
 
 @contextlib.asynccontextmanager
-async def _typed() -> AsyncIterator[None]:
+async def _typed(within: float = WITHIN) -> AsyncIterator[None]:
     try:
-        async with asyncio.timeout(WITHIN):
+        async with asyncio.timeout(within):
             yield
     except (TimeoutError, PoolTimeoutError) as error:
-        raise DatabaseUnavailable(f"no answer within {WITHIN:g} s") from error
+        raise DatabaseUnavailable(f"no answer within {within:g} s") from error
     except (ProgrammingError, DataError):
         raise  # the statement's fault: the same again gives the same
     except IntegrityError as error:

@@ -15,7 +15,19 @@ from typing import Final
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from schemas.catalog import COMMANDS, DEFERRED, DISPOSITIONS, OUTCOMES, RECEIVED, REJECTIONS, RESCANS, VERDICTS, Topic
+from schemas.catalog import (
+    COMMANDS,
+    DEFERRED,
+    DISPOSITIONS,
+    OUTCOMES,
+    RECEIVED,
+    RECHECKS,
+    REJECTIONS,
+    REQUESTS,
+    RESCANS,
+    VERDICTS,
+    Topic,
+)
 from schemas.events import Event
 from services.core.clock import Clock
 from services.core.errors import DatabaseUnavailable, UnreadableEvent
@@ -37,6 +49,8 @@ TOPICS: Final[tuple[Topic, ...]] = (
     OUTCOMES,
     REJECTIONS,
     COMMANDS,
+    REQUESTS,
+    RECHECKS,
 )
 
 

@@ -12,16 +12,18 @@ import msgspec
 from schemas import wire
 from schemas.events import (
     Action,
-    Command,
     Deferred,
     Disposition,
     Envelope,
     Event,
     Outcome,
     QuarantineCommand,
+    QuarantineRequest,
     Received,
+    Rechecked,
     Rejection,
     Rescan,
+    State,
     Verdict,
 )
 from services.core.errors import UnreadableEvent
@@ -44,6 +46,9 @@ class Where(enum.StrEnum):
     HELD = "held"  # in quarantine
     DEFERRED = "deferred"
     REFUSED = "refused"  # at the door: it was never a message of ours
+
+
+STATES: Final = tuple(sorted(str(each) for each in (*Where, *State)))  # where a message may be for a recipient
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -96,9 +101,19 @@ def facts(event: Event, stamp: float) -> Facts:  # noqa: PLR0911  # one return a
             step = f"outcome/{event.state.value}/{event.at:.6f}/{who}"
             rank = event.at + _TERMINAL
             return _facts(event, event.id, event.customer, step, stamp, event.recipients, event.state.value, rank)
-        case QuarantineCommand():
-            return _facts(event, event.id, event.customer, f"command/{event.command_id[:100]}", stamp)
+        case QuarantineCommand() | QuarantineRequest() | Rechecked():
+            return _facts(event, event.id, event.customer, _quarantine_step(event), stamp)
     raise TypeError(f"the trace does not keep {type(event).__name__}")
+
+
+def _quarantine_step(event: QuarantineCommand | QuarantineRequest | Rechecked) -> str:
+    match event:
+        case QuarantineCommand():
+            return f"command/{event.command_id[:100]}"
+        case QuarantineRequest():
+            return f"request/{event.request_id[:100]}"
+        case Rechecked():
+            return f"recheck/{event.release[:100]}/{event.scanner}/{event.at:.6f}"
 
 
 def _received(event: Received, stamp: float) -> Facts:
@@ -259,16 +274,13 @@ def _cleaned(row: Row, but: set[str] | frozenset[str] = frozenset()) -> Row:
     }
 
 
-EVENTS: Final = {kind.__name__: kind for kind in (
-    Received, Rejection, Verdict, Rescan, Disposition, Deferred, Outcome, QuarantineCommand
-)}  # fmt: skip
+_KINDS: Final[tuple[type[Event], ...]] = (
+    *(Received, Rejection, Verdict, Rescan, Disposition, Deferred, Outcome),
+    *(QuarantineCommand, QuarantineRequest, Rechecked),
+)
+EVENTS: Final = {kind.__name__: kind for kind in _KINDS}
 
 
 def kept(topic: str, text: str) -> Event:
     """Return the event of a row; raise Undecodable for one that a later version wrote otherwise."""
     return wire.decode(text.encode(), EVENTS[topic])
-
-
-def asks(command: QuarantineCommand) -> str:
-    """Return what a command of the quarantine asks for, in a word."""
-    return "release" if command.action is Command.RELEASE else "delete"

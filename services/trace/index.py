@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from sqlalchemy import Table, delete, select, text, tuple_
+from sqlalchemy import Table, delete, func, select, text, tuple_
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -195,7 +195,7 @@ class Index:
     async def size(self) -> int:
         """Return how many events there are. Counts them: for tests and for `rebuild`."""
         async with self._database.reading() as connection:
-            return len((await connection.execute(select(EVENTS.c.day))).all())
+            return int(await connection.scalar(select(func.count()).select_from(EVENTS)) or 0)
 
 
 def _latest(rows: Iterable[Row]) -> list[Row]:

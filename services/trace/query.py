@@ -5,13 +5,13 @@ from __future__ import annotations
 import dataclasses
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Select, exists, select
+from sqlalchemy import BindParameter, ColumnElement, FromClause, Select, Subquery, Text, bindparam, exists, select
 
 from services.core.errors import ConfigError
 from services.core.heading import bare_id
 from services.core.ids import is_message_id, message_id
-from services.trace.decide import day_of
-from services.trace.tables import MESSAGES, RECIPIENTS
+from services.trace.decide import STATES, day_of
+from services.trace.tables import MESSAGES, RECIPIENTS, UNUSUAL, USUAL
 
 _ESCAPE: Final = "\\"
 
@@ -29,7 +29,7 @@ class Query:
     subject: str = ""  # a part of it; upper and lower case are the same
     client: str = ""  # an address
     message_id: str = ""  # of RFC 5322
-    state: str = ""  # any recipient is there
+    state: str = ""  # the recipient is there, or any of them where none is named
     refused: bool | None = None  # False: only what was accepted
     since: float = 0.0  # seconds since the epoch; 0: no limit
     until: float = 0.0
@@ -39,29 +39,53 @@ class Query:
     def __post_init__(self) -> None:
         if self.before and not is_message_id(self.before):
             raise ConfigError(f"{self.before!r} is no id to go on from")
+        if self.state and self.state not in STATES:
+            raise ConfigError(f"{self.state!r} is no state; there are {', '.join(STATES)}")
         if self.limit < 1:
             raise ConfigError("a page has at least one line")
+
+    @property
+    def recipient_key(self) -> str:
+        """The recipient as it is looked up; empty when none is named, or all of a domain."""
+        return "" if self.recipient.startswith("@") else self.recipient.lower()
 
 
 def page(query: Query) -> Select[Any]:
     """Return the statement for a page of messages and refusals."""
     # Which table the order is taken from decides whose index is walked.
-    table = RECIPIENTS if _by_recipient(query) else MESSAGES
+    keys = _keys(query)
+    table: FromClause = MESSAGES
     statement = select(*MESSAGES.columns)
-    if table is RECIPIENTS:
-        joined = (MESSAGES.c.day == RECIPIENTS.c.day) & (MESSAGES.c.id == RECIPIENTS.c.id)
-        # Said of both: a partition of either is left out where its day is.
-        statement = statement.join_from(RECIPIENTS, MESSAGES, joined)
-        statement = statement.where(RECIPIENTS.c.recipient_key == query.recipient.lower())
-        if query.customer is not None:
-            statement = statement.where(RECIPIENTS.c.customer == query.customer)
-    for condition in (*_range(query, table), *_conditions(query)):
+    if keys is not None:
+        table = keys
+        joined = (MESSAGES.c.day == keys.c.day) & (MESSAGES.c.id == keys.c.id)
+        statement = statement.join_from(keys, MESSAGES, joined)
+    for condition in (*_range(query, MESSAGES), *_conditions(query)):
         statement = statement.where(condition)
     return statement.order_by(table.c.day.desc(), table.c.id.desc()).limit(query.limit)
 
 
-def _by_recipient(query: Query) -> bool:
-    return bool(query.recipient) and not query.recipient.startswith("@")
+def _keys(query: Query) -> Subquery | None:
+    """Return the messages that a recipient or a rare state picks out, in a page's order; None when neither does."""
+    if not query.recipient_key and query.state in {"", *USUAL}:
+        return None
+    statement = select(RECIPIENTS.c.day, RECIPIENTS.c.id).distinct()  # it may be there twice, in upper and lower case
+    if query.recipient_key:
+        statement = statement.where(RECIPIENTS.c.recipient_key == query.recipient_key)
+    if query.state:
+        statement = statement.where(RECIPIENTS.c.state == _constant(query.state))
+        if query.state not in USUAL:
+            statement = statement.where(UNUSUAL)
+    if query.customer is not None:
+        statement = statement.where(RECIPIENTS.c.customer == query.customer)
+    for condition in _range(query, RECIPIENTS):
+        statement = statement.where(condition)
+    return statement.order_by(RECIPIENTS.c.day.desc(), RECIPIENTS.c.id.desc()).subquery("keys")
+
+
+def _constant(state: str) -> BindParameter[str]:
+    # In the text of the statement: a plan for any state at all could not use an index that has only some of them.
+    return bindparam(None, state, type_=Text, literal_execute=True)
 
 
 def _range(query: Query, table: Any) -> list[ColumnElement[bool]]:  # noqa: ANN401  # either table
@@ -95,7 +119,7 @@ def _conditions(query: Query) -> list[ColumnElement[bool]]:
         found.append(MESSAGES.c.subject_key.like(f"%{_literal(query.subject.lower())}%", escape=_ESCAPE))
     if query.refused is not None:
         found.append(MESSAGES.c.refused != "" if query.refused else MESSAGES.c.refused == "")
-    if query.state:
+    if query.state in USUAL and not query.recipient_key:
         there = (RECIPIENTS.c.day == MESSAGES.c.day) & (RECIPIENTS.c.id == MESSAGES.c.id)
         found.append(exists().where(there, RECIPIENTS.c.state == query.state))
     return found

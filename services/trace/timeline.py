@@ -1,4 +1,4 @@
-"""What happened to a message, step by step, as a person reads it. Pure."""
+"""What happened to a message, step by step, and where it stands, as a person reads it. Pure."""
 
 from __future__ import annotations
 
@@ -7,35 +7,51 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from schemas.events import (
+    Act,
     Action,
     Branch,
+    Command,
     Deferred,
     Disposition,
     Event,
     Evidence,
     Outcome,
     QuarantineCommand,
+    QuarantineRequest,
     Received,
+    Rechecked,
     Rejection,
     Rescan,
     State,
     Verdict,
 )
-from services.trace.decide import address_of, asks
+from services.trace.decide import address_of
+
+Stamped = tuple[float, Event]  # with the time at which its producer sent it, seconds since the epoch
 
 # Of two at the same time, which is first.
 _FLOW: Final[tuple[type[Event], ...]] = (
     Received,
     Rejection,
     Verdict,
-    Rescan,
-    Disposition,
     QuarantineCommand,
+    QuarantineRequest,
+    Rescan,
+    Rechecked,
+    Disposition,
     Deferred,
     Outcome,
 )
 _ORDER: Final = {kind: place for place, kind in enumerate(_FLOW)}
 _DID: Final = {Action.DELIVER: "deliver to", Action.QUARANTINE: "hold for", Action.DELETE: "delete for"}
+_STANDS: Final = {Action.DELIVER: "let through", Action.QUARANTINE: "held", Action.DELETE: "to be deleted"}
+_ASKED: Final = {Command.RELEASE: "release", Command.DELETE: "deletion"}
+_WANTED: Final = {
+    Act.RELEASE_TO: "a copy",
+    Act.REPORT_CLEAN: "reported as wanted",
+    Act.REPORT_SPAM: "reported as spam",
+    Act.RAISE: "known to be worse since",
+}
 _ENDED: Final = {
     State.DELIVERED: "delivered",
     State.DELETED: "deleted by policy",
@@ -56,13 +72,45 @@ class Step:
     lines: tuple[str, ...] = ()
 
 
-def timeline(events: Iterable[tuple[float, Event]]) -> list[Step]:
-    """Return the steps, in their order, of events with the time at which their producer sent them."""
+def timeline(events: Iterable[Stamped]) -> list[Step]:
+    """Return the steps in their order."""
     found: list[tuple[float, int, Step]] = []
     for stamp, event in events:
         kind = _ORDER[type(event)]
         found += [(step.at, kind, step) for step in _steps(event, stamp)]
     return [step for _, _, step in sorted(found, key=lambda entry: entry[:2])]
+
+
+def standing(events: Iterable[Stamped]) -> dict[str, str]:
+    """Return, for each recipient that anything is known of, why it is where it is: the rule, or the MTA's answer.
+
+    An outcome has the last word, whatever came after it; else it is what was said last.
+    """
+    said: dict[str, tuple[bool, float, str]] = {}
+    for stamp, event in events:
+        for recipients, ended, at, why in _said(event, stamp):
+            for recipient in recipients:
+                if recipient not in said or (ended, at) >= said[recipient][:2]:
+                    said[recipient] = (ended, at, why)
+    return {recipient: why for recipient, (_, _, why) in said.items()}
+
+
+def _said(event: Event, stamp: float) -> Iterator[tuple[tuple[str, ...], bool, float, str]]:
+    match event:
+        case Outcome():
+            where = f" by {event.host}" if event.host else ""
+            answer = f": {event.reply}" if event.reply else ""
+            yield event.recipients, True, event.at, f"{_ENDED[event.state]}{where}{answer}"
+        case Deferred():
+            where = f"attempt {event.attempts}" + (f" at {event.host}" if event.host else "")
+            what = f"{where}: {event.reply}" if event.attempts else event.reply or "its destination is down"
+            yield event.recipients, False, event.tried_at or stamp, what
+        case Disposition():
+            for branch in event.branches:
+                why = f"{_STANDS[branch.action]} by rule {branch.rule}: {branch.reason}"
+                yield branch.recipients, False, event.decided_at, why
+        case Rejection() if event.recipient:
+            yield (address_of(event.recipient),), True, event.at, f"{event.reason}: {event.reply}"
 
 
 def _steps(event: Event, stamp: float) -> Iterator[Step]:  # one case a kind of event
@@ -74,16 +122,19 @@ def _steps(event: Event, stamp: float) -> Iterator[Step]:  # one case a kind of 
         case Verdict():
             yield _verdict(event)
         case Rescan():
-            yield Step(event.asked_at, f"asks {', '.join(event.scanners)} again, for the {_nth(event.attempt)} time")
+            yield _rescan(event)
         case Disposition():
             yield _disposition(event)
         case Deferred():
             yield _deferred(event, stamp)
         case Outcome():
             yield _outcome(event)
-        case QuarantineCommand():
-            whom = f" for {', '.join(event.recipients)}" if event.recipients else ""
-            yield Step(event.at, f"{asks(event)} asked{whom} by {event.by}")
+        case QuarantineCommand() | QuarantineRequest() | Rechecked():
+            yield _in_quarantine(event)
+
+
+def _whom(recipients: Sequence[str]) -> str:
+    return f" for {', '.join(recipients)}" if recipients else ""
 
 
 def _received(event: Received, stamp: float) -> Iterator[Step]:
@@ -100,7 +151,7 @@ def _received(event: Received, stamp: float) -> Iterator[Step]:
     if event.connected_at:
         yield Step(event.connected_at, f"connected from {peer}", (f"to {event.server}",))
     greeted = f"{'EHLO' if envelope.esmtp else 'HELO'} {envelope.helo}, {tls}"
-    recipients = tuple(f"RCPT {recipient}" for recipient in envelope.recipients)
+    recipients = tuple(f"RCPT <{recipient}>" for recipient in envelope.recipients)
     if event.mail_at:
         yield Step(event.mail_at, f"MAIL <{envelope.reverse_path}>", (greeted, *recipients))
     if event.data_at:
@@ -108,7 +159,7 @@ def _received(event: Received, stamp: float) -> Iterator[Step]:
     front = tuple(_evidence(event.front))
     known = () if event.mail_at else (f"from {peer}, {greeted}", f"MAIL <{envelope.reverse_path}>", *recipients)
     yield Step(event.received_at, f"all of it is here, {event.size} octets", (*known, *front))
-    yield Step(stamp, f"stored and published; {', '.join(event.plan) or 'no scanner'} must answer")
+    yield Step(stamp, "stored and published", (f"must answer: {', '.join(event.plan) or 'no scanner'}",))
 
 
 def _rejection(event: Rejection) -> Iterator[Step]:
@@ -122,7 +173,9 @@ def _rejection(event: Rejection) -> Iterator[Step]:
         said.append(f"MAIL <{address_of(event.reverse_path)}>")
     if event.recipient:
         said.append(f"RCPT <{address_of(event.recipient)}>")
-    yield Step(event.at, f"refused: {event.reason}", (*said, f"answer: {event.reply}"))
+    if not said:
+        said.append("before it had said anything that we read")
+    yield Step(event.at, f"refused: {event.reason}", (*said, *_evidence(event.evidence), f"answer: {event.reply}"))
 
 
 def _verdict(event: Verdict) -> Step:
@@ -177,12 +230,34 @@ def _outcome(event: Outcome) -> Step:
         lines.append(f"answer: {event.reply}")
     if event.possible_duplicate:
         lines.append("perhaps twice: a connection was lost after the final dot")
+    if event.bounce:
+        lines.append(f"the sender is told by {event.bounce}")
     return Step(event.at, f"{_ENDED[event.state]}: {', '.join(event.recipients)}", tuple(lines))
 
 
+def _rescan(event: Rescan) -> Step:
+    scanners = ", ".join(event.scanners)
+    if event.release:
+        return Step(event.asked_at, f"{scanners} must look once more before the release")
+    return Step(event.asked_at, f"asks {scanners} again, for the {_nth(event.attempt)} time")
+
+
+def _in_quarantine(event: QuarantineCommand | QuarantineRequest | Rechecked) -> Step:
+    if isinstance(event, QuarantineCommand):
+        return Step(event.at, f"{_ASKED[event.action]} asked{_whom(event.recipients)} by {event.by}")
+    if isinstance(event, Rechecked):
+        return Step(event.at, f"{event.scanner} says {event.status.value}", (event.text,) if event.text else ())
+    what = _WANTED[event.act] + (f" to {event.to}" if event.to else "")
+    if event.status is not None:
+        what += f": {event.status.value}"
+    return Step(event.at, f"{what}{_whom(event.recipients)}, by {event.by}", (event.note,) if event.note else ())
+
+
 def _evidence(evidence: Sequence[Evidence]) -> Iterator[str]:
+    """Yield a line a piece, the scores and the codes below each other."""
+    width = max((len(piece.code) for piece in evidence), default=0)
     for piece in evidence:
-        yield f"{piece.score:+.1f} {piece.code}: {piece.text}"
+        yield f"{piece.score:+6.1f}  {piece.code:{width}}  {piece.text}"
 
 
 def _nth(number: int) -> str:

@@ -133,6 +133,8 @@ async def test_the_operators_list_refuses_at_the_greeting_but_not_what_a_custome
         assert (await deliver(door, "127.0.3.2")).startswith("554")
         await eventually(lambda: [e.reason for e in door.rejections()] == ["blocked"] * 3)
         assert sorted(event.customer for event in door.rejections()) == ["", "", "zeta"]
+        why = {piece.text for event in door.rejections() for piece in event.evidence}
+        assert why == {"127.0.3.0/24 is on GATEPOST_INGRESS_BLOCK_FILE"}
 
 
 async def test_the_operators_trust_spares_rates_and_reputation(tmp_path: Path) -> None:

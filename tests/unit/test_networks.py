@@ -20,6 +20,8 @@ def test_it_says_what_a_walk_through_all_would_say(
     found = Networks(str(network) for network in all_of_them)
     assert (str(address) in found) == any(address in network for network in all_of_them)
     assert all(str(network.network_address) in found for network in all_of_them)
+    that = found.that_has(str(address))
+    assert that is None or (address in ipaddress.ip_network(that) and ipaddress.ip_network(that) in all_of_them)
 
 
 def test_what_is_no_address_is_in_none() -> None:

@@ -7,6 +7,7 @@ import time
 import pytest
 
 from schemas.events import (
+    Act,
     Action,
     Branch,
     Command,
@@ -17,7 +18,9 @@ from schemas.events import (
     Evidence,
     Outcome,
     QuarantineCommand,
+    QuarantineRequest,
     Received,
+    Rechecked,
     Rejection,
     Rescan,
     State,
@@ -27,7 +30,7 @@ from services.cli.trace import _span, moment
 from services.core.errors import ConfigError, UnreadableEvent
 from services.core.heading import Heading, heading_of
 from services.trace.decide import EVENTS, address_of, facts, kept, refusal_id
-from services.trace.timeline import timeline
+from services.trace.timeline import standing, timeline
 from tests.samples import NOW, received, verdict
 
 A, B = "a@example.test", "b@example.test"
@@ -96,6 +99,35 @@ EVENTS_OF_IT: list[tuple[float, Event]] = [
             command_id="c", id=MESSAGE.id, customer="example", action=Command.RELEASE, by="olga", at=NOW + 70
         ),
     ),
+    (
+        NOW + 70.5,
+        Rescan(received=MESSAGE, scanners=("virus",), attempt=0, origin=-1, asked_at=NOW + 70.5, release="c"),
+    ),
+    (
+        NOW + 71,
+        Rechecked(
+            id=MESSAGE.id,
+            customer="example",
+            release="c",
+            scanner="virus",
+            status=Status.VIRUS,
+            text="EICAR once more",
+            at=NOW + 71,
+        ),
+    ),
+    (
+        NOW + 72,
+        QuarantineRequest(
+            request_id="r",
+            id=MESSAGE.id,
+            customer="example",
+            act=Act.RELEASE_TO,
+            recipients=(A,),
+            by="olga",
+            at=NOW + 72,
+            to="lab@example.test",
+        ),
+    ),
 ]
 
 
@@ -106,29 +138,49 @@ def test_a_message_from_connect_to_outcome() -> None:
         (-0.3, "MAIL <x@sender.test>"),
         (-0.1, "the message begins to come in"),
         (0.0, "all of it is here, 100 octets"),
-        (0.01, "stored and published; auth, virus must answer"),
+        (0.01, "stored and published"),
         (1.0, "virus says virus, score 0.0"),
         (1.5, "asks content again, for the 1st time"),
         (2.0, "decided: virus, score 9.5"),
         (3.0, f"attempt 1 at mx.example.test:25 put off for {B}"),
         (64.0, f"delivered: {B}"),
         (70.0, "release asked by olga"),
+        (70.5, "virus must look once more before the release"),
+        (71.0, "virus says virus"),
+        (72.0, f"a copy to lab@example.test for {A}, by olga"),
     ]
     said = "\n".join(line for step in steps for line in step.lines)
     for part in (
         "EHLO mx.sender.test, no TLS",
-        f"RCPT {A}",
-        "+2.0 LISTED: a list has it",
+        f"RCPT <{A}>",
+        "must answer: auth, virus",
+        "+2.0  LISTED  a list has it",
         "version 1, clamd 1.4; took 12.5 ms",
-        "+0.0 VIRUS: virus found it",
+        "+0.0  VIRUS  virus found it",
         "rule virus: virus says virus",
         "subject tagged [X]",
         "answer: 451 later",
         "next attempt in 60 s",
         "attempt 2 at mx.example.test:25, TLSv1.3",
         "perhaps twice",
+        "EICAR once more",
     ):
         assert part in said, said
+
+
+def test_where_it_stands_says_why_and_an_outcome_has_the_last_word() -> None:
+    def last(count: int) -> dict[str, str]:
+        return standing(EVENTS_OF_IT[:count])
+
+    assert last(3) == {}
+    assert last(4) == {
+        A: "held by rule virus: virus says virus",
+        B: "let through by rule default: no rule objects",
+    }
+    assert last(5)[B] == "attempt 1 at mx.example.test:25: 451 later"
+    late = (NOW + 99, disposition(RELAY, decided_at=NOW + 99))
+    for order in ([*EVENTS_OF_IT, late], [late, *reversed(EVENTS_OF_IT)]):
+        assert standing(order)[B] == "delivered by mx.example.test:25: 250 OK"
 
 
 @pytest.mark.parametrize(("stamp", "event"), EVENTS_OF_IT, ids=[type(event).__name__ for _, event in EVENTS_OF_IT])
@@ -175,7 +227,19 @@ def test_a_refused_connection_and_a_refused_recipient() -> None:
         "RCPT <nobody@example.test>",
         "answer: 550 5.1.1 No such recipient here",
     )
+    assert standing([(NOW, refusal)]) == {"nobody@example.test": "unknown-recipient: 550 5.1.1 No such recipient here"}
     assert refusal_id(refusal) == refusal_id(refusal)
+
+
+def test_a_refusal_before_a_word_says_what_is_held_against_the_client() -> None:
+    listed = Evidence(code="FRONT_BLOCKED", text="203.0.113.0/24 is on GATEPOST_INGRESS_BLOCK_FILE")
+    refusal = Rejection(client_ip="203.0.113.9", at=NOW, reason="blocked", reply="554 no", evidence=(listed,))
+    (step,) = timeline([(NOW, refusal)])
+    assert step.lines == (
+        "before it had said anything that we read",
+        "  +0.0  FRONT_BLOCKED  203.0.113.0/24 is on GATEPOST_INGRESS_BLOCK_FILE",
+        "answer: 554 no",
+    )
 
 
 @pytest.mark.parametrize(
@@ -213,7 +277,9 @@ def test_what_is_no_time_is_one_line(text: str) -> None:
         moment(text, NOW)
 
 
-@pytest.mark.parametrize(("seconds", "text"), [(0.0123, "12.3 ms"), (600, "10.0 min"), (86_400, "24.0 h")])
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0.0123, "12.3 ms"), (16.2322, "16.232 s "), (600, "10.0 min"), (86_400, "24.0 h")]
+)
 def test_spans_are_read_in_the_unit_that_means_something(seconds: float, text: str) -> None:
     assert _span(seconds) == text
 
