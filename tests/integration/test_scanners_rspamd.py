@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
+import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 from aiohttp import web
 
+from bench import peers
 from schemas.events import Envelope, Status
 from services.core.errors import ConfigError, EngineUnavailable
+from services.runtime.ports import free_ports
 from services.scanners.checks import content
-from services.scanners.engines.rspamd import Rspamd
+from services.scanners.engines.rspamd import FOR_A_DOOR, Rspamd
 from services.scanners.heuristics import GTUBE
 from tests.mails import PLAIN, context, mail
 from tests.parts import named
@@ -186,3 +191,45 @@ async def test_a_real_rspamd() -> None:
         assert (await client.check(mail(PLAIN + GTUBE).raw, received())).action == "reject"
     finally:
         await client.close()
+
+
+async def test_a_real_rspamd_heeds_the_settings() -> None:
+    """Switched off in the header is switched off in the scan, whatever else rspamd is configured to do."""
+    url = named("GATEPOST_TEST_RSPAMD", "rspamd")
+    seen = []
+    for off in ((), ("MIME_GOOD", "MIME_TRACE")):
+        client = Rspamd(url, off)
+        reply = await client.check(mail(PLAIN).raw, received())
+        await client.close()
+        seen.append({name for name, _, _ in reply.symbols} & {"MIME_GOOD", "MIME_TRACE", "FROM_HAS_DN"})
+    assert seen == [{"MIME_GOOD", "MIME_TRACE", "FROM_HAS_DN"}, {"FROM_HAS_DN"}]
+
+
+@pytest.mark.skipif(
+    shutil.which("rspamd") is None or shutil.which("redis-server") is None,
+    reason="greylisting needs an rspamd and a Redis of this machine",
+)
+async def test_a_message_that_was_accepted_is_not_greylisted() -> None:
+    """The same rspamd says `soft reject`, come again, to whoever does not switch its greylisting off."""
+    (port,) = free_ports(1)
+    redis = await asyncio.create_subprocess_exec(
+        *("redis-server", "--bind", "127.0.0.1", "--port", str(port), "--save", "", "--appendonly", "no"),
+        stdout=asyncio.subprocess.DEVNULL,
+    )
+    local = {
+        "redis.conf": f'servers = "127.0.0.1:{port}";\n',
+        "greylist.conf": "enabled = true;\nipv4_mask = 32;\n",
+        "actions.conf": "reject = 100;\nadd_header = 60;\ngreylist = 1;\n",
+    }
+    try:
+        with tempfile.TemporaryDirectory() as folder:  # not below pytest's, which only its own user may enter
+            async with peers.rspamd(Path(folder), local) as url:
+                answers = []
+                for off in (FOR_A_DOOR, ()):
+                    client = Rspamd(url, off)
+                    answers += [(await client.check(mail(PLAIN).raw, received())).action for _ in range(2)]
+                    await client.close()
+    finally:
+        redis.terminate()
+        await redis.wait()
+    assert answers == ["greylist", "greylist", "soft reject", "soft reject"]

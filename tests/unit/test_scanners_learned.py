@@ -67,7 +67,20 @@ def test_a_damaged_model_is_refused() -> None:
 
 def test_a_word_of_two_senders_is_not_learned() -> None:
     examples = [fit.Example(frozenset({"word:secret"}), spam=True, source=str(number % 2)) for number in range(9)]
-    assert fit.vocabulary(examples, 3) == []
+    assert fit.vocabulary(examples, 3, 3) == []
+
+
+def test_many_words_do_not_drown_the_form() -> None:
+    names = [f"word:{number}" for number in range(400)]
+    learned = model.load(model.dump([*names, "path:no-name"], [0.01] * 400 + [-1.0], 0.0, 1, 1), "x")
+    margin, shares = learned.weigh({*names, "path:no-name"})
+    assert margin < 0
+    assert abs(shares["path:no-name"]) > sum(shares[name] for name in names)
+
+
+def test_two_words_in_a_row_must_come_from_more_senders() -> None:
+    examples = [fit.Example(frozenset({"two:a b", "word:a"}), spam=True, source=str(number % 4)) for number in range(9)]
+    assert fit.vocabulary(examples, 3, 6) == ["word:a"]
 
 
 def test_the_shipped_model() -> None:

@@ -18,17 +18,19 @@ from services.scanners.mail import Mail
 from services.scanners.rule import Rule
 from services.scanners.text import clean
 
-SPEC: Final = Spec(name="content", version="2", cost=Cost.CPU, timeout=30.0, ports=frozenset({Port.RSPAMD, Port.MODEL}))
+SPEC: Final = Spec(name="content", version="3", cost=Cost.CPU, timeout=30.0, ports=frozenset({Port.RSPAMD, Port.MODEL}))
 
-_ENGINE: Final = "gatepost-content 2"
+_ENGINE: Final = "gatepost-content 3"
 _SYMBOLS: Final = 10  # of rspamd's, those that weigh most
 _AUTH: Final = ("R_SPF_", "R_DKIM_", "DKIM_", "DMARC_", "ARC_")  # its symbols of what our auth scanner judges
 _SLOPE: Final = 40.0  # points of score for 1 of margin
-_CUT: Final = -0.34  # the margin from which the classifier calls a message spam
-_DOUBTFUL: Final = 0.0  # the margin up to which it is not believed alone: short modern mail is strange to it
-_SUPPORT: Final = 3.0  # points of rules, whatever they count for, that confirm it
-_CONSISTENT: Final = 0.6  # of margin: a sender that is who it says must do worse to be called spam
-_THIN, _FULL = 1.6, 2.0  # weight of all that was known of a message: below, too little to call it spam; above, enough
+_CUT: Final = -0.1  # the margin from which the classifier calls a message spam
+_DOUBTFUL: Final = 0.2  # the margin up to which it is not believed alone: short modern mail is strange to it
+_SUPPORT: Final = 2.5  # points of rules, whatever they count for, that confirm it
+# what whoever sends through a service has: an invoice as well as spam, so it confirms nothing
+_BY_A_SERVICE: Final = frozenset({"ID_ELSEWHERE", "RETURN_ELSEWHERE"})
+_CONSISTENT: Final = 0.3  # of margin: a sender that is who it says must do worse to be called spam
+_THIN, _FULL = 1.4, 1.8  # weight of all that was known of a message: below, too little to call it spam; above, enough
 _THIN_MOST: Final = 2.0  # points of the classifier for a message that it knows too little of
 _LEAST, _MOST = -5.0, 20.0  # points of the classifier: it never outweighs what rules are sure of
 _PHISHING_FROM: Final = 5.0  # points of rules for phishing that make spam phishing
@@ -59,7 +61,8 @@ def _of_ours(mail: Mail, ctx: Context) -> Finding:
         margin -= _CONSISTENT
     points = max(_LEAST, min(_most(shares), SPAM_FROM + _SLOPE * (margin - _CUT)))
     spam = points > 0
-    alone = spam and margin < _DOUBTFUL and sum(rule.score for rule in hits) < _SUPPORT
+    confirmed = sum(rule.score for rule in hits if rule.code not in _BY_A_SERVICE) >= _SUPPORT
+    alone = spam and margin < _DOUBTFUL and not confirmed
     if alone:
         spam, points = points >= SUSPICIOUS_FROM, 0.0
     sure = sum(rule.score for rule in hits if rule.phishing)

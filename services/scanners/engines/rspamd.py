@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -21,7 +22,7 @@ _CONNECTIONS: Final = 32
 _REPLY_LIMIT: Final = 2_097_152  # octets
 _RECIPIENTS: Final = 100  # named to rspamd; a longer list adds nothing to its rules
 # The message was accepted already: asking its sender to come again, or slower, is no longer possible.
-_SETTINGS: Final = '{"symbols_disabled": ["GREYLIST_CHECK", "GREYLIST_SAVE", "RATELIMIT_CHECK", "RATELIMIT_UPDATE"]}'
+FOR_A_DOOR: Final = ("GREYLIST_CHECK", "GREYLIST_SAVE", "RATELIMIT_CHECK", "RATELIMIT_UPDATE")
 _UNFIT = re.compile(r"[\x00-\x1f\x7f]")
 
 
@@ -39,18 +40,19 @@ class _Reply(msgspec.Struct):
 class Rspamd:
     """The ContentEngine port over HTTP/1.1 with kept connections."""
 
-    def __init__(self, url: str) -> None:
-        """Raise ConfigError when `url` isn't http(s)://host[:port]."""
+    def __init__(self, url: str, off: Sequence[str] = FOR_A_DOOR) -> None:
+        """Raise ConfigError when `url` isn't http(s)://host[:port]. `off` names the symbols that are not to run."""
         parts = urlsplit(url)
         if parts.scheme not in {"http", "https"} or not parts.hostname:
             raise ConfigError(f"GATEPOST_RSPAMD: {url!r} is not http://host:port")
+        self._settings = msgspec.json.encode({"symbols_disabled": list(off)}).decode()
         self._url = url.rstrip("/") + "/checkv2"
         self._session: aiohttp.ClientSession | None = None
 
     async def check(self, message: bytes, received: Received) -> ContentReply:
         """Return rspamd's answer; raise EngineUnavailable for anything but a readable 200."""
         try:
-            headers = _headers(received)
+            headers = _headers(received, self._settings)
             async with self._open().post(self._url, data=message, headers=headers, allow_redirects=False) as response:
                 if response.status != 200:  # noqa: PLR2004  # HTTP's OK
                     raise EngineUnavailable(f"rspamd answered {response.status}")
@@ -95,9 +97,9 @@ async def _bounded(stream: aiohttp.StreamReader) -> bytes:
     return bytes(collected)
 
 
-def _headers(received: Received) -> CIMultiDict[str]:
+def _headers(received: Received, settings: str) -> CIMultiDict[str]:
     envelope = received.envelope
-    headers = CIMultiDict({"Content-Type": "message/rfc822", "Queue-Id": received.id, "Settings": _SETTINGS})
+    headers = CIMultiDict({"Content-Type": "message/rfc822", "Queue-Id": received.id, "Settings": settings})
     headers["From"] = _fit(envelope.reverse_path) or "<>"
     for recipient in envelope.recipients[:_RECIPIENTS]:
         headers.add("Rcpt", _fit(recipient))

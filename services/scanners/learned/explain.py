@@ -8,6 +8,7 @@ from typing import Final
 
 _KINDS: Final = {
     "word": "words of the text",
+    "two": "words in a row",
     "subject": "the subject",
     "has": "fields it has",
     "no": "fields it lacks",
@@ -28,6 +29,13 @@ _KINDS: Final = {
     "look": "the HTML's look",
     "link": "its links",
     "path": "the way it came",
+    "return": "where bounces go",
+    "list": "how to unsubscribe",
+    "out": "links to unsubscribe",
+    "address": "addresses it shows",
+    "line": "how its lines look",
+    "order": "the order of its fields",
+    "size": "its size",
 }
 _GROUPS: Final = 4
 _EACH: Final = 5

@@ -6,7 +6,7 @@ people, dates and time zones, fields that a receiving MTA adds, and the path's o
 
 from __future__ import annotations
 
-import math
+import itertools
 import re
 from collections.abc import Iterable, Set
 from email.utils import parsedate_tz
@@ -15,9 +15,10 @@ from typing import Final
 from services.scanners.auth.dmarc import organizational
 from services.scanners.facts import Facts, mailbox
 from services.scanners.free_mail import FREE_MAIL
-from services.scanners.learned import path
+from services.scanners.learned import coherence, path
+from services.scanners.learned.coherence import step
 
-VERSION: Final = 1  # of what the names below mean; a model of another version can't be used
+VERSION: Final = 2  # of what the names below mean; a model of another version can't be used
 WORDS: Final = 3000  # of the text that are looked at
 
 _WORD = re.compile(r"[^\W\d_]{2,24}|\$\s?\d[\d,.]*|\d{1,3}\s?%|!{2,}|\d+")
@@ -97,17 +98,13 @@ def features(facts: Facts, rules: Iterable[str]) -> set[str]:
     _body(facts, found)
     _links(facts, found)
     path.features(facts, found)
+    coherence.features(facts, found)
     return found
 
 
 def consistent(found: Set[str]) -> bool:
     """Return whether the sender is who it says: its domain had a part in the path, and its links lead to it."""
     return "path:sender" in found and "link:to-sender" in found
-
-
-def step(count: int, most: int) -> int:
-    """Return the order of magnitude of a count, in powers of two."""
-    return min(most, int(math.log2(count)) + 1 if count > 0 else 0)
 
 
 def _fields(facts: Facts, found: set[str]) -> None:
@@ -243,6 +240,7 @@ def _body(facts: Facts, found: set[str]) -> None:
     words = [_word(word) for word in _WORD.findall(_NO_WORDS.sub(" ", facts.words))[:WORDS]]
     different = set(words)
     found.update(f"word:{word}" for word in different)
+    found.update(f"two:{first} {second}" for first, second in set(itertools.pairwise(words)))
     found.add(f"body:variety{10 * len(different) // max(1, len(words))}")
     head = facts.mail.text[:20_000]
     letters = sum(map(str.isalpha, head))

@@ -19,7 +19,7 @@ from typing import Final
 import msgspec
 
 from services.core.errors import ConfigError
-from services.scanners.learned import features
+from services.scanners.learned import features, fit
 
 MAGIC: Final = "GATEPOST-MODEL 1"
 UNIT: Final = 1000
@@ -42,7 +42,8 @@ class Model:
     def __init__(self, content: _Content, digest: str) -> None:
         self.version = f"model {digest[:12]} ({content.ham} ham, {content.spam} spam)"
         self._bias = content.bias
-        self._weights = dict(zip(content.names.split("\n"), content.weights, strict=True))
+        pairs = zip(content.names.split("\n"), content.weights, strict=True)
+        self._weights = {name: (fit.voice(name), weight) for name, weight in pairs}
 
     def __len__(self) -> int:
         return len(self._weights)
@@ -50,9 +51,10 @@ class Model:
     def weigh(self, found: Set[str]) -> tuple[float, dict[str, float]]:
         """Return the margin (above 0: spam) and what each known feature added to it."""
         weights = self._weights
-        known = {name: weights[name] for name in found if name in weights}
-        length = math.sqrt(len(known) + 1) * UNIT
-        return (self._bias + sum(known.values())) / length, {name: weight / length for name, weight in known.items()}
+        known = [(name, *weights[name]) for name in found if name in weights]
+        scales = {each: scale / UNIT for each, scale in fit.scales(voice for _, voice, _ in known).items()}
+        shares = {name: weight * scales[voice] for name, voice, weight in known}
+        return self._bias * fit.BIAS / UNIT + math.fsum(shares.values()), shares
 
 
 def dump(names: list[str], weights: list[float], bias: float, ham: int, spam: int) -> bytes:

@@ -18,6 +18,7 @@ from services.scanners.learned.features import features
 from services.scanners.mail import Mail
 
 LEAST_SOURCES: Final = 3
+LEAST_SOURCES_TWO: Final = 6  # of two words in a row: there are many, and most say who wrote
 NEWSLETTER_WEIGHT: Final = 20.0  # mail that was asked for and looks like bulk is rare here and costly to be wrong about
 FEEDBACK_WEIGHT: Final = 5.0  # what a customer says of his own mail
 LEAST_MESSAGES: Final = 20  # of each kind
@@ -48,7 +49,7 @@ def build(examples: Sequence[fit.Example]) -> bytes:
     ham = len(examples) - spam
     if min(ham, spam) < LEAST_MESSAGES:
         raise ConfigError(f"{ham} ham and {spam} spam are too few: {LEAST_MESSAGES} of each are the least")
-    names = fit.vocabulary(examples, LEAST_SOURCES)
+    names = fit.vocabulary(examples, LEAST_SOURCES, LEAST_SOURCES_TWO)
     weights, bias = fit.fit(examples, names)
     return model.dump(names, weights, bias, ham, spam)
 
