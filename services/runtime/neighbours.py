@@ -12,7 +12,8 @@ from services.runtime.health import Health
 
 log = logging.getLogger("gatepost.host")
 
-ASK_EVERY: Final = 1.0  # seconds
+ASK_EVERY: Final = 1.0  # seconds; of the store only while it misses
+ASK_STORE_EVERY: Final = 15.0  # seconds: the question is a small write, and on S3 each of them is paid for
 MISSES: Final = 2  # in a row: one answer that is late on a busy machine takes nobody out of a balancer
 
 
@@ -24,18 +25,26 @@ class Answers(Protocol):
         ...
 
 
-async def watch(bus: Answers, store: Answers | None, health: Health, *, every: float = ASK_EVERY) -> None:
+async def watch(
+    bus: Answers,
+    store: Answers | None,
+    health: Health,
+    *,
+    every: float = ASK_EVERY,
+    store_every: float = ASK_STORE_EVERY,
+) -> None:
     """Keep `health` told of both, for ever; without a store of the broker alone. The start is not waited for here."""
     async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(_ask("broker", bus.check, health, every), name="neighbours-broker")
+        tasks.create_task(_ask("broker", bus.check, health, every, every), name="neighbours-broker")
         if store is not None:
-            tasks.create_task(_ask("store", store.check, health, every), name="neighbours-store")
+            tasks.create_task(_ask("store", store.check, health, store_every, every), name="neighbours-store")
 
 
-async def _ask(name: str, check: Callable[[], Awaitable[None]], health: Health, every: float) -> None:
+async def _ask(name: str, check: Callable[[], Awaitable[None]], health: Health, every: float, again: float) -> None:
+    """`again`: seconds to the next question once an answer was missed."""
     misses = 0
     while True:
-        await asyncio.sleep(every)
+        await asyncio.sleep(again if misses else every)
         try:
             await check()
         except (BusUnavailable, StoreUnavailable) as error:

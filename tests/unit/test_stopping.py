@@ -215,7 +215,7 @@ class Shop:
 
 async def test_a_neighbour_that_goes_away_later_makes_unready_with_a_reason_until_it_is_back() -> None:
     bus, store, health = MemoryBus(), Shop(), Health(time.monotonic)
-    watching = asyncio.create_task(watch(bus, store, health, every=0.01))
+    watching = asyncio.create_task(watch(bus, store, health, every=0.01, store_every=0.01))
     await asyncio.sleep(0.05)
     assert reasons(health) == {}
     store.away = bus.down = True
@@ -239,7 +239,7 @@ async def test_one_answer_that_is_missed_takes_nobody_out() -> None:
             if misses % 2:
                 raise BusUnavailable("late")
 
-    watching = asyncio.create_task(watch(bus, Now(), health, every=0.005))
+    watching = asyncio.create_task(watch(bus, Now(), health, every=0.005, store_every=0.005))
     for _ in range(30):
         await asyncio.sleep(0.005)
         assert reasons(health) == {}
