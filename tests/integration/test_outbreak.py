@@ -13,7 +13,7 @@ import dns.message
 import dns.rcode
 import dns.rrset
 
-from schemas.catalog import DISPOSITIONS, REQUESTS
+from schemas.catalog import DISPOSITIONS, PARTITIONS, REQUESTS
 from schemas.events import Act, Action, Disposition, QuarantineRequest, Status
 from services.runtime.kafka import KafkaBus
 from services.runtime.ports import free_ports
@@ -90,7 +90,11 @@ async def test_a_campaign_over_two_customers_is_told_and_a_newsletter_is_not(tmp
     config.write_text(CONFIG.format(port=sink.port))
     loop = asyncio.get_running_loop()
     names, _ = await loop.create_datagram_endpoint(Names, ("127.0.0.1", 0))
-    environ = {**SETTINGS, "GATEPOST_DNS": "127.0.0.1:{}".format(names.get_extra_info("sockname")[1])}
+    environ = {
+        **SETTINGS,
+        "GATEPOST_PARTITIONS": str(PARTITIONS),  # as this process, which reads the topics itself
+        "GATEPOST_DNS": "127.0.0.1:{}".format(names.get_extra_info("sockname")[1]),
+    }
     async with House(tmp_path / "data", free_ports(1)[0], "--config", str(config), environ=environ) as house:
         bus = KafkaBus(house.site.kafka, "outbreak-test")
         await bus.start()

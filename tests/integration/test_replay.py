@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from bench.replay import replay
-from schemas.catalog import TOPICS
+from schemas.catalog import PARTITIONS, TOPICS
 from services.runtime import groups
 from services.runtime.broker import running
 from services.runtime.ports import free_ports
@@ -48,7 +48,8 @@ async def house(tmp_path: Path, sink: Sink) -> AsyncIterator[House]:
     """Gatepost, up, relaying to the sink."""
     config = tmp_path / "gatepost.yaml"
     config.write_text(CONFIG.format(port=sink.port))
-    async with House(tmp_path / "data", free_ports(1)[0], "--config", str(config)) as house:
+    cut = {"GATEPOST_PARTITIONS": str(PARTITIONS)}  # as this process, which reads the topics itself
+    async with House(tmp_path / "data", free_ports(1)[0], "--config", str(config), environ=cut) as house:
         yield house
 
 

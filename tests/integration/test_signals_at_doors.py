@@ -59,6 +59,7 @@ async def test_a_harvester_spread_over_two_doors_is_shut_out_of_both(tmp_path: P
             **SETTINGS,
             "GATEPOST_KAFKA": house.site.kafka,
             "GATEPOST_STORE": house.site.store,
+            "GATEPOST_PARTITIONS": str(house.site.partitions),
             "GATEPOST_INGRESS_PORT": str(second),
         }
         door = await asyncio.create_subprocess_exec(sys.executable, "-m", "services.ingress", env=environ)
