@@ -19,12 +19,23 @@ END_WITHIN: Final = 30.0  # seconds; what is under way when a stop takes longer 
 class Stopping:
     """Turns the signal into `stop`."""
 
-    def __init__(self, stop: asyncio.Event, health: Health, hurry: Callable[[], None], drain: float) -> None:
-        """`drain`: seconds between unready and `stop`, for balancers that ask and don't hear; `hurry` goes with it."""
+    def __init__(
+        self,
+        stop: asyncio.Event,
+        health: Health,
+        hurry: Callable[[], None],
+        drain: float,
+        force: Callable[[], None] | None = None,
+    ) -> None:
+        """`drain`: seconds between unready and `stop`, for balancers that ask and don't hear; `hurry` goes with it.
+
+        `force` ends a process that is still there END_WITHIN seconds after that.
+        """
         self._stop = stop
         self._health = health
         self._hurry = hurry
         self._drain = drain
+        self._force = force or _exit
         self._due: asyncio.TimerHandle | None = None
 
     def told(self) -> None:
@@ -43,7 +54,7 @@ class Stopping:
             return
         self._stop.set()
         self._hurry()
-        last = threading.Timer(END_WITHIN, _exit)
+        last = threading.Timer(END_WITHIN, self._force)
         last.daemon = True
         last.start()
 

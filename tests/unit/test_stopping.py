@@ -175,6 +175,10 @@ async def test_what_is_cut_off_has_ended_when_the_wait_ends() -> None:
 # --- the signal
 
 
+def stays() -> None:
+    """In place of the end of the process, which is pytest's here."""
+
+
 def reasons(health: Health) -> dict[str, str]:
     found: dict[str, str] = json.loads(health.readiness()[1])["reasons"]
     return found
@@ -182,7 +186,7 @@ def reasons(health: Health) -> dict[str, str]:
 
 async def test_it_is_unready_before_it_stops_and_a_second_signal_does_not_wait() -> None:
     stop, health, hurried = asyncio.Event(), Health(time.monotonic), asyncio.Event()
-    stopping = Stopping(stop, health, hurried.set, 60.0)
+    stopping = Stopping(stop, health, hurried.set, 60.0, stays)
     stopping.told()
     assert reasons(health) == {"process": "stopping"}
     assert not stop.is_set()
@@ -193,7 +197,7 @@ async def test_it_is_unready_before_it_stops_and_a_second_signal_does_not_wait()
 
 async def test_the_stop_follows_the_pause() -> None:
     stop, hurried = asyncio.Event(), asyncio.Event()
-    Stopping(stop, Health(time.monotonic), hurried.set, 0.05).told()
+    Stopping(stop, Health(time.monotonic), hurried.set, 0.05, stays).told()
     assert not stop.is_set()
     await eventually(stop.is_set)
     assert hurried.is_set()
