@@ -42,8 +42,7 @@ STUCK_MOST = 2_000  # records without an acknowledgement after their limit; past
 SESSION_MS = 10_000  # a member that was killed is replaced after this
 REBALANCE_MS = 60_000  # how long members may drain; aiokafka's default is the session's, which cuts the drain short
 FETCH_BYTES = 1_048_576
-FETCH_WAIT_MS = 1_000  # how long a fetch waits at the broker for a first record
-FOLLOW_WAIT_MS = 5_000  # the same for a topic that is followed: a process has a dozen, and most are still for hours
+FETCH_WAIT_MS = 500  # how long a fetch waits at the broker for a first record; a seek waits as long for its turn
 GATHER_BYTES = 65_536  # a reader that may wait is answered at once when so much has come
 READ_MOST = 500  # records that are decoded before others get their turn in the loop
 STALL = 30.0  # seconds without a record after which reading a topic to its end is given up
@@ -230,9 +229,7 @@ class KafkaBus:
         at: dict[TopicPartition, int] = {}
         while True:
             try:
-                async with _reader(
-                    self.bootstrap, self._client, slots, self._patience, wait_ms=FOLLOW_WAIT_MS
-                ) as consumer:
+                async with _reader(self.bootstrap, self._client, slots, self._patience) as consumer:
                     last = await consumer.end_offsets(slots)
                     for slot in slots:
                         if slot in at:
@@ -427,7 +424,7 @@ class _Rebalance(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka s
 
 @contextlib.asynccontextmanager
 async def _reader(
-    bootstrap: str, client: str, slots: list[TopicPartition], patience: Patience, *, wait_ms: int = 500
+    bootstrap: str, client: str, slots: list[TopicPartition], patience: Patience, *, wait_ms: int = FETCH_WAIT_MS
 ) -> AsyncIterator[AIOKafkaConsumer]:
     consumer = AIOKafkaConsumer(
         bootstrap_servers=bootstrap,
