@@ -100,7 +100,9 @@ async def _same_connection(index: Index, found: Found, told: list[Told], custome
 
 def _described(found: Found, told: Sequence[Told]) -> str:
     when = f"{stamp(found.at)}.{_thousandths(found.at)} UTC"
-    customer = f"{found.customer}{f' ({found.domain})' if found.domain else ''}" if found.customer else "nobody's yet"
+    customer = found.customer or "not known, no recipient was named"
+    if found.customer and found.domain:
+        customer += f" ({found.domain})"
     lines = [("customer", customer), ("client", f"{found.client_ip}{f' ({found.helo})' if found.helo else ''}")]
     why = standing((each.stamp, each.event) for each in told)
     if found.refused:
@@ -157,8 +159,8 @@ def _listing(rows: list[Found], query: Query) -> str:
             row.id,
             stamp(row.at),
             row.customer or "-",
-            row.sender or "<>",
-            _to(row),
+            row.sender or (f"[{row.client_ip}]" if row.refused else "<>"),  # it may not have said from whom
+            _to(row) or "-",
             row.subject if not row.refused else f"refused: {row.refused}",
             _state(row),
         )

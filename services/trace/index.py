@@ -17,8 +17,9 @@ from schemas.events import Event
 from services.runtime.database import Database, database_url
 from services.runtime.migrate import migrate
 from services.trace.decide import Facts, Row, day_of, kept
+from services.trace.pages import LOOKED_AT, rows_of
 from services.trace.partitions import drop_days, make_days, subject_index
-from services.trace.query import Query, page
+from services.trace.query import Query
 from services.trace.tables import ALL, EVENTS, MESSAGES, RECIPIENTS
 
 log = logging.getLogger("gatepost.trace")
@@ -60,6 +61,7 @@ class Index:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._insert = sqlite.insert if database.sqlite else postgresql.insert
+        self.looked_at = LOOKED_AT
         self._days: set[int] = set()  # that PostgreSQL has partitions for
 
     @classmethod
@@ -144,13 +146,13 @@ class Index:
         """Return a page of what the query finds, newest first; the last one's id is where the next page begins."""
         async with self._database.reading() as connection:
             await self._patient(connection)
-            rows = (await connection.execute(page(query))).all()
+            rows = await rows_of(connection, query, self.looked_at)
             recipients: dict[str, dict[str, str]] = {row.id: {} for row in rows}
             if rows:
-                keys = [(row.day, row.id) for row in rows]
+                days = {row.day for row in rows}
                 found = select(RECIPIENTS.c.id, RECIPIENTS.c.recipient, RECIPIENTS.c.state).where(
-                    RECIPIENTS.c.day.in_(sorted({day for day, _ in keys})),
-                    RECIPIENTS.c.id.in_([message for _, message in keys]),
+                    RECIPIENTS.c.day.in_(sorted(days)),
+                    RECIPIENTS.c.id.in_([row.id for row in rows]),
                 )
                 for message, recipient, state in await connection.execute(found.order_by(RECIPIENTS.c.recipient)):
                     recipients[message][recipient] = state

@@ -37,6 +37,8 @@ async def drop_days(database: Database, tables: Sequence[Table], before: int) ->
     """Drop the partitions of all days up to `before`, and return how many days that were."""
     days: set[int] = set()
     async with database.writing() as connection:
+        # It waits for a search that runs, and every other search waits behind it: rather put off than long.
+        await connection.execute(text("SET LOCAL lock_timeout = '2s'"))
         await connection.execute(text(f"SELECT pg_advisory_xact_lock({_LOCK})"))
         for table in tables:
             found = await connection.scalars(

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any, Final
 
-from sqlalchemy import BindParameter, ColumnElement, FromClause, Select, Subquery, Text, bindparam, exists, select
+from sqlalchemy import BindParameter, ColumnElement, Select, Table, Text, TextClause, bindparam, exists, select
 
 from services.core.errors import ConfigError
 from services.core.heading import bare_id
@@ -13,6 +14,7 @@ from services.core.ids import is_message_id, message_id
 from services.trace.decide import STATES, day_of
 from services.trace.tables import MESSAGES, RECIPIENTS, UNUSUAL, USUAL
 
+Place = tuple[int, str]  # day and id
 _ESCAPE: Final = "\\"
 
 
@@ -51,36 +53,56 @@ class Query:
 
 
 def page(query: Query) -> Select[Any]:
-    """Return the statement for a page of messages and refusals."""
-    # Which table the order is taken from decides whose index is walked.
-    keys = _keys(query)
-    table: FromClause = MESSAGES
-    statement = select(*MESSAGES.columns)
-    if keys is not None:
-        table = keys
-        joined = (MESSAGES.c.day == keys.c.day) & (MESSAGES.c.id == keys.c.id)
-        statement = statement.join_from(keys, MESSAGES, joined)
-    for condition in (*_range(query, MESSAGES), *_conditions(query)):
-        statement = statement.where(condition)
-    return statement.order_by(table.c.day.desc(), table.c.id.desc()).limit(query.limit)
+    """Return the statement for messages and refusals, newest first; a recipient's address or rare state is left out."""
+    statement = select(*MESSAGES.columns).where(*_range(query, MESSAGES), *_of_customer(query, MESSAGES))
+    statement = statement.where(*conditions(query))
+    return statement.order_by(MESSAGES.c.day.desc(), MESSAGES.c.id.desc()).limit(query.limit)
 
 
-def _keys(query: Query) -> Subquery | None:
-    """Return the messages that a recipient or a rare state picks out, in a page's order; None when neither does."""
-    if not query.recipient_key and query.state in {"", *USUAL}:
-        return None
+def by_recipient(query: Query) -> bool:
+    """Return whether a recipient's address or a rare state is asked for.
+
+    Such a query is answered from `keys` and `picked`, or from `page` and `with_recipient`: for a join over all days
+    PostgreSQL's plans take seconds, as it can't know how little it will find.
+    """
+    return bool(query.recipient_key) or query.state not in {"", *USUAL}
+
+
+def keys(query: Query) -> Select[Any]:
+    """Return the statement for days and ids that the recipient or the state picks out, newest first."""
     statement = select(RECIPIENTS.c.day, RECIPIENTS.c.id).distinct()  # it may be there twice, in upper and lower case
+    statement = statement.where(*_of_recipient(query), *_range(query, RECIPIENTS))
+    return statement.order_by(RECIPIENTS.c.day.desc(), RECIPIENTS.c.id.desc()).limit(query.limit)
+
+
+def picked(query: Query, places: Sequence[Place]) -> Select[Any]:
+    """Return the statement for the messages at these places that fulfil all else, newest first."""
+    statement = select(*MESSAGES.columns).where(*_at(places, MESSAGES), *_of_customer(query, MESSAGES))
+    return statement.where(*conditions(query)).order_by(MESSAGES.c.day.desc(), MESSAGES.c.id.desc())
+
+
+def with_recipient(query: Query, places: Sequence[Place]) -> Select[Any]:
+    """Return the statement for the ids of those at these places that have the recipient or the state."""
+    return select(RECIPIENTS.c.id).where(*_at(places, RECIPIENTS), *_of_recipient(query))
+
+
+def _of_recipient(query: Query) -> list[ColumnElement[bool] | TextClause]:
+    found: list[ColumnElement[bool] | TextClause] = [*_of_customer(query, RECIPIENTS)]
     if query.recipient_key:
-        statement = statement.where(RECIPIENTS.c.recipient_key == query.recipient_key)
+        found.append(RECIPIENTS.c.recipient_key == query.recipient_key)
     if query.state:
-        statement = statement.where(RECIPIENTS.c.state == _constant(query.state))
+        found.append(RECIPIENTS.c.state == _constant(query.state))
         if query.state not in USUAL:
-            statement = statement.where(UNUSUAL)
-    if query.customer is not None:
-        statement = statement.where(RECIPIENTS.c.customer == query.customer)
-    for condition in _range(query, RECIPIENTS):
-        statement = statement.where(condition)
-    return statement.order_by(RECIPIENTS.c.day.desc(), RECIPIENTS.c.id.desc()).subquery("keys")
+            found.append(UNUSUAL)
+    return found
+
+
+def _of_customer(query: Query, table: Table) -> list[ColumnElement[bool]]:
+    return [] if query.customer is None else [table.c.customer == query.customer]
+
+
+def _at(places: Sequence[Place], table: Table) -> list[ColumnElement[bool]]:
+    return [table.c.day.in_(sorted({day for day, _ in places})), table.c.id.in_([message for _, message in places])]
 
 
 def _constant(state: str) -> BindParameter[str]:
@@ -88,7 +110,7 @@ def _constant(state: str) -> BindParameter[str]:
     return bindparam(None, state, type_=Text, literal_execute=True)
 
 
-def _range(query: Query, table: Any) -> list[ColumnElement[bool]]:  # noqa: ANN401  # either table
+def _range(query: Query, table: Table) -> list[ColumnElement[bool]]:
     found: list[ColumnElement[bool]] = []
     if query.since > 0:
         first = message_id(query.since, bytes)  # the least id of that millisecond
@@ -101,10 +123,9 @@ def _range(query: Query, table: Any) -> list[ColumnElement[bool]]:  # noqa: ANN4
     return found
 
 
-def _conditions(query: Query) -> list[ColumnElement[bool]]:
+def conditions(query: Query) -> list[ColumnElement[bool]]:
+    """Return what is asked of the message itself, beside whose it is and when it came."""
     found: list[ColumnElement[bool]] = []
-    if query.customer is not None:
-        found.append(MESSAGES.c.customer == query.customer)
     if query.recipient.startswith("@"):
         found.append(MESSAGES.c.domain == query.recipient[1:].lower())
     if query.sender.startswith("@"):

@@ -44,7 +44,6 @@ _FLOW: Final[tuple[type[Event], ...]] = (
 )
 _ORDER: Final = {kind: place for place, kind in enumerate(_FLOW)}
 _DID: Final = {Action.DELIVER: "deliver to", Action.QUARANTINE: "hold for", Action.DELETE: "delete for"}
-_STANDS: Final = {Action.DELIVER: "let through", Action.QUARANTINE: "held", Action.DELETE: "to be deleted"}
 _ASKED: Final = {Command.RELEASE: "release", Command.DELETE: "deletion"}
 _WANTED: Final = {
     Act.RELEASE_TO: "a copy",
@@ -97,18 +96,15 @@ def standing(events: Iterable[Stamped]) -> dict[str, str]:
 
 def _said(event: Event, stamp: float) -> Iterator[tuple[tuple[str, ...], bool, float, str]]:
     match event:
-        case Outcome():
-            where = f" by {event.host}" if event.host else ""
-            answer = f": {event.reply}" if event.reply else ""
-            yield event.recipients, True, event.at, f"{_ENDED[event.state]}{where}{answer}"
+        case Outcome() if event.host or event.reply:  # else the rule that was said before is the reason
+            yield event.recipients, True, event.at, ": ".join(filter(None, (event.host, event.reply)))
         case Deferred():
             where = f"attempt {event.attempts}" + (f" at {event.host}" if event.host else "")
             what = f"{where}: {event.reply}" if event.attempts else event.reply or "its destination is down"
             yield event.recipients, False, event.tried_at or stamp, what
         case Disposition():
             for branch in event.branches:
-                why = f"{_STANDS[branch.action]} by rule {branch.rule}: {branch.reason}"
-                yield branch.recipients, False, event.decided_at, why
+                yield branch.recipients, False, event.decided_at, f"rule {branch.rule}: {branch.reason}"
         case Rejection() if event.recipient:
             yield (address_of(event.recipient),), True, event.at, f"{event.reason}: {event.reply}"
 
@@ -124,7 +120,7 @@ def _steps(event: Event, stamp: float) -> Iterator[Step]:  # one case a kind of 
         case Rescan():
             yield _rescan(event)
         case Disposition():
-            yield _disposition(event)
+            yield _disposition(event, stamp)
         case Deferred():
             yield _deferred(event, stamp)
         case Outcome():
@@ -189,12 +185,11 @@ def _verdict(event: Verdict) -> Step:
     return Step(event.scanned_at, what, tuple(lines))
 
 
-def _disposition(event: Disposition) -> Step:
-    if event.released_by:
-        what = f"released by {event.released_by}"
-    else:
-        what = f"decided: {event.status.value}, score {event.score:.1f}"
-    return Step(event.decided_at, what, tuple(line for branch in event.branches for line in _branch(branch)))
+def _disposition(event: Disposition, stamp: float) -> Step:
+    lines = tuple(line for branch in event.branches for line in _branch(branch))
+    if event.released_by:  # decided when it was asked; what counts is when the second look let it go
+        return Step(max(stamp, event.decided_at), f"released by {event.released_by}", lines)
+    return Step(event.decided_at, f"decided: {event.status.value}, score {event.score:.1f}", lines)
 
 
 def _branch(branch: Branch) -> Iterator[str]:
@@ -246,7 +241,11 @@ def _in_quarantine(event: QuarantineCommand | QuarantineRequest | Rechecked) -> 
     if isinstance(event, QuarantineCommand):
         return Step(event.at, f"{_ASKED[event.action]} asked{_whom(event.recipients)} by {event.by}")
     if isinstance(event, Rechecked):
-        return Step(event.at, f"{event.scanner} says {event.status.value}", (event.text,) if event.text else ())
+        return Step(
+            event.at,
+            f"{event.scanner} says {event.status.value}, on a second look",
+            (event.text,) if event.text else (),
+        )
     what = _WANTED[event.act] + (f" to {event.to}" if event.to else "")
     if event.status is not None:
         what += f": {event.status.value}"
@@ -256,8 +255,10 @@ def _in_quarantine(event: QuarantineCommand | QuarantineRequest | Rechecked) -> 
 def _evidence(evidence: Sequence[Evidence]) -> Iterator[str]:
     """Yield a line a piece, the scores and the codes below each other."""
     width = max((len(piece.code) for piece in evidence), default=0)
+    scored = any(piece.score for piece in evidence)  # what the front door refuses for has no score
     for piece in evidence:
-        yield f"{piece.score:+6.1f}  {piece.code:{width}}  {piece.text}"
+        score = f"{piece.score:+6.1f}  " if scored else ""
+        yield f"{score}{piece.code:{width}}  {piece.text}"
 
 
 def _nth(number: int) -> str:

@@ -201,6 +201,19 @@ async def test_a_state_is_the_recipients_where_one_is_named(house: House) -> Non
         Query(customer=None, state="delivred")
 
 
+@pytest.mark.parametrize("rare", ["recipient", "sender"])
+async def test_whichever_of_recipient_and_sender_is_rare_both_are_found(house: House, rare: str) -> None:
+    house.index.looked_at = 3  # several steps for few messages
+    usual = {"recipient": (B, "alice@sender.test"), "sender": (A, "bob@else.test")}[rare]
+    wanted = [accepted(NOW - number, A, sender="alice@sender.test") for number in (0, 7, 14)]
+    others = [accepted(NOW - 1 - number, usual[0], sender=usual[1]) for number in range(13)]
+    await house.tell(*wanted, *others)
+    found = await ids(house, recipient=A, sender="alice@sender.test")
+    assert found == [message.id for message in wanted]
+    assert await ids(house, recipient=A, sender="alice@sender.test", limit=2) == found[:2]
+    assert await ids(house, recipient=A, sender="alice@sender.test", limit=2, before=found[1]) == found[2:]
+
+
 async def test_the_migrations_make_exactly_the_tables_that_the_code_knows(url: str) -> None:
     database = Database(database_url(url))
     await migrate(database.url, FOLDER)

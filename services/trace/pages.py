@@ -1,0 +1,81 @@
+"""A page of messages: how the statements of `query` are put together, so that none of them looks at all there is."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any, Final, Protocol
+
+from sqlalchemy import Row
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.trace.query import Query, by_recipient, conditions, keys, page, picked, with_recipient
+
+LOOKED_AT: Final = 500  # messages that are looked at together for what else is asked of them
+
+
+async def rows_of(connection: AsyncConnection, query: Query, looked_at: int = LOOKED_AT) -> list[Row[Any]]:
+    """Return the messages of a page, newest first, without their recipients."""
+    if not by_recipient(query):
+        return list((await connection.execute(page(query))).all())
+    if not conditions(query):
+        walk = _FromRecipients(connection, query, query.limit)
+        while not walk.done:
+            await walk.step()
+        return walk.rows
+    # Nobody knows which of the two is rare, the recipient or the rest. Both are walked in turns, and who is through
+    # first has the page; where neither is rare, it is soon full.
+    many = max(query.limit, looked_at)
+    ways: tuple[_Walk, ...] = (_FromRecipients(connection, query, many), _FromMessages(connection, query, many))
+    while True:
+        for way in ways:
+            await way.step()
+            if way.done:
+                return way.rows
+
+
+class _Walk(Protocol):
+    rows: list[Row[Any]]
+    done: bool
+
+    async def step(self) -> None: ...
+
+
+class _FromRecipients:
+    """Takes the keys of a recipient, or of a rare state, and keeps what else is asked for."""
+
+    def __init__(self, connection: AsyncConnection, query: Query, many: int) -> None:
+        self.rows: list[Row[Any]] = []
+        self.done = False
+        self._connection = connection
+        self._limit = query.limit
+        self._query = dataclasses.replace(query, limit=many)
+
+    async def step(self) -> None:
+        found = [(row.day, row.id) for row in await self._connection.execute(keys(self._query))]
+        if found:
+            self.rows += await self._connection.execute(picked(self._query, found))
+            self._query = dataclasses.replace(self._query, before=found[-1][1])
+        self.done = len(self.rows) >= self._limit or len(found) < self._query.limit
+        self.rows = self.rows[: self._limit]
+
+
+class _FromMessages:
+    """Takes the messages with what else is asked for, and keeps those of the recipient or state."""
+
+    def __init__(self, connection: AsyncConnection, query: Query, many: int) -> None:
+        self.rows: list[Row[Any]] = []
+        self.done = False
+        self._connection = connection
+        self._limit = query.limit
+        self._query = dataclasses.replace(query, limit=many)
+
+    async def step(self) -> None:
+        found: Sequence[Row[Any]] = (await self._connection.execute(page(self._query))).all()
+        if found:
+            places = [(row.day, row.id) for row in found]
+            wanted = {row.id for row in await self._connection.execute(with_recipient(self._query, places))}
+            self.rows += [row for row in found if row.id in wanted]
+            self._query = dataclasses.replace(self._query, before=places[-1][1])
+        self.done = len(self.rows) >= self._limit or len(found) < self._query.limit
+        self.rows = self.rows[: self._limit]
