@@ -83,7 +83,6 @@ class Consumer:
         self._room = asyncio.Event()
         self._committing = asyncio.Lock()
         self._stop = asyncio.Event()
-        self._loading: asyncio.Task[None] | None = None
         self._settled = asyncio.Event()  # what `assigned` loads is there: until then nothing is handled
         self._burials = Burials()
         self._over: TooManyDeadLetters | None = None
@@ -102,14 +101,12 @@ class Consumer:
             while not stop.is_set():
                 if committer.done():
                     committer.result()
-                self._look_at_loading()
                 if self._over is not None:
                     raise self._over
                 await self._round()
         finally:
             committer.cancel()
             await asyncio.gather(committer, return_exceptions=True)
-            await self._stop_loading()
             await self._drain()
             await self._service.revoked(self._partitions())
             await self._source.stop()
@@ -151,7 +148,6 @@ class Consumer:
         """
         while batch and not self._settled.is_set() and not self._stop.is_set():
             await happens(self._settled, 1.0)
-            self._look_at_loading()
         if not self._settled.is_set():  # stopped before: uncommitted, so whoever reads next begins with them
             return
         if self._announces and batch:
@@ -353,7 +349,7 @@ class Consumer:
 
     async def revoked(self) -> None:
         """Finish, commit and let go of every partition (eager rebalance: all of them move)."""
-        await self._stop_loading()
+        self._settled.clear()
         if not self._prefixes:
             return
         await self._drain()
@@ -364,16 +360,9 @@ class Consumer:
         self._suspect.clear()
 
     async def assigned(self, slots: frozenset[Slot]) -> None:
-        """Begin to load what belongs to the partitions: nothing is handled before that is done.
-
-        Not awaited here: aiokafka sends no heartbeat before this has returned. A load that takes longer than a session
-        would lose the partitions again, and so begin anew for ever.
-        """
-        await self._stop_loading()
+        """Load what belongs to the partitions, as often as it takes: nothing is handled before."""
+        self._settled.clear()
         self._prefixes = {slot: Prefix() for slot in slots}
-        self._loading = asyncio.create_task(self._load(slots), name=f"{self.name}-load")
-
-    async def _load(self, slots: frozenset[Slot]) -> None:
         partitions = frozenset(partition for _, partition in slots)
         if self._announces:
             await self._insist(lambda: self._look_back(slots))
@@ -381,18 +370,6 @@ class Consumer:
         self._settled.set()
         self.assigned_once.set()
         log.info("consumer=%s event=assigned partitions=%s", self.name, sorted(slots))
-
-    async def _stop_loading(self) -> None:
-        self._settled.clear()
-        loading, self._loading = self._loading, None
-        if loading is not None:
-            loading.cancel()
-            await asyncio.gather(loading, return_exceptions=True)
-
-    def _look_at_loading(self) -> None:
-        """Raise what ended the load, if it is a defect."""
-        if self._loading is not None and self._loading.done() and not self._loading.cancelled():
-            self._loading.result()
 
     async def _look_back(self, slots: frozenset[Slot]) -> None:
         """Learn how far the last owners may have come that did not end cleanly."""
