@@ -15,4 +15,4 @@ async def serve(ctx: Context) -> None:
     await ctx.directory_ready()  # who wants copies kept: unknown, they would be gone
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(reaper.expire(ctx.stop), name="reaper-expire")
-        await ctx.consume("reaper", "reaper", (OUTCOMES, MOVED), reaper, max_in_flight=200, gather=0.25)
+        await ctx.consume("reaper", "reaper", (OUTCOMES, MOVED), reaper, max_in_flight=200)

@@ -42,7 +42,6 @@ STUCK_MOST = 2_000  # records without an acknowledgement after their limit; past
 SESSION_MS = 10_000  # a member that was killed is replaced after this
 REBALANCE_MS = 60_000  # how long members may drain; aiokafka's default is the session's, which cuts the drain short
 FETCH_BYTES = 1_048_576
-FETCH_WAIT_MS = 500  # how long a fetch waits at the broker for a first record; a seek waits as long for its turn
 GATHER_BYTES = 65_536  # a reader that may wait is answered at once when so much has come
 READ_MOST = 500  # records that are decoded before others get their turn in the loop
 STALL = 30.0  # seconds without a record after which reading a topic to its end is given up
@@ -275,11 +274,10 @@ class GroupSource:
             # Range puts partition n of every topic on one member; policy joins topics, so it needs just that.
             "partition_assignment_strategy": [RangePartitionAssignor],
             "session_timeout_ms": SESSION_MS,
-            "heartbeat_interval_ms": 2_000,
+            "heartbeat_interval_ms": 1_000,
             "rebalance_timeout_ms": REBALANCE_MS,
             "max_partition_fetch_bytes": FETCH_BYTES,
-            "fetch_min_bytes": GATHER_BYTES if gather else 1,
-            "fetch_max_wait_ms": int(gather * 1000) or FETCH_WAIT_MS,
+            **({"fetch_min_bytes": GATHER_BYTES, "fetch_max_wait_ms": int(gather * 1000)} if gather else {}),
             "metadata_max_age_ms": 30_000,
             "request_timeout_ms": REBALANCE_MS + 10_000,
             "retry_backoff_ms": 100,
@@ -424,7 +422,7 @@ class _Rebalance(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka s
 
 @contextlib.asynccontextmanager
 async def _reader(
-    bootstrap: str, client: str, slots: list[TopicPartition], patience: Patience, *, wait_ms: int = FETCH_WAIT_MS
+    bootstrap: str, client: str, slots: list[TopicPartition], patience: Patience
 ) -> AsyncIterator[AIOKafkaConsumer]:
     consumer = AIOKafkaConsumer(
         bootstrap_servers=bootstrap,
@@ -432,7 +430,6 @@ async def _reader(
         enable_auto_commit=False,
         auto_offset_reset="earliest",
         max_partition_fetch_bytes=FETCH_BYTES,
-        fetch_max_wait_ms=wait_ms,
         request_timeout_ms=10_000,
         metadata_max_age_ms=30_000,
         **client_settings(),

@@ -17,11 +17,12 @@ import faust
 from faust.transport.consumer import ensure_TP
 from faust.transport.drivers import aiokafka as driver
 
+from services.runtime.kafka import GATHER_BYTES
+
 log = logging.getLogger("gatepost.signals")
 
 IDLE_WITHIN: Final = 10.0  # seconds; a fetch takes one
-GATHER_BYTES: Final = 65_536  # the broker answers when so much has come,
-GATHER_MS: Final = 200  # or after this: a count may be a fifth of a second late, an answer for each record costs CPU
+GATHER_MS: Final = 200  # a count may be a fifth of a second late; an answer for each record costs CPU
 
 
 class ConsumerThread(driver.AIOKafkaConsumerThread):

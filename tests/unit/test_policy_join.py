@@ -69,7 +69,7 @@ async def test_a_message_is_decided_once_its_plan_has_answered() -> None:
     assert house.decided() == []
     await house.bus.publish([verdict(message, "virus")])
     await eventually(lambda: house.decided() == [message.id])
-    await eventually(lambda: house.policy.waiting == 0, 60)
+    await eventually(lambda: house.policy.waiting == 0)
     await house.end(task)
 
 
@@ -90,7 +90,7 @@ async def test_a_second_answer_on_a_decided_message_leaves_nothing_behind() -> N
     message = received()
     await house.bus.publish([message, verdict(message, "auth"), verdict(message, "virus")])
     await eventually(lambda: house.decided() == [message.id])
-    await eventually(lambda: house.policy.waiting == 0, 60)
+    await eventually(lambda: house.policy.waiting == 0)
     await house.bus.publish([verdict(message, "virus"), verdict(message, "auth", Status.GONE)])
     await asyncio.sleep(0.05)
     assert house.policy.waiting == 0
@@ -173,8 +173,8 @@ async def test_no_message_is_lost_or_stuck_when_policy_is_killed_again_and_again
             await asyncio.sleep(chance.random() * 0.02)
             await house.kill(task)
             task = house.start()
-    await eventually(lambda: set(house.decided()) == {message.id for message in messages}, 60)
-    await eventually(lambda: house.policy.waiting == 0, 60)
+    await eventually(lambda: set(house.decided()) == {message.id for message in messages})
+    await eventually(lambda: house.policy.waiting == 0)
     await house.end(task)
 
 
