@@ -133,8 +133,7 @@ class Session:
                 raise DirectoryRefused(f"a message over {MESSAGE_MOST // 1_048_576} MB")
             try:
                 self._messages.extend(self._client.receive(data))
-            # sansldap indexes into an integer of no octets, and reads numbers that are in no list of LDAP's.
-            except (ProtocolError, IndexError, ValueError, KeyError, NotImplementedError) as error:
+            except (ProtocolError, IndexError) as error:  # sansldap indexes into an integer of no octets
                 raise DirectoryUnavailable("the server doesn't speak LDAP, or ends the session") from error
             if self._messages:
                 self._unread = 0
