@@ -35,7 +35,7 @@ class Stopping:
         self._health = health
         self._hurry = hurry
         self._drain = drain
-        self._force = force or _exit
+        self._force = force
         self._due: asyncio.TimerHandle | None = None
 
     def told(self) -> None:
@@ -54,11 +54,20 @@ class Stopping:
             return
         self._stop.set()
         self._hurry()
-        last = threading.Timer(END_WITHIN, self._force)
-        last.daemon = True
-        last.start()
+        end_within(END_WITHIN, self._force)
 
 
-def _exit() -> None:
-    log.error("event=exit-forced after=%.0fs", END_WITHIN)
-    os._exit(1)
+def end_within(seconds: float, force: Callable[[], None] | None = None) -> threading.Timer:
+    """End the process with code 1 after so many seconds, whatever blocks its loop; unless the timer is cancelled.
+
+    `force` is what is done instead.
+    """
+
+    def leave() -> None:
+        log.error("event=exit-forced after=%.0fs", seconds)
+        os._exit(1)
+
+    last = threading.Timer(seconds, force or leave)
+    last.daemon = True
+    last.start()
+    return last

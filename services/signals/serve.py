@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import os
 import tempfile
 import threading
 from pathlib import Path
@@ -26,6 +25,7 @@ from services.runtime.follow import follow_signals
 from services.runtime.host import Context
 from services.runtime.lag import Progress
 from services.runtime.provision import require_topics
+from services.runtime.stopping import end_within
 from services.signals.app import APP, Counting, Ports
 from services.signals.config import PREFIX, SignalsConfig
 from services.signals.ledger import TOPICS as LEDGER
@@ -95,9 +95,7 @@ async def _end(app: faust.App) -> None:
     no deadline of asyncio helps there. Nothing is lost by it, since all that the app keeps can be counted again.
     """
     threading.excepthook = _thread_failed
-    last = threading.Timer(EXIT_WITHIN, _exit)
-    last.daemon = True
-    last.start()
+    last = end_within(EXIT_WITHIN)
     try:
         async with asyncio.timeout(STOP_WITHIN):
             await app.stop()
@@ -110,11 +108,6 @@ async def _end(app: faust.App) -> None:
             logging.getLogger(name).setLevel(logging.CRITICAL)
     else:
         last.cancel()
-
-
-def _exit() -> None:
-    log.error("event=exit-forced after=%.0fs", EXIT_WITHIN)
-    os._exit(1)
 
 
 def _thread_failed(failure: threading.ExceptHookArgs) -> None:
