@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
-from sqlalchemy import Row
+from sqlalchemy import Row, Select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.trace.query import Query, by_recipient, conditions, keys, page, picked, with_recipient
+from services.trace.query import Place, Query, by_recipient, conditions, keys, page, picked, with_recipient
 
 LOOKED_AT: Final = 500  # messages that are looked at together for what else is asked of them
 
@@ -34,15 +34,8 @@ async def rows_of(connection: AsyncConnection, query: Query, looked_at: int = LO
                 return way.rows
 
 
-class _Walk(Protocol):
-    rows: list[Row[Any]]
-    done: bool
-
-    async def step(self) -> None: ...
-
-
-class _FromRecipients:
-    """Takes the keys of a recipient, or of a rare state, and keeps what else is asked for."""
+class _Walk:
+    """Goes down through what is there, newest first, so many at a time, until the page is full or nothing is left."""
 
     def __init__(self, connection: AsyncConnection, query: Query, many: int) -> None:
         self.rows: list[Row[Any]] = []
@@ -52,30 +45,43 @@ class _FromRecipients:
         self._query = dataclasses.replace(query, limit=many)
 
     async def step(self) -> None:
-        found = [(row.day, row.id) for row in await self._connection.execute(keys(self._query))]
-        if found:
-            self.rows += await self._connection.execute(picked(self._query, found))
-            self._query = dataclasses.replace(self._query, before=found[-1][1])
-        self.done = len(self.rows) >= self._limit or len(found) < self._query.limit
-        self.rows = self.rows[: self._limit]
-
-
-class _FromMessages:
-    """Takes the messages with what else is asked for, and keeps those of the recipient or state."""
-
-    def __init__(self, connection: AsyncConnection, query: Query, many: int) -> None:
-        self.rows: list[Row[Any]] = []
-        self.done = False
-        self._connection = connection
-        self._limit = query.limit
-        self._query = dataclasses.replace(query, limit=many)
-
-    async def step(self) -> None:
-        found: Sequence[Row[Any]] = (await self._connection.execute(page(self._query))).all()
+        found = await self._found()
         if found:
             places = [(row.day, row.id) for row in found]
-            wanted = {row.id for row in await self._connection.execute(with_recipient(self._query, places))}
-            self.rows += [row for row in found if row.id in wanted]
+            self.rows += await self._kept(found, places)
             self._query = dataclasses.replace(self._query, before=places[-1][1])
         self.done = len(self.rows) >= self._limit or len(found) < self._query.limit
         self.rows = self.rows[: self._limit]
+
+    async def _rows(self, statement: Select[Any]) -> Sequence[Row[Any]]:
+        found: Sequence[Row[Any]] = (await self._connection.execute(statement)).all()
+        return found
+
+    async def _found(self) -> Sequence[Row[Any]]:
+        """Return the next that there are."""
+        raise NotImplementedError
+
+    async def _kept(self, found: Sequence[Row[Any]], places: Sequence[Place]) -> Sequence[Row[Any]]:
+        """Return the messages, of those that were found, that have all that is asked for."""
+        raise NotImplementedError
+
+
+class _FromRecipients(_Walk):
+    """Takes the keys of a recipient, or of a rare state, and keeps what else is asked for."""
+
+    async def _found(self) -> Sequence[Row[Any]]:
+        return await self._rows(keys(self._query))
+
+    async def _kept(self, found: Sequence[Row[Any]], places: Sequence[Place]) -> Sequence[Row[Any]]:  # noqa: ARG002 - places say it all
+        return await self._rows(picked(self._query, places))
+
+
+class _FromMessages(_Walk):
+    """Takes the messages with what else is asked for, and keeps those of the recipient or state."""
+
+    async def _found(self) -> Sequence[Row[Any]]:
+        return await self._rows(page(self._query))
+
+    async def _kept(self, found: Sequence[Row[Any]], places: Sequence[Place]) -> Sequence[Row[Any]]:
+        wanted = {row.id for row in await self._rows(with_recipient(self._query, places))}
+        return [row for row in found if row.id in wanted]
