@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 
 from services.runtime.broker import Broker
 from services.runtime.ports import free_ports
@@ -30,6 +31,13 @@ def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         runner.run(make_topics(address))
         yield address
         runner.run(broker.stop())
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def mta() -> AsyncIterator[Sink]:
+    """The customer's MTA, one for all tests of a file."""
+    async with Sink(free_ports(1)[0]) as mta:
+        yield mta
 
 
 @pytest.fixture

@@ -21,20 +21,12 @@ import pytest_asyncio
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from services.runtime.ports import free_ports
 from tests.house.gatepost import House, until
 from tests.house.sender import EICAR, GTUBE, plain, send, with_attachment
 from tests.house.sink import Sink
 from tests.integration.pipeline import CONFIG, house_in, many, subjects
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def mta() -> AsyncIterator[Sink]:
-    """The customer's MTA."""
-    async with Sink(free_ports(1)[0]) as mta:
-        yield mta
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

@@ -12,7 +12,6 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
-from services.runtime.ports import free_ports
 from services.trace.index import Index
 from services.trace.query import Query
 from tests.eventually import eventually
@@ -26,13 +25,6 @@ NAMES = ("ingress-1", "ingress-2", "scanners", "policy", "delivery", "quarantine
 RESTARTED = ("ingress-1", "ingress-2", "scanners", "policy", "delivery")
 PACE = 0.1  # seconds between two messages
 SILENT_MOST = 15.0  # seconds; five of them are the broker's, the rest is for a machine that is busy
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def mta() -> AsyncIterator[Sink]:
-    """The customer's MTA."""
-    async with Sink(free_ports(1)[0]) as mta:
-        yield mta
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
