@@ -10,8 +10,6 @@ from typing import Any
 
 import msgspec
 import pytest
-from alembic.autogenerate import compare_metadata
-from alembic.migration import MigrationContext
 from sqlalchemy import text
 
 from schemas.catalog import DEADLETTERS, RECEIVED
@@ -30,6 +28,7 @@ from services.trace.index import FOLDER, Index
 from services.trace.query import Query
 from services.trace.tables import METADATA
 from tests.eventually import eventually
+from tests.migrations import differences
 from tests.parts import named
 from tests.samples import NOW, received, verdict
 
@@ -218,14 +217,9 @@ async def test_the_migrations_make_exactly_the_tables_that_the_code_knows(url: s
     database = Database(database_url(url))
     await migrate(database.url, FOLDER)
     async with database.writing() as connection:
-        differences = await connection.run_sync(
-            lambda sync: compare_metadata(
-                MigrationContext.configure(sync, opts={"version_table": "trace_version", "compare_type": True}),
-                METADATA,
-            )
-        )
+        found = await differences(connection, "trace_version", METADATA)
     await database.close()
-    assert differences == []
+    assert found == []
 
 
 async def test_the_same_events_again_change_nothing(house: House) -> None:
