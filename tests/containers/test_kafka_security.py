@@ -23,6 +23,8 @@ from schemas.events import Rejection, Signal
 from services.core.signals import Kind
 from services.runtime.kafka import KafkaBus
 from services.runtime.ports import free_ports
+from services.runtime.provision import ALL
+from services.scanners.registry import discover
 from tests.containers.conftest import KAFKA
 from tests.eventually import eventually
 from tests.house.gatepost import COMMAND, gatepost
@@ -100,7 +102,7 @@ async def test_provisioning_goes_through_tls_with_a_password(secured: dict[str, 
     assert (made.code, made.out) == (0, "provisioned\n"), made.err
     there = await gatepost("await", "--within", "20", environ=secured)
     assert there.code == 0, there.err
-    assert "scanners auth" in there.out
+    assert there.out == f"ready: {len(ALL)} topics, scanners {', '.join(sorted(discover()))}\n"
 
 
 async def test_faust_counts_through_tls_with_a_password(
