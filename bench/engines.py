@@ -113,10 +113,11 @@ class Clamd:
 
 
 @contextlib.asynccontextmanager
-async def clamd(folder: Path) -> AsyncIterator[Clamd]:
+async def clamd(folder: Path, account: str = "clamav") -> AsyncIterator[Clamd]:
     """Yield a running clamd whose base is one signature, EICAR's: the real one is not to be had offline.
 
-    So its time for a message is that of its parsers; a base of eight million signatures costs it more, and all alike.
+    The account is the one that reads what it is shown by its path. Its time for a message
+    is that of its parsers; a base of eight million signatures costs it more, and all alike.
     """
     _there("clamd")
     port, home = free_port(), folder / "clamd"
@@ -125,10 +126,10 @@ async def clamd(folder: Path) -> AsyncIterator[Clamd]:
     (home / "clamd.conf").write_text(
         f"DatabaseDirectory {home}/base\nTCPSocket {port}\nTCPAddr 127.0.0.1\nLocalSocket {home}/socket\n"
         f"LocalSocketMode 666\nForeground yes\nLogFile {home}/log\nMaxThreads 4\nStreamMaxLength 100M\n"
-        + ("User clamav\n" if os.geteuid() == 0 else "")
+        + (f"User {account}\n" if os.geteuid() == 0 else "")
     )
     if os.geteuid() == 0:
-        _own(folder, home, "clamav")
+        _own(folder, home, account)
     async with running(["clamd", "-c", f"{home}/clamd.conf"], port) as pid:
         yield Clamd(port, home / "socket", pid)
 
@@ -150,13 +151,9 @@ async def amavisd(folder: Path, back: int, clamd_socket: Path) -> AsyncIterator[
         (home / name).mkdir(parents=True)
     account = "amavis" if os.geteuid() == 0 else getpass.getuser()
     settings = folder / "amavisd.conf"  # beside its home: it reads none that is its own account's
-    settings.write_text(
-        _AMAVIS.format(home=home, port=port, back=back, socket=clamd_socket, account=account)
-    )
+    settings.write_text(_AMAVIS.format(home=home, port=port, back=back, socket=clamd_socket, account=account))
     if os.geteuid() == 0:
         _own(folder, home, "amavis")
-        # clamd reads what amavisd unpacked, by another account: its group may look in.
-        await asyncio.to_thread(_open_to, home, "clamav")
     async with running(["amavisd", "-c", str(settings), "foreground"], port) as pid:
         yield Amavis(port, pid)
 
@@ -244,12 +241,6 @@ def _own(folder: Path, home: Path, user: str) -> None:
     folder.chmod(0o755)
     for path in (home, *home.rglob("*")):
         shutil.chown(path, user)
-
-
-def _open_to(home: Path, group: str) -> None:
-    for path in (home, home / "tmp"):
-        shutil.chown(path, group=group)
-        path.chmod(0o2750)  # what is made inside has the group too
 
 
 def _listens(port: int) -> bool:

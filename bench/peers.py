@@ -82,7 +82,7 @@ async def _postfix_rspamd_clamd(folder: Path, relay: int, _dns: str) -> AsyncIte
 async def _postfix_amavis(folder: Path, relay: int, _dns: str) -> AsyncIterator[Standing]:
     back = free_port()
     async with (
-        clamd(folder) as viruses,
+        clamd(folder, "amavis") as viruses,
         amavisd(folder, back, viruses.socket) as filtering,
         postfix(folder, relay, DOMAIN, content_filter(filtering.port), back=back) as mta,
     ):
