@@ -27,7 +27,7 @@ changed: the octets after the first empty line differ. Postfix breaks lines over
 """.splitlines()
 
 
-def beside(facts: Mapping[str, str], runs: Mapping[tuple[str, str], Sequence[Run]], notes: Sequence[str]) -> str:
+def report(facts: Mapping[str, str], runs: Mapping[tuple[str, str], Sequence[Run]], notes: Sequence[str]) -> str:
     """Return the whole report; the runs by setting and contestant, in the order in which rows are shown."""
     width = max(map(len, facts))
     head = "\n".join(f"    {name:<{width}}  {value}" for name, value in facts.items())

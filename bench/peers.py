@@ -23,21 +23,22 @@ from pathlib import Path
 import uvloop
 
 from bench import usage
-from bench.beside import beside, told
+from bench.contest import report, told
 from bench.dns import NameServer
-from bench.engines import PeerMissing, amavisd, clamd, free_port, rspamd
+from bench.engines import EICAR, PeerMissing, amavisd, clamd, free_port, rspamd
 from bench.facts import facts
 from bench.house import DOMAIN, House, NotUp
 from bench.ledger import Ledger
-from bench.load import NoConnectionError
+from bench.load import NoConnectionError, closed_loop
 from bench.measure import Setting, measure, settings
-from bench.messages import Message, load
+from bench.messages import Message, load, message
 from bench.postfix import content_filter, milter, postfix
 from bench.report import Run
 from bench.sink import Sink
 from bench.usage import Use
 
 WARM_UP = 200  # messages over eight connections before anything is measured: processes are started, code is warm
+STOPPED_WITHIN = 5.0  # seconds in which a virus that isn't stopped would have arrived
 PACKAGES = {"postfix": "postfix", "rspamd": "rspamd", "clamd": "clamav-daemon", "amavisd": "amavisd-new"}
 
 
@@ -57,6 +58,7 @@ class Contestant:
     name: str
     start: Callable[[Path, int, str], contextlib.AbstractAsyncContextManager[Standing]]  # folder, sink's port, DNS
     share: float = 1.0
+    stops: bool = False  # a virus must not get through: a filter that can't read a file may well call it clean
 
 
 @contextlib.asynccontextmanager
@@ -113,8 +115,8 @@ def _of(**pids: int) -> Callable[[], dict[str, Use]]:
 
 CONTESTANTS = {
     "rspamd": Contestant("Postfix + rspamd", _postfix_rspamd),
-    "clamd": Contestant("Postfix + rspamd + clamd", _postfix_rspamd_clamd),
-    "amavis": Contestant("Postfix + amavisd + SpamAssassin + clamd", _postfix_amavis, share=0.1),
+    "clamd": Contestant("Postfix + rspamd + clamd", _postfix_rspamd_clamd, stops=True),
+    "amavis": Contestant("Postfix + amavisd + SpamAssassin + clamd", _postfix_amavis, share=0.1, stops=True),
     "engines": Contestant("Gatepost with rspamd + clamd", _gatepost_engines),
     "builtin": Contestant("Gatepost, built-in engines", _gatepost),
 }
@@ -135,11 +137,23 @@ class Races:
         with tempfile.TemporaryDirectory(dir=self._chosen.data, prefix="bench-peer-") as name:
             async with contestant.start(Path(name), sink.port, dns) as standing:
                 await self._run(contestant, standing, sink, Setting("warm-up", connections=8), WARM_UP)
+                if contestant.stops:
+                    await self._stopped(contestant, standing, sink)
                 for setting in settings(self._chosen.rates, self._chosen.connections):
                     print(f"  {contestant.name}: {setting.name}", file=sys.stderr)
                     run = await self._run(contestant, standing, sink, setting, self._chosen.messages)
                     self.runs.setdefault((setting.name, contestant.name), []).append(run)
                 self.troubles += standing.troubles()
+
+    async def _stopped(self, contestant: Contestant, standing: Standing, sink: Sink) -> None:
+        """Raise PeerMissing when a virus arrives: then what is measured scans nothing."""
+        ledger = Ledger(self._number, [message(b"Subject: a virus\n\n" + EICAR + b"\n")], 1, DOMAIN)
+        self._number += 1
+        sink.note = ledger.note
+        await closed_loop(standing.port, 1, ledger.entries)
+        await ledger.settled(STOPPED_WITHIN, 0.0)
+        if ledger.figures().arrived:
+            raise PeerMissing(f"{contestant.name} lets EICAR through")
 
     async def _run(self, contestant: Contestant, standing: Standing, sink: Sink, setting: Setting, count: int) -> Run:
         ledger = Ledger(self._number, self._messages, max(1, int(count * contestant.share)), DOMAIN)
@@ -162,7 +176,7 @@ async def main(chosen: argparse.Namespace) -> str:
                 await races.turn(CONTESTANTS[key], sink, names.address)
     known["peers"] = _versions()
     known["command"] = f"python -m bench.peers {chosen.folder.resolve().name} {chosen.words}".rstrip()
-    return beside(known, races.runs, told(races.troubles))
+    return report(known, races.runs, told(races.troubles))
 
 
 def _versions() -> str:
