@@ -8,11 +8,13 @@ import dataclasses
 import os
 import re
 import shutil
+import subprocess
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 from bench.engines import PeerMissing, free_port, running
 
+_PROGRAMS = "/usr/lib/postfix/sbin"
 _PROTOTYPE = Path("/usr/share/postfix/master.cf.dist")
 # What Debian's defaults leave open, and no more: the queue is synced and in_flow_delay holds as everywhere.
 _MAIN = """\
@@ -21,7 +23,7 @@ queue_directory = {home}/spool
 data_directory = {home}/data
 config_directory = {home}/etc
 command_directory = /usr/sbin
-daemon_directory = /usr/lib/postfix/sbin
+daemon_directory = {programs}
 mail_owner = postfix
 setgid_group = postdrop
 myhostname = mx.peer.test
@@ -80,7 +82,8 @@ async def postfix(
     """
     port = free_port()
     home = await asyncio.to_thread(_prepared, folder, port, relay, domain, more, back)
-    async with running(["postfix", "-c", str(home / "etc"), "start-fg"], port) as pid:
+    # The master itself and not `postfix start-fg`: that leaves the process group by which it is ended.
+    async with running([f"{_PROGRAMS}/master", "-c", str(home / "etc"), "-d"], port) as pid:
         yield Postfix(port, pid)
 
 
@@ -95,9 +98,10 @@ def _prepared(folder: Path, port: int, relay: int, domain: str, more: Sequence[s
     folder.chmod(0o755)
     shutil.chown(home / "data", "postfix")
     (home / "etc" / "main.cf").write_text(
-        _MAIN.format(home=home, domain=domain, relay=relay) + "".join(line + "\n" for line in more)
+        _MAIN.format(home=home, programs=_PROGRAMS, domain=domain, relay=relay) + "".join(line + "\n" for line in more)
     )
     (home / "etc" / "master.cf").write_text(_master(port) + (_BACK.format(port=back) if back else ""))
+    subprocess.run(("postfix", "-c", home / "etc", "check"), check=True, capture_output=True)  # makes its folders
     return home
 
 
