@@ -185,7 +185,7 @@ def _versions() -> str:
     return subprocess.run(command, capture_output=True, text=True, check=False).stdout.rstrip(", ")
 
 
-def _install(wanted: Sequence[str]) -> None:
+def install(wanted: Sequence[str]) -> None:
     """Have apt-get bring what is missing, and start nothing: Debian starts a server as soon as it is installed."""
     missing = [PACKAGES[name] for name in wanted if shutil.which(name) is None]
     if not missing:
@@ -210,7 +210,8 @@ def _numbers(text: str) -> list[float]:
     return [float(word) for word in text.split(",") if word]
 
 
-def _arguments(words: Sequence[str]) -> argparse.Namespace:
+def arguments(words: Sequence[str]) -> argparse.Namespace:
+    """Return the options; end with a line of usage for others."""
     options = argparse.ArgumentParser(
         prog="python -m bench.peers", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -240,14 +241,14 @@ def _arguments(words: Sequence[str]) -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    arguments = _arguments(sys.argv[1:])
+    selected = arguments(sys.argv[1:])
     try:
-        if arguments.install:
-            _install(list(PACKAGES))
-        text = uvloop.run(main(arguments))
+        if selected.install:
+            install(list(PACKAGES))
+        text = uvloop.run(main(selected))
     except (NotUp, PeerMissing, NoConnectionError) as error:
         sys.exit(f"bench: {error}")
     print(text)
-    if arguments.out is not None:
-        arguments.out.parent.mkdir(parents=True, exist_ok=True)
-        arguments.out.write_text(text)
+    if selected.out is not None:
+        selected.out.parent.mkdir(parents=True, exist_ok=True)
+        selected.out.write_text(text)
