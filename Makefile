@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 ARGS ?=
 
-.PHONY: run test check format unit contract integration containers chart image e2e-k8s bench chaos lock clean
+.PHONY: run test check format unit contract integration containers chart image e2e-k8s bench peers chaos lock clean
 
 run: $(VENV)/.run ## broker, store and every service on this machine
 	@exec $(BIN)/gatepost up $(ARGS)
@@ -48,6 +48,9 @@ e2e-k8s: $(VENV)/.dev ## the chart on the cluster of KUBECONFIG, whose nodes hav
 
 bench: $(VENV)/.run ## ARGS="FOLDER" names a folder of messages
 	$(BIN)/python -m bench.pipeline $(ARGS)
+
+peers: $(VENV)/.run ## as root, ARGS="FOLDER --install": beside Postfix with rspamd, clamd and amavisd, which apt-get brings
+	$(BIN)/python -m bench.peers $(ARGS)
 
 chaos: $(VENV)/.dev ## every part killed, paused and cut off under load; ARGS="--seed 7 --faults 200 --minutes 10"
 	$(BIN)/python -m tests.chaos $(ARGS)

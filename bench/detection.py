@@ -25,7 +25,7 @@ from pathlib import Path
 
 import msgspec
 
-from bench import peers
+from bench import engines
 from bench.report import table
 from schemas.events import Action, Customer, Envelope, Verdict
 from services.core.clock import SystemClock
@@ -143,15 +143,17 @@ async def asked(sample: dict[str, list[bytes]]) -> dict[str, dict[str, str]]:
     """Return for each set what share of its sample each peer flagged."""
     shares: dict[str, dict[str, str]] = {name: {} for name in sample}
     with tempfile.TemporaryDirectory(prefix="bench-peers-") as folder:
-        for peer, start, ask in (
-            ("rspamd", peers.rspamd, peers.by_rspamd),
-            ("SpamAssassin", peers.spamd, peers.by_spamd),
-        ):
-            async with start(Path(folder)) as address:
-                for name, messages in sample.items():
-                    hits = sum(await ask(address, messages))
-                    shares[name][peer] = f"{hits / len(messages):.1%} of {len(messages)}"
+        async with engines.rspamd(Path(folder)) as rspamd:
+            for name, messages in sample.items():
+                shares[name]["rspamd"] = _share(await engines.by_rspamd(rspamd, messages))
+        async with engines.spamd(Path(folder)) as spamd:
+            for name, messages in sample.items():
+                shares[name]["SpamAssassin"] = _share(await engines.by_spamd(spamd, messages))
     return shares
+
+
+def _share(flagged: list[bool]) -> str:
+    return f"{sum(flagged) / len(flagged):.1%} of {len(flagged)}"
 
 
 def arguments() -> argparse.Namespace:
@@ -220,5 +222,5 @@ def percentile(took: Sequence[float]) -> float:
 if __name__ == "__main__":
     try:
         asyncio.run(main())
-    except peers.PeerMissing as error:
+    except engines.PeerMissing as error:
         sys.exit(f"bench.detection: {error}")

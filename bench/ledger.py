@@ -43,6 +43,7 @@ class Figures:
     refused: int
     twice: int  # arrivals beyond the first
     changed: int  # messages whose own octets, header and body, are not those sent
+    changed_bodies: int  # messages whose octets after the first empty line are not those sent
     accept_ms: Sequence[float]
     end_to_end_ms: Sequence[float]
     accepted_per_s: float
@@ -105,6 +106,7 @@ class Ledger:
             refused=len(self.entries) - len(taken),
             twice=sum(max(0, len(entry.arrivals) - 1) for entry in self.entries),
             changed=sum(any(not same(entry, wire) for _, wire in entry.arrivals) for entry in self.entries),
+            changed_bodies=sum(any(not same_body(each, wire) for _, wire in each.arrivals) for each in self.entries),
             accept_ms=sorted((entry.replied - entry.started) * 1000 for entry in taken),
             end_to_end_ms=sorted((entry.arrivals[0][0] - entry.started) * 1000 for entry in arrived),
             accepted_per_s=_rate(len(taken), began, max((entry.replied for entry in taken), default=began)),
@@ -116,6 +118,11 @@ def same(entry: Entry, wire: bytes) -> bool:
     """Return whether the octets from our tag to the end are those sent; what is above the tag was added on the way."""
     _, tag, rest = unstuffed(wire).partition(entry.tag)
     return bool(tag) and rest == entry.message.content
+
+
+def same_body(entry: Entry, wire: bytes) -> bool:
+    """Return whether what stands after the first empty line is what was sent, whatever fields were added."""
+    return unstuffed(wire).partition(b"\r\n\r\n")[2] == entry.message.content.partition(b"\r\n\r\n")[2]
 
 
 def percentile(ascending: Sequence[float], share: float) -> float:

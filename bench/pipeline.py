@@ -7,12 +7,10 @@ connections as fast as it takes them, and receives what it relays: both ends in 
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from time import perf_counter
 
 import uvloop
 
@@ -21,25 +19,13 @@ from bench.dns import NameServer
 from bench.facts import facts
 from bench.house import DOMAIN, House, NotUp
 from bench.ledger import Ledger
-from bench.load import NoConnectionError, closed_loop, open_loop
+from bench.load import NoConnectionError
+from bench.measure import SELF, Setting, measure, settings
 from bench.messages import Message, load
 from bench.report import Run, report
 from bench.sink import Sink
-from bench.usage import Use
 
 WARM_UP = 50  # messages before anything is measured
-QUIET = 30.0  # seconds without an arrival after which what is missing counts as lost
-AFTER = 1.0  # seconds past the last arrival: second copies, and the work that a message leaves behind
-SELF = "the bench itself"
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Setting:
-    """A rate a second, or a number of connections."""
-
-    name: str
-    rate: float = 0.0
-    connections: int = 0
 
 
 class Bench:
@@ -56,24 +42,7 @@ class Bench:
         self._house.check()
         ledger = Ledger(self._runs, self._messages, count, DOMAIN)
         self._runs += 1
-        self._sink.note = ledger.note
-        before, machine, began = self._used(), usage.machine(), perf_counter()
-        late = 0.0
-        if setting.rate:
-            late = await open_loop(self._house.port, setting.rate, ledger.entries)
-        else:
-            await closed_loop(self._house.port, setting.connections, ledger.entries)
-        await ledger.settled(QUIET, AFTER)
-        after, busy, took = self._used(), usage.machine() - machine, perf_counter() - began
-        used = {part: Use(use.cpu - before.get(part, Use()).cpu, use.rss) for part, use in after.items()}
-        refusals = {entry.reply for entry in ledger.entries if not entry.accepted}
-        for reply in sorted(refusals)[:5]:
-            print(f"  not accepted: {reply}", file=sys.stderr)
-        others = (busy - sum(use.cpu for use in used.values())) / took / usage.CORES
-        return Run(ledger.figures(), late * 1000, used, max(0.0, others))
-
-    def _used(self) -> dict[str, Use]:
-        return {**usage.tree(self._house.pid), SELF: usage.own()}
+        return await measure(self._house.port, setting, ledger, self._sink, lambda: usage.tree(self._house.pid))
 
 
 async def main(chosen: argparse.Namespace) -> str:
@@ -81,16 +50,15 @@ async def main(chosen: argparse.Namespace) -> str:
     messages = load(chosen.folder)
     if not messages:
         raise SystemExit(f"{chosen.folder}: no messages")
-    settings = [Setting(f"{rate:g}/s", rate=rate) for rate in chosen.rates]
-    settings += [Setting(f"{count} connections", connections=count) for count in chosen.connections]
-    runs: dict[str, list[Run]] = {setting.name: [] for setting in settings}
+    chosen_settings = settings(chosen.rates, chosen.connections)
+    runs: dict[str, list[Run]] = {setting.name: [] for setting in chosen_settings}
     with tempfile.TemporaryDirectory(dir=chosen.data, prefix="gatepost-bench-") as name:
         known = facts(Path(name), messages)
         async with Sink() as sink, NameServer() as names, House(Path(name), sink.port, names.address) as house:
             bench = Bench(messages, house, sink)
             await bench.run(Setting("warm-up", connections=4), WARM_UP)
             for turn in range(chosen.repeat):  # setting after setting in each turn: a noisy minute harms all alike
-                for setting in settings:
+                for setting in chosen_settings:
                     print(f"run {turn + 1} of {chosen.repeat}: {setting.name}", file=sys.stderr)
                     runs[setting.name].append(await bench.run(setting, chosen.messages))
             troubles = house.troubles()

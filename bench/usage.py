@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 PROC = Path("/proc")
@@ -33,16 +33,29 @@ class _Process:
     command: tuple[str, ...]
 
 
-def tree(root: int) -> dict[str, Use]:
-    """Return the use of the process and of all its descendants, added up by part."""
-    processes = _processes()
+def tree(root: int, named: str = "") -> dict[str, Use]:
+    """Return the use of the process and of all its descendants, those that ended included, added up by part.
+
+    `named` is what they are all called; by default each is the part of Gatepost that it is.
+    """
     total: dict[str, Use] = {}
-    for each in processes.values():
-        names = _lineage(each, root, processes)
-        if names is not None:
-            name = _part(names)
-            total[name] = total.get(name, Use()) + each.use
+    for each, lineage in _descendants(root):
+        name = named or _part(lineage)
+        total[name] = total.get(name, Use()) + each.use
     return total
+
+
+def parts(root: int) -> dict[int, str]:
+    """Return the part of Gatepost that each living process of the tree is, by process id."""
+    return {each.pid: _part(lineage) for each, lineage in _descendants(root)}
+
+
+def _descendants(root: int) -> Iterator[tuple[_Process, list[tuple[str, ...]]]]:
+    processes = _processes()
+    for each in processes.values():
+        lineage = _lineage(each, root, processes)
+        if lineage is not None:
+            yield each, lineage
 
 
 def machine() -> float:
@@ -70,7 +83,8 @@ def _read(entry: Path) -> _Process | None:
         # proc(5): the command's name stands in brackets and may hold anything; the fields after it are counted from 3
         fields = (entry / "stat").read_text().rpartition(")")[2].split()
         command = tuple((entry / "cmdline").read_bytes().decode("utf-8", "replace").split("\0"))
-        use = Use((int(fields[11]) + int(fields[12])) / TICKS, int(fields[21]) * PAGE)
+        # With the time of children that ended: Postfix exchanges its processes all the time.
+        use = Use(sum(map(int, fields[11:15])) / TICKS, int(fields[21]) * PAGE)
         return _Process(int(entry.name), int(fields[1]), use, command)
     return None
 

@@ -1,4 +1,4 @@
-"""The scanners as a unit of a process: one consumer group each, one pool of workers for all of them."""
+"""The scanners as a unit of a process: a group each, or one for all there are; one pool of workers for all of them."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from services.scanners import config as settings
 from services.scanners.app import ScannerService, services
 from services.scanners.briefing import Briefings
 from services.scanners.pool import Pool
+from services.scanners.together import GROUP, Together
 
 
 async def serve(ctx: Context) -> None:
@@ -25,10 +26,13 @@ async def serve(ctx: Context) -> None:
         async with asyncio.TaskGroup() as tasks:
             following = tasks.create_task(follow_contacts(ctx.bus, contacts), name="follow-contacts")
             units = services(config, config.scanners, pool, briefings, ctx.clock, contacts)
-            for service in units.values():
-                work = ctx.consume(service.group, service.group, (RECEIVED, RESCANS), service)
-                tasks.create_task(work, name=service.group)
-            waiting = tasks.create_task(_say_ready(ctx, list(units.values())), name="scanners-ready")
+            members: dict[str, ScannerService | Together] = {unit.group: unit for unit in units.values()}
+            if not config.scanners:
+                members = {GROUP: Together(tuple(units.values()))}
+            for group, service in members.items():
+                work = ctx.consume(group, group, (RECEIVED, RESCANS), service)
+                tasks.create_task(work, name=group)
+            waiting = tasks.create_task(_say_ready(ctx, list(members.values())), name="scanners-ready")
             await ctx.stop.wait()
             waiting.cancel()
             following.cancel()
@@ -36,6 +40,6 @@ async def serve(ctx: Context) -> None:
         await pool.close()
 
 
-async def _say_ready(ctx: Context, units: list[ScannerService]) -> None:
-    await asyncio.gather(*(service.joined.wait() for service in units))
+async def _say_ready(ctx: Context, members: list[ScannerService | Together]) -> None:
+    await asyncio.gather(*(member.joined.wait() for member in members))
     ctx.ready("scanners")

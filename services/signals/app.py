@@ -16,7 +16,7 @@ import functools
 import logging
 import operator
 import os
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, cast
@@ -30,7 +30,7 @@ from services.core.clock import Clock
 from services.core.errors import BusUnavailable, UnreadableEvent
 from services.core.ids import message_id
 from services.core.outbreak import SCANNER as OUTBREAK
-from services.core.signals import Kind, Signals
+from services.core.signals import Signals
 from services.runtime.bus import Bus, Tombstone
 from services.runtime.kafka_security import read as kafka_security
 from services.runtime.offsets import committed
@@ -52,6 +52,7 @@ KEPT: Final = frozenset(name for name, topic in BY_NAME.items() if topic.retenti
 RECOVERY_WITHIN: Final = 600.0  # seconds; the changelog keeps an hour of counts
 ADDED: Final = ("count", "known", "flagged")  # what a window sums up of a tally
 UNITED: Final = ("customers", "sources", "recipients")
+NOTHING: Final = (0,) * len(ADDED + UNITED)
 LOOK_EVERY: Final = 5.0  # seconds
 RECALLED: Final = 1_000  # dispositions of each partition
 AGAIN: Final = 1.0  # seconds before what could not be published is tried again
@@ -141,21 +142,17 @@ class Counting:
         now, limit = self._ports.clock.now(), self._limits.get(tally.kind)
         if limit is None or not counts(tally, limit, now):
             return []
-        key = key_of(tally)
-        alike = tally.kind == Kind.OUTBREAK
+        key = f"{key_of(tally)}*"  # a name of its own: releases before kept a number for each field
         window = self._counts.relative_to(tally.at)
-        for field in ADDED:
-            if more := getattr(tally, field):
-                window[_cell(key, field)] += more
-        for field in UNITED:
-            # Written only when it grows: of a burst most members bring nobody new.
-            if (more := getattr(tally, field)) & ~(known := window[_cell(key, field)].value()):
-                window[_cell(key, field)] = known | more
+        # One cell a subject and window: each cell that changes is a record of the changelog.
+        window[key] = _more(_sums(window[key].value()), tally)
         if not tally.count:
             return []
-        windows = [self._counts.relative_to(start) for start in limit.starts(tally.at)]
-        count, known, flagged = (sum(each[_cell(key, field)].value() for each in windows) for field in ADDED)
-        sets = (_united(each[_cell(key, field)].value() for each in windows) for field in UNITED if alike)
+        cells = [_sums(self._counts.relative_to(start)[key].value()) for start in limit.starts(tally.at)]
+        if sum(cell[0] for cell in cells) < limit.count:
+            return []  # as nearly always
+        count, known, flagged = (sum(cell[at] for cell in cells) for at in range(len(ADDED)))
+        sets = (functools.reduce(operator.or_, (cell[at] for cell in cells)) for at in range(len(ADDED), len(NOTHING)))
         spread = Spread(flagged, *sets)
         signals = self._ports.signals
         told = signals.active(tally.kind, tally.subject, now)
@@ -264,12 +261,14 @@ class Counting:
                 log.warning("event=clearing-put-off signals=%d error=%s", len(over), error)
 
 
-def _cell(key: str, field: str) -> str:
-    return key if field == "count" else f"{key}+{field}"
+def _sums(cell: int | Sequence[int]) -> Sequence[int]:
+    """Return what a cell holds, of ADDED and UNITED in their order; one that nobody has written is 0 to Faust."""
+    return NOTHING if isinstance(cell, int) else cell
 
 
-def _united(sets: Iterable[int]) -> int:
-    return functools.reduce(operator.or_, sets, 0)
+def _more(sums: Sequence[int], tally: Tally) -> list[int]:
+    added = [so_far + getattr(tally, field) for so_far, field in zip(sums, ADDED, strict=False)]
+    return added + [so_far | getattr(tally, field) for so_far, field in zip(sums[len(ADDED) :], UNITED, strict=True)]
 
 
 def _partition(key: str) -> int:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from bench import peers
+from bench import engines
 from schemas.events import Envelope, Status
 from services.core.errors import ConfigError, EngineUnavailable
 from services.runtime.ports import free_ports
@@ -223,10 +223,10 @@ async def test_a_message_that_was_accepted_is_not_greylisted() -> None:
     }
     try:
         with tempfile.TemporaryDirectory() as folder:  # not below pytest's, which only its own user may enter
-            async with peers.rspamd(Path(folder), local) as url:
+            async with engines.rspamd(Path(folder), local) as server:
                 answers = []
                 for off in (FOR_A_DOOR, ()):
-                    client = Rspamd(url, off)
+                    client = Rspamd(server.url, off)
                     answers += [(await client.check(mail(PLAIN).raw, received())).action for _ in range(2)]
                     await client.close()
     finally:
