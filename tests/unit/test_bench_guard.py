@@ -1,4 +1,4 @@
-"""The guard of the bench: it must read the table that is kept, and fail on what is grossly worse, and on nothing else."""
+"""The guard of the bench reads the table that is kept, and fails on what is grossly worse, and on nothing else."""
 
 from __future__ import annotations
 
