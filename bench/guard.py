@@ -1,7 +1,8 @@
 """Whether Gatepost became grossly slower: python -m bench.guard FOLDER
 
 A short run beside one peer, compared with the table that is kept. Machines differ, so what is compared is Gatepost's
-share of the peer in the same run: fails when one of the shares is FACTOR times worse than in the table.
+share of the peer in the same run: fails when one of the shares is FACTOR times worse than in the table. Processor
+seconds and messages a second are compared; latencies are printed, since a neighbour on the machine triples them.
 """
 
 from __future__ import annotations
@@ -45,8 +46,7 @@ def shares(found: Rows) -> dict[str, float]:
         "CPU at 8 connections": number("8 connections", OURS, "CPU s/1,000")
         / number("8 connections", PEER, "CPU s/1,000"),
         "messages a second at 8 connections": number("8 connections", PEER, "/s") / number("8 connections", OURS, "/s"),
-        "accept p50 at 20/s": number("20/s", OURS, "accept p50") / number("20/s", PEER, "accept p50"),
-        "end to end p50 at 20/s": number("20/s", OURS, "end to end p50") / number("20/s", PEER, "end to end p50"),
+        "CPU at 20/s": number("20/s", OURS, "CPU s/1,000") / number("20/s", PEER, "CPU s/1,000"),
     }
 
 
