@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import base64
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Any
 
 import pytest
 
+from schemas import catalog
 from schemas.catalog import CUSTOMERS, DEADLETTERS, OUTCOMES, PENDING, RECEIVED, Topic
 from schemas.events import Customer, DeadLetter, Event, Outcome, Pending, Received, State
 from services.core.clock import SystemClock
-from services.core.errors import EngineUnavailable, ObjectCorrupt, TooManyDeadLetters
+from services.core.errors import ConfigError, EngineUnavailable, ObjectCorrupt, TooManyDeadLetters
 from services.runtime.bus import Record, Stateless, Tombstone
 from services.runtime.consume import Consumer
 from services.runtime.fakes import MemoryBus
@@ -40,6 +41,14 @@ async def bus(bootstrap: str) -> AsyncIterator[Bus]:
     await kafka.start()
     yield kafka
     await kafka.close()
+
+
+@pytest.fixture
+def restored_cut() -> Iterator[None]:
+    """Whatever the test says of the partitions, the next one finds what was before."""
+    before = catalog.partition_count()
+    yield
+    catalog.cut(before)
 
 
 class Echo(Stateless):
@@ -119,6 +128,20 @@ async def test_what_is_published_is_read_back_in_the_order_of_its_key(bus: Bus) 
         None,
     ]
     assert [r.offset for r in records] == sorted(r.offset for r in records)
+
+
+@pytest.mark.usefixtures("restored_cut")
+async def test_who_was_told_of_another_number_of_partitions_neither_writes_nor_reads(bus: Bus, bootstrap: str) -> None:
+    """A message would lie where nobody joins it, and a ledger of half the partitions would balance."""
+    await bus.publish([received()])
+    catalog.cut(RECEIVED.partitions - 1)
+    other = KafkaBus(bootstrap, "contract-cut") if isinstance(bus, KafkaBus) else bus
+    with pytest.raises(ConfigError, match=r"GATEPOST_PARTITIONS: 11 here, .* have 12"):
+        await other.publish([received()])
+    with pytest.raises(ConfigError, match="GATEPOST_PARTITIONS"):
+        [record async for record in other.read(RECEIVED)]
+    if isinstance(other, KafkaBus):
+        await other.close()
 
 
 async def test_the_tail_of_a_partition_is_its_last_records(bus: Bus) -> None:
