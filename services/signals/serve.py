@@ -17,7 +17,7 @@ from pathlib import Path
 import faust
 
 from schemas.catalog import CHANGELOGS, REJECTIONS, REQUESTS, SIGNALS, TALLIES
-from services.core.errors import BusUnavailable, StartError
+from services.core.errors import BusUnavailable, StartError, TooManyDeadLetters
 from services.core.signals import Signals
 from services.core.waiting import before
 from services.runtime.config import load
@@ -71,13 +71,16 @@ async def _run(counting: Counting, ports: Ports, patience: float, stop: asyncio.
         watching = asyncio.create_task(
             watch(counting, progress.read, ports.clock, ports.pause, patience), name="signals-watch"
         )
-        tasks = (ended, stopping, watching)
+        giving_up = asyncio.create_task(counting.letters.given_up.wait(), name="signals-letters")
+        tasks = (ended, stopping, watching, giving_up)
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         if watching in done:
             watching.result()
+        if counting.letters.why:
+            raise TooManyDeadLetters(counting.letters.why)
         if not stop.is_set():
             reason = app.crash_reason
             raise StartError(f"signals: the app ended: {type(reason).__name__}: {reason}")

@@ -42,6 +42,15 @@ class Consumer(driver.Consumer):
         super().__init__(*args, **kwargs)
         self._idle = asyncio.Event()
         self._idle.set()
+        self._sealed = False
+
+    def seal(self) -> None:
+        """Commit no more: what was read since is read again by whoever comes next."""
+        self._sealed = True
+
+    async def force_commit(self, *args: Any, **kwargs: Any) -> bool:  # noqa: ANN401 - as Faust has it
+        """Commit, unless sealed."""
+        return not self._sealed and await super().force_commit(*args, **kwargs)
 
     def _new_consumer_thread(self) -> ConsumerThread:
         return ConsumerThread(self, loop=self.loop, beacon=self.beacon)
@@ -83,6 +92,11 @@ def mend(app: faust.App) -> None:
     cast("Any", app.transport).Consumer = Consumer
     # Sent when the tables are there, before the source partitions are taken up again; Faust waits for its receivers.
     app.on_rebalance_complete.connect(_quieten, weak=False)
+
+
+def sealed(app: faust.App) -> None:
+    """Let a running app commit nothing from now on."""
+    cast("Consumer", app.consumer).seal()
 
 
 async def _quieten(app: Any, /, *_: Any, **__: Any) -> None:  # noqa: ANN401 - as Faust calls it

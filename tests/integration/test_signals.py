@@ -17,10 +17,12 @@ import msgspec
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError
 
 from schemas.catalog import CHANGELOGS, COUNTS, DEADLETTERS, REJECTIONS, SIGNALS, TALLIES, Changelog
 from schemas.events import DeadLetter, Rejection, Signal
 from services.cli import site
+from services.core.burials import RUN
 from services.core.errors import StartError
 from services.core.signals import Kind
 from services.runtime.broker import Broker
@@ -267,6 +269,53 @@ async def test_a_record_that_cannot_be_read_is_buried_and_the_app_goes_on(
     await eventually(buried, WITHIN, every=0.5)
     await bus.publish(refused(f"{network}.7", 25))
     await told.until(f"{network}.7", "harvest-address")
+
+
+async def test_an_app_that_can_read_nothing_stops_and_leaves_all_in_place(
+    bus: KafkaBus, told: Told, kafka: str, tmp_path: Path
+) -> None:
+    """A deploy gone wrong must not drain a topic into the bin, of signals no less than of the others."""
+    app, mark = App(kafka, tmp_path), a_network()
+    producer = AIOKafkaProducer(bootstrap_servers=kafka)
+    await producer.start()
+    try:
+        for n in range(RUN + 5):
+            await producer.send_and_wait(REJECTIONS.name, f"{mark} {n}".encode(), b"junk", partition=0)
+    finally:
+        await producer.stop()
+    for _ in range(2):  # the next start finds them where they are
+        await app.start()
+        assert await app.ended(WITHIN) == 1, app.log
+    said = f"{APP} could not handle {RUN} records in a row, the last of them at {REJECTIONS.name} 0/"
+    assert app.said(said) == 2, app.log
+    letters = [record.event async for record in bus.read(DEADLETTERS) if isinstance(record.event, DeadLetter)]
+    assert not any(base64.b64decode(letter.value).startswith(mark.encode()) for letter in letters)
+    await passed_over(kafka, REJECTIONS.name, 0)
+    await app.start()
+    client = f"{a_network()}.7"
+    await bus.publish(refused(client, 25))
+    await told.until(client, "harvest-address")
+    assert await app.end(signal.SIGTERM) == 0
+
+
+async def passed_over(kafka: str, topic: str, partition: int) -> None:
+    """Put the group behind what lies in a partition, as an operator does who has looked at it."""
+    slot = TopicPartition(topic, partition)
+    consumer = AIOKafkaConsumer(bootstrap_servers=kafka, group_id=APP, enable_auto_commit=False)
+    await consumer.start()
+    consumer.assign([slot])
+    end = (await consumer.end_offsets([slot]))[slot]
+
+    async def committed() -> bool:
+        with contextlib.suppress(KafkaError):  # a member that did not say farewell is still in the group
+            await consumer.commit({slot: end})
+            return True
+        return False
+
+    try:
+        await eventually(committed, WITHIN, every=0.5)
+    finally:
+        await consumer.stop()
 
 
 async def test_two_members_share_the_work(bus: KafkaBus, told: Told, app: App, kafka: str, tmp_path: Path) -> None:
