@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import tempfile
 import threading
 from pathlib import Path
@@ -88,29 +89,27 @@ async def _run(counting: Counting, ports: Ports, patience: float, stop: asyncio.
         raise StartError(f"signals: Faust did not start within {START_WITHIN:.0f} s") from error
     finally:
         await progress.close()
-        await _end(app)
+        await _end(app, 0 if stop.is_set() else 1)
 
 
-async def _end(app: faust.App) -> None:
-    """Stop the app; where it won't be stopped, see to it that the process ends all the same.
+async def _end(app: faust.App, code: int) -> None:
+    """Stop the app; where it won't be stopped, see to it that the process ends all the same, with this exit code.
 
-    With the broker away Faust can block the loop, or leave a thread behind that keeps the interpreter from ending:
-    no deadline of asyncio helps there. Nothing is lost by it, since all that the app keeps can be counted again.
+    Faust can block the loop, leave a thread behind that keeps the interpreter from ending, or catch each cancellation
+    and go on: no deadline of asyncio helps there. Nothing is lost by it: what was not committed is counted again.
     """
     threading.excepthook = _thread_failed
     last = end_within(EXIT_WITHIN)
-    try:
-        async with asyncio.timeout(STOP_WITHIN):
-            await app.stop()
-    except TimeoutError:
-        log.warning("event=stop-cut-short after=%.0fs", STOP_WITHIN)
-        for name in (
-            "faust",
-            "mode",
-        ):  # its agents call it a crash when they are cancelled now, with a page of text each
-            logging.getLogger(name).setLevel(logging.CRITICAL)
-    else:
-        last.cancel()
+    stopping = asyncio.create_task(app.stop(), name="signals-end")
+    await asyncio.wait({stopping}, timeout=STOP_WITHIN)
+    last.cancel()
+    if stopping.done():
+        stopping.result()
+        return
+    log.warning("event=stop-cut-short after=%.0fs", STOP_WITHIN)
+    for name in ("faust", "mode"):  # its agents call it a crash when they are cancelled now, with a page of text each
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    end_within(EXIT_WITHIN - STOP_WITHIN, lambda: os._exit(code))
 
 
 def _thread_failed(failure: threading.ExceptHookArgs) -> None:

@@ -349,6 +349,17 @@ async def test_a_partition_that_faust_does_not_read_ends_the_process_and_the_nex
     assert not app.said("Traceback"), "\n".join(app.log)
 
 
+async def test_a_stop_that_faust_does_not_hear_is_cut_short_and_clean(kafka: str, tmp_path: Path) -> None:
+    app = App(kafka, tmp_path)
+    await app.start("tests.house.signals_that_do_not_end")
+    await eventually(lambda: app.said("event=counting") == 1, WITHIN, every=0.1)
+    began = time.monotonic()
+    assert await app.end(signal.SIGTERM) == 0, app.log
+    assert time.monotonic() - began < EXIT_WITHIN + 5
+    assert app.said("event=stop-cut-short") == 1
+    assert not app.said("Traceback"), "\n".join(app.log)
+
+
 async def test_a_start_reads_what_came_while_the_counts_were_recovered(
     bus: KafkaBus, told: Told, kafka: str, tmp_path: Path
 ) -> None:
