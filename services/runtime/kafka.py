@@ -42,6 +42,7 @@ STUCK_MOST = 2_000  # records without an acknowledgement after their limit; past
 SESSION_MS = 10_000  # a member that was killed is replaced after this
 REBALANCE_MS = 60_000  # how long members may drain; aiokafka's default is the session's, which cuts the drain short
 FETCH_BYTES = 1_048_576
+REQUEST_MOST = 2_790_000  # octets of a record: the largest dead letter; each topic has a limit of its own
 GATHER_BYTES = 65_536  # a reader that may wait is answered at once when so much has come
 READ_MOST = 500  # records that are decoded before others get their turn in the loop
 STALL = 30.0  # seconds without a record after which reading a topic to its end is given up
@@ -104,7 +105,7 @@ class KafkaBus:
                     enable_idempotence=True,
                     linger_ms=self._linger_ms,
                     max_batch_size=131_072,
-                    max_request_size=1_900_000,
+                    max_request_size=REQUEST_MOST,
                     request_timeout_ms=10_000,
                     metadata_max_age_ms=30_000,
                     **client_settings(),

@@ -47,6 +47,7 @@ SERVICES = {
     "quarantine": "quarantine",
     "reaper": "reaper",
     "signals": "signals",
+    "trace": "trace",
 }
 CONFIG = """
 customers:

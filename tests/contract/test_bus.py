@@ -7,9 +7,10 @@ import base64
 from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Any
 
+import msgspec
 import pytest
 
-from schemas import catalog
+from schemas import catalog, wire
 from schemas.catalog import CUSTOMERS, DEADLETTERS, OUTCOMES, PENDING, RECEIVED, Topic
 from schemas.events import Customer, DeadLetter, Event, Outcome, Pending, Received, State
 from services.core.clock import SystemClock
@@ -215,6 +216,22 @@ async def test_what_cannot_be_handled_is_buried_and_the_rest_goes_on(
 
         await eventually(buried, 30)
     assert await of_ids(bus, OUTCOMES, {bad.id}) == []
+
+
+async def test_the_largest_record_fits_into_a_dead_letter(bus: Bus, request: pytest.FixtureRequest) -> None:
+    """Or its partition would stand still for ever: the letter is tried again and again, and never taken."""
+    few = received().envelope
+    many = tuple(f"{'x' * 60}{n}@example.test" for n in range(23_000))
+    bad, service = received(envelope=msgspec.structs.replace(few, recipients=many)), Echo()
+    assert 1_800_000 < len(wire.encode(bad)) < 1_990_000
+    service.fail[bad.id] = [ObjectCorrupt("no header")]
+    await bus.publish([bad])
+    async with Running(bus, group(request), service):
+        await eventually(lambda: bad.id in service.finished_ids, 30)
+    letters = [
+        r.event async for r in bus.read(DEADLETTERS) if isinstance(r.event, DeadLetter) and r.event.key == bad.id
+    ]
+    assert [base64.b64decode(letter.value) for letter in letters] == [wire.encode(bad)]
 
 
 async def test_a_consumer_that_can_handle_nothing_stops_and_leaves_all_in_place(
