@@ -34,7 +34,7 @@ from services.runtime.bus import Bus, Tombstone
 from services.runtime.kafka_security import read as kafka_security
 from services.runtime.offsets import committed
 from services.runtime.source import Slot
-from services.signals.config import SignalsConfig
+from services.signals.config import APP, SignalsConfig
 from services.signals.decide import STEP, Spread, counts, crossed, gathered, sightings
 from services.signals.held import HeldPrints
 from services.signals.ledger import Ledger
@@ -43,7 +43,6 @@ from services.signals.transport import mend, sealed
 
 log = logging.getLogger("gatepost.signals")
 
-APP: Final = "gatepost-signals"
 BATCH: Final = 500  # events that are tallied together
 GATHER: Final = 0.5  # seconds that a batch waits for more
 SWEEP_EVERY: Final = 30.0  # seconds

@@ -27,8 +27,8 @@ from services.runtime.host import Context
 from services.runtime.lag import Progress
 from services.runtime.provision import require_topics
 from services.runtime.stopping import end_within
-from services.signals.app import APP, Counting, Ports
-from services.signals.config import PREFIX, SignalsConfig
+from services.signals.app import Counting, Ports
+from services.signals.config import APP, PREFIX, SignalsConfig
 from services.signals.ledger import TOPICS as LEDGER
 from services.signals.watch import watch
 

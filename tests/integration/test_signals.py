@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any, cast
 
 import msgspec
 import pytest
@@ -25,10 +26,11 @@ from services.cli import site
 from services.core.burials import RUN
 from services.core.errors import StartError
 from services.core.signals import Kind
+from services.runtime import groups
 from services.runtime.broker import Broker
 from services.runtime.kafka import KafkaBus
 from services.runtime.provision import make_topics, require_topics
-from services.signals.app import APP
+from services.signals.config import APP
 from services.signals.serve import EXIT_WITHIN
 from tests.eventually import eventually
 from tests.house.gatepost import gatepost
@@ -227,6 +229,29 @@ async def test_counts_outlive_a_kill(bus: KafkaBus, told: Told, app: App, kafka:
     await bus.publish(refused(client, 5))  # alone too few: only with those from before the kill is it enough
     await app.start()
     assert (await told.until(client, "harvest-address")).count == 25  # neither lost nor counted twice
+
+
+async def test_its_tables_are_thrown_away_and_counted_again(
+    bus: KafkaBus, told: Told, app: App, kafka: str, tmp_path: Path
+) -> None:
+    client, data = f"{a_network()}.7", tmp_path / "data"
+    data.mkdir()
+    site.save(data, site.Site(kafka=kafka, store="", database="", smtp=""))
+    await bus.publish(refused(client, 20))
+    await eventually(lambda: app.said("event=counting") == 1, WITHIN)
+    await all_committed(kafka)
+    running = await gatepost("signals", "rebuild", "--data", str(data))
+    assert (running.code, running.out) == (1, "")
+    assert f"{APP} has 1 members: stop them" in running.err
+    assert await app.end(signal.SIGTERM) == 0
+    thrown = await gatepost("signals", "rebuild", "--data", str(data))
+    assert thrown.code == 0, thrown.err
+    assert thrown.out.startswith("its tables are empty; the next start counts ")
+    changelogs = await groups.offsets(kafka, cast("Any", CHANGELOGS), groups=False)
+    assert all(each.first == each.end for each in changelogs)
+    await bus.publish(refused(client, 5))  # alone too few
+    await app.start()
+    assert (await told.until(client, "harvest-address")).count == 25  # none lost with the tables, and none twice
 
 
 async def test_what_happened_while_it_was_away_is_counted_and_what_is_long_past_is_not(
