@@ -45,14 +45,16 @@ BESIDE = {
 class Turns:
     """The figures of each kind of turn."""
 
-    def __init__(self, folder: Path, messages: Sequence[Message], rate: float, count: int) -> None:
+    def __init__(
+        self, folder: Path, messages: Sequence[Message], rate: float, count: int, kinds: Sequence[str] = tuple(BESIDE)
+    ) -> None:
         self._folder = folder
         self._messages = messages
         self._rate = rate
         self._count = count
         self._runs = 0
         self.replays = 0
-        self.figures: dict[str, list[Figures]] = {name: [] for name in BESIDE}
+        self.figures: dict[str, list[Figures]] = {name: [] for name in kinds}
 
     async def run(self, name: str, sink: Sink, dns: str) -> None:
         """Start Gatepost, send, and note what was seen."""
@@ -117,10 +119,11 @@ async def main(chosen: argparse.Namespace) -> int:
     if not messages:
         raise SystemExit(f"{chosen.folder}: no messages")
     with tempfile.TemporaryDirectory(dir=chosen.data, prefix="gatepost-beside-") as name:
-        turns = Turns(Path(name), messages, chosen.rate, chosen.messages)
+        kinds = [kind for kind in BESIDE if kind == "alone" or chosen.only in kind]
+        turns = Turns(Path(name), messages, chosen.rate, chosen.messages, kinds)
         async with Sink() as sink, NameServer() as names:
             for turn in range(chosen.repeat):
-                for kind in BESIDE:
+                for kind in kinds:
                     print(f"turn {turn + 1} of {chosen.repeat}: {kind}", file=sys.stderr)
                     await turns.run(kind, sink, names.address)
     print(report(turns.figures, chosen.rate))
@@ -134,6 +137,7 @@ if __name__ == "__main__":
     options.add_argument("--messages", type=int, default=600, help="of each turn")
     options.add_argument("--rate", type=float, default=20.0, help="messages a second")
     options.add_argument("--repeat", type=int, default=3, help="turns of each kind")
+    options.add_argument("--only", default="", help="beside nothing and what has this in its name")
     options.add_argument("--data", type=Path, default=None, help="where the data folder is made; a real disk")
     try:
         sys.exit(uvloop.run(main(options.parse_args())))

@@ -30,7 +30,6 @@ from services.scanners.contract import Finding
 from services.scanners.pool import Pool
 from services.scanners.registry import choose
 
-NICE = 15  # live traffic comes first
 IN_FLIGHT_RULES = 200  # messages at a time where no scanner is asked
 
 
@@ -59,7 +58,6 @@ async def replay(site: Site, options: Options) -> None:
         raise ConfigError("say what to try: --scanner NAME[@FOLDER], --policy FILE, or both")
     policy = {} if options.policy is None else {s.customer.id: s.customer for s in read_customers(options.policy)}
     names, folder = candidates("--scanner", options.scanners)
-    os.nice(NICE)  # the workers inherit it
     today = await _customers(site)
     clock = SystemClock()
     began = time.monotonic()

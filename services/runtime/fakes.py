@@ -7,10 +7,11 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Iterable, Mapping
 
 from schemas import wire
-from schemas.catalog import BY_STRUCT, Topic, key_of, partition_of
+from schemas.catalog import BY_STRUCT, Topic, key_of, partition_count, partition_of
 from schemas.events import Event
 from services.core.clock import Clock, SystemClock
 from services.core.errors import BusUnavailable
+from services.runtime import cut
 from services.runtime.bus import Record, Tombstone
 from services.runtime.consume import decode
 from services.runtime.patience import FAREWELL, Patience
@@ -36,6 +37,7 @@ class MemoryBus:
         self.notes: dict[tuple[str, Slot], str] = {}
         self.groups: dict[str, list[MemorySource]] = defaultdict(list)
         self.grown = asyncio.Condition()
+        self._partitions = partition_count()  # as the topics were provisioned
         self._clock = clock or SystemClock()
 
     def hurry(self, within: float = FAREWELL) -> None:
@@ -64,6 +66,7 @@ class MemoryBus:
         await self.answer(within)
         if self.down:
             raise BusUnavailable("down, by order of the test")
+        cut.require(self._partitions)
         for item in items:
             if isinstance(item, Tombstone):
                 topic, key, value = item.topic, item.key, None
@@ -101,6 +104,7 @@ class MemoryBus:
         """See `bus.Bus.read_raw`."""
         if self.down:
             raise BusUnavailable("down, by order of the test")
+        cut.require(self._partitions)
         for partition in range(topic.partitions) if partitions is None else partitions:
             records = list(self.logs[topic.name, partition])
             for raw in records if tail is None else records[max(0, len(records) - tail) :]:

@@ -1,4 +1,4 @@
-"""What the broker says of topics and groups: for people who look, never on the path of a message."""
+"""What the broker says of topics and groups, and what a person has it do: never on the path of a message."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import dataclasses
 from collections.abc import AsyncIterator, Iterator, Sequence
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 from aiokafka.errors import KafkaError
 
-from schemas.catalog import Topic
-from services.core.errors import BusUnavailable
+from schemas.catalog import Changelog, Topic
+from services.core.errors import BusUnavailable, StartError
 from services.runtime.kafka_security import client_settings
 from services.runtime.source import Slot
 
@@ -36,7 +36,7 @@ async def offsets(bootstrap: str, topics: Sequence[Topic], *, groups: bool = Tru
         )
         try:
             await consumer.start()
-            parts = [TopicPartition(topic.name, p) for topic in topics for p in range(topic.partitions)]
+            parts = _parts(topics)
             first, last = await consumer.beginning_offsets(parts), await consumer.end_offsets(parts)
         finally:
             await consumer.stop()
@@ -65,6 +65,46 @@ async def members(bootstrap: str, group: str) -> int:
                 for described in answer.to_object()["groups"]:
                     return len(described["members"])
     return 0
+
+
+async def place(bootstrap: str, group: str, starts: Sequence[Topic], ends: Sequence[Topic] = ()) -> int:
+    """Let a group begin anew at the first record of some topics, and at the end of others; return how many lie ahead.
+
+    Raises StartError while the group has members, who would go on where they are, and BusUnavailable.
+    """
+    if count := await members(bootstrap, group):
+        raise StartError(f"{group} has {count} members: stop them, and wait 10 s for one that was killed")
+    with _typed(bootstrap):
+        consumer = AIOKafkaConsumer(
+            bootstrap_servers=bootstrap,
+            client_id="gatepost-topics",
+            group_id=group,
+            enable_auto_commit=False,
+            **client_settings(),
+        )
+        try:
+            await consumer.start()
+            first, last = (
+                [TopicPartition(t.name, p) for t in some for p in range(t.partitions)] for some in (starts, ends)
+            )
+            consumer.assign([*first, *last])
+            begin, until = await consumer.beginning_offsets(first), await consumer.end_offsets([*first, *last])
+            await consumer.commit({**begin, **{part: until[part] for part in last}})
+        finally:
+            await consumer.stop()
+    return sum(until[part] - begin[part] for part in first)
+
+
+async def clear(bootstrap: str, topics: Sequence[Topic | Changelog]) -> None:
+    """Delete every record of these topics; raise BusUnavailable."""
+    with _typed(bootstrap):
+        async with _admin(bootstrap) as admin:
+            everything = RecordsToDelete(before_offset=-1)
+            await admin.delete_records(dict.fromkeys(_parts(topics), everything))
+
+
+def _parts(topics: Sequence[Topic | Changelog]) -> list[TopicPartition]:
+    return [TopicPartition(topic.name, p) for topic in topics for p in range(topic.partitions)]
 
 
 async def _committed(bootstrap: str) -> dict[str, dict[Slot, int]]:

@@ -210,6 +210,8 @@ async def _serve(units: Mapping[str, Unit], ctx: Context, helpers: list[asyncio.
             log.error("unit=%s event=failed", tasks[task], exc_info=outcome)
     for helper in helpers:
         if helper.done() and not helper.cancelled() and (error := helper.exception()) is not None:
+            if (told := _told(error)) is not None:
+                raise told
             failed = True
             log.error("unit=%s event=failed", helper.get_name(), exc_info=error)
     return 1 if failed else 0

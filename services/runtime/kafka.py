@@ -27,8 +27,8 @@ from aiokafka.errors import (
 from schemas import wire
 from schemas.catalog import BY_STRUCT, Topic, key_of, partition_of
 from schemas.events import Event
-from services.core.errors import BusUnavailable, UnreadableEvent
-from services.runtime import metrics
+from services.core.errors import BusUnavailable, ConfigError, UnreadableEvent
+from services.runtime import cut, metrics
 from services.runtime.bus import Record, Tombstone
 from services.runtime.consume import decode
 from services.runtime.kafka_security import client_settings
@@ -43,6 +43,7 @@ SESSION_MS = 10_000  # a member that was killed is replaced after this
 REBALANCE_MS = 60_000  # how long members may drain; aiokafka's default is the session's, which cuts the drain short
 FETCH_BYTES = 1_048_576
 FOLLOW_WAIT_MS = 4_000  # how long the broker may keep a follower's answer while there is nothing to say
+REQUEST_MOST = 2_790_000  # octets of a record: the largest dead letter; each topic has a limit of its own
 GATHER_BYTES = 65_536  # a reader that may wait is answered at once when so much has come
 READ_MOST = 500  # records that are decoded before others get their turn in the loop
 STALL = 30.0  # seconds without a record after which reading a topic to its end is given up
@@ -61,6 +62,7 @@ class KafkaBus:
         self._stuck: set[asyncio.Future[Any]] = set()
         self._starting = asyncio.Lock()
         self._closed = False
+        self._cut_as_said = False
         self._patience = Patience()
 
     def hurry(self, within: float = FAREWELL) -> None:
@@ -79,7 +81,10 @@ class KafkaBus:
             raise BusUnavailable(f"{self.bootstrap}: no broker can be reached")
 
     async def start(self) -> None:
-        """Connect the producer; raise BusUnavailable when the broker can't be reached."""
+        """Connect the producer; raise BusUnavailable when the broker can't be reached.
+
+        Raises ConfigError when its topics are cut otherwise than this process was told, as all that reads or writes.
+        """
         await self._ready()
 
     async def close(self) -> None:
@@ -101,21 +106,26 @@ class KafkaBus:
                     enable_idempotence=True,
                     linger_ms=self._linger_ms,
                     max_batch_size=131_072,
-                    max_request_size=1_900_000,
+                    max_request_size=REQUEST_MOST,
                     request_timeout_ms=10_000,
                     metadata_max_age_ms=30_000,
                     **client_settings(),
                 )
                 try:
                     await producer.start()
+                    await self._require_cut(producer.client)
                 except (KafkaError, OSError) as error:
                     await _stop(producer, self._patience)
                     raise BusUnavailable(f"{self.bootstrap}: {error}") from error
-                except asyncio.CancelledError:
+                except (asyncio.CancelledError, ConfigError):
                     await _stop(producer, self._patience)
                     raise
                 self._producer = producer
             return self._producer
+
+    async def _require_cut(self, client: Any) -> None:  # noqa: ANN401 - aiokafka ships no types
+        # Once: what is provisioned is never cut again.
+        self._cut_as_said = self._cut_as_said or await cut.require_of(client)
 
     async def publish(self, items: Iterable[Event | Tombstone], *, within: float = 10.0) -> None:
         """See `bus.Bus.publish`."""
@@ -209,6 +219,7 @@ class KafkaBus:
         if not slots:
             return
         async with _reader(self.bootstrap, self._client, slots, self._patience) as consumer:
+            await self._require_cut(consumer._client)
             first = await consumer.beginning_offsets(slots)
             last = await consumer.end_offsets(slots)
             for slot in slots:
@@ -230,6 +241,7 @@ class KafkaBus:
         while True:
             try:
                 async with _reader(self.bootstrap, self._client, slots, self._patience) as consumer:
+                    await self._require_cut(consumer._client)
                     last = await consumer.end_offsets(slots)
                     for slot in slots:
                         if slot in at:

@@ -8,11 +8,12 @@ from collections.abc import Sequence
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
-from schemas.catalog import CHANGELOGS, TOPICS, Changelog, Topic
+from schemas.catalog import CHANGELOGS, DEADLETTERS, TOPICS, Changelog, Topic
 from services.core.errors import BusUnavailable, StartError
 from services.runtime.kafka_security import client_settings
 
 MAX_RECORD = 2_000_000  # octets; a Received event with 1,000 long recipients needs a third of it
+MAX_LETTER = 2_800_000  # octets; a dead letter holds any other record whole, in base64
 REPLICAS = 3  # of each partition, where there are as many brokers
 SETTLE = 15.0  # seconds for new topics to get their leaders
 
@@ -24,7 +25,7 @@ def settings(topic: Topic | Changelog, replicas: int) -> dict[str, str]:
     """Return the topic's configuration. With three replicas an acknowledgement means two of them have the record."""
     config = {
         "min.insync.replicas": "2" if replicas >= REPLICAS else "1",
-        "max.message.bytes": str(MAX_RECORD),
+        "max.message.bytes": str(MAX_LETTER if topic is DEADLETTERS else MAX_RECORD),
         "segment.bytes": str(32 * 1024 * 1024),
     }
     if isinstance(topic, Changelog):

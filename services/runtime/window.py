@@ -16,7 +16,8 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from schemas.catalog import Topic
-from services.core.errors import BusUnavailable
+from services.core.errors import BusUnavailable, ConfigError
+from services.runtime import cut
 from services.runtime.kafka_security import client_settings
 from services.runtime.source import Left, Listener, Raw, Slot
 
@@ -138,7 +139,11 @@ class KafkaWindow:
         )
         try:
             await consumer.start()
+            await cut.require_of(consumer._client)
             slots = await self._place(consumer)
+        except ConfigError:
+            await consumer.stop()
+            raise
         except (KafkaError, TimeoutError, OSError) as error:
             await consumer.stop()
             raise BusUnavailable(f"{self._bootstrap}: {error or type(error).__name__}") from error

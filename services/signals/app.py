@@ -10,7 +10,6 @@ can't be published is tried again until it is.
 
 from __future__ import annotations
 
-import base64
 import dataclasses
 import functools
 import logging
@@ -25,7 +24,7 @@ import faust
 
 from schemas import wire
 from schemas.catalog import BY_NAME, COUNTS, DISPOSITIONS, RECEIVED, REJECTIONS, SIGNALS, TALLIES, key_of, partition_of
-from schemas.events import Act, DeadLetter, Disposition, Event, QuarantineRequest, Tally
+from schemas.events import Act, Disposition, Event, QuarantineRequest, Tally
 from services.core.clock import Clock
 from services.core.errors import BusUnavailable, UnreadableEvent
 from services.core.ids import message_id
@@ -35,15 +34,15 @@ from services.runtime.bus import Bus, Tombstone
 from services.runtime.kafka_security import read as kafka_security
 from services.runtime.offsets import committed
 from services.runtime.source import Slot
-from services.signals.config import SignalsConfig
+from services.signals.config import APP, SignalsConfig
 from services.signals.decide import STEP, Spread, counts, crossed, gathered, sightings
 from services.signals.held import HeldPrints
 from services.signals.ledger import Ledger
-from services.signals.transport import mend
+from services.signals.letters import Letters
+from services.signals.transport import mend, sealed
 
 log = logging.getLogger("gatepost.signals")
 
-APP: Final = "gatepost-signals"
 BATCH: Final = 500  # events that are tallied together
 GATHER: Final = 0.5  # seconds that a batch waits for more
 SWEEP_EVERY: Final = 30.0  # seconds
@@ -80,6 +79,7 @@ class Counting:
         self._retrying = False
         self._recovering_since: float | None = None
         self.app = _app(ports)
+        self.letters = Letters(APP, ports.clock, lambda: sealed(self.app))
         self._table = cast("Any", self.app.Table("counts", default=int, partitions=TALLIES.partitions))
         # Without `expires`: Faust never expires what it recovered, and keeps a note of each change of what it does.
         self._counts = self._table.tumbling(STEP)
@@ -115,11 +115,14 @@ class Counting:
                 found += sightings(event)
                 if isinstance(event, Disposition):
                     self._held.remember(event)
+                self.letters.handled("observe")
             except UnreadableEvent as error:
-                buried.append(self._letter(message, str(error)))
+                buried.append(self.letters.about("observe", message, str(error)))
             except Exception as error:  # a defect: Faust would call the record done and lose the batch
                 log.exception("topic=%s offset=%d event=defect", message.topic, message.offset)
-                buried.append(self._letter(message, f"defect: {type(error).__name__}"))
+                buried.append(self.letters.about("observe", message, f"defect: {type(error).__name__}"))
+        if self.letters.given_up.is_set():
+            return []  # of the whole batch: it is read again
         fresh = [tally for tally in gathered(found) if counts(tally, self._limits.get(tally.kind), now)]
         return [*buried, *fresh]
 
@@ -129,12 +132,14 @@ class Counting:
         async for event in stream.events():
             try:
                 told = self._counted(_decoded(event.message))
+                self.letters.handled("count")
             except UnreadableEvent as error:
-                told = [self._letter(event.message, str(error))]
+                told = [self.letters.about("count", event.message, str(error))]
             except Exception as error:  # as above
                 log.exception("topic=%s offset=%d event=defect", event.message.topic, event.message.offset)
-                told = [self._letter(event.message, f"defect: {type(error).__name__}")]
-            await self._insist(told)
+                told = [self.letters.about("count", event.message, f"defect: {type(error).__name__}")]
+            if not self.letters.given_up.is_set():
+                await self._insist(told)
 
     def _counted(self, tally: Event) -> list[Event | Tombstone]:
         if not isinstance(tally, Tally):
@@ -176,24 +181,6 @@ class Counting:
             else:
                 break
         self._retrying = False
-
-    def _letter(self, message: Any, reason: str) -> DeadLetter:  # noqa: ANN401 - a message of Faust's
-        log.error(
-            "event=dead-letter topic=%s partition=%d offset=%d reason=%s",
-            message.topic,
-            message.partition,
-            message.offset,
-            reason,
-        )
-        return DeadLetter(
-            topic=message.topic,
-            partition=message.partition,
-            offset=message.offset,
-            group=APP,
-            reason=reason,
-            value=base64.b64encode(message.value or b"").decode(),
-            at=self._ports.clock.now(),
-        )
 
     # --- what lies in the quarantine
 

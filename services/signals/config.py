@@ -9,6 +9,7 @@ import msgspec
 from services.core.signals import Kind
 from services.signals.decide import STEP, Limit
 
+APP = "gatepost-signals"  # the name of the app, and of its group
 PREFIX = "GATEPOST_SIGNALS_"
 
 Count = Annotated[int, msgspec.Meta(ge=0)]

@@ -29,15 +29,16 @@ from schemas.catalog import (
     partition_count,
     partition_of,
 )
-from schemas.events import Event, Signal
+from schemas.events import Event, Outcome, Signal
 from services.core.clock import Clock
 from services.core.errors import BusUnavailable
+from services.core.ids import born, is_message_id
 from services.core.ledger import Named
 from services.core.signals import Kind
 from services.runtime import metrics
 from services.runtime.audit import Audit, Committed
 from services.runtime.bus import Bus
-from services.signals.balance import GRACE, WINDOW, Moved, Open, apply, corrected, message_of, opened, suspects
+from services.signals.balance import GRACE, OLD, WINDOW, Moved, Open, apply, corrected, message_of, opened, suspects
 
 log = logging.getLogger("gatepost.signals")
 
@@ -96,6 +97,8 @@ class Ledger:
             value = self._open.get(about)
             if value is None and (event is None or message.topic in {DEFERRED.name, PENDING.name}):
                 return  # of a message that has ended: tables are read again from their beginning
+            if value is None and isinstance(event, Outcome) and is_message_id(about) and born(about) < now - OLD:
+                return  # counted anew, the topics no longer say of it that it was accepted
             entry = Open() if value is None else opened(value)
         moved = apply(entry, event, message.offset, now)
         if moved is not None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import tempfile
 import threading
 from pathlib import Path
@@ -17,7 +18,7 @@ from pathlib import Path
 import faust
 
 from schemas.catalog import CHANGELOGS, REJECTIONS, REQUESTS, SIGNALS, TALLIES
-from services.core.errors import BusUnavailable, StartError
+from services.core.errors import BusUnavailable, StartError, TooManyDeadLetters
 from services.core.signals import Signals
 from services.core.waiting import before
 from services.runtime.config import load
@@ -26,8 +27,8 @@ from services.runtime.host import Context
 from services.runtime.lag import Progress
 from services.runtime.provision import require_topics
 from services.runtime.stopping import end_within
-from services.signals.app import APP, Counting, Ports
-from services.signals.config import PREFIX, SignalsConfig
+from services.signals.app import Counting, Ports
+from services.signals.config import APP, PREFIX, SignalsConfig
 from services.signals.ledger import TOPICS as LEDGER
 from services.signals.watch import watch
 
@@ -71,13 +72,16 @@ async def _run(counting: Counting, ports: Ports, patience: float, stop: asyncio.
         watching = asyncio.create_task(
             watch(counting, progress.read, ports.clock, ports.pause, patience), name="signals-watch"
         )
-        tasks = (ended, stopping, watching)
+        giving_up = asyncio.create_task(counting.letters.given_up.wait(), name="signals-letters")
+        tasks = (ended, stopping, watching, giving_up)
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         if watching in done:
             watching.result()
+        if counting.letters.why:
+            raise TooManyDeadLetters(counting.letters.why)
         if not stop.is_set():
             reason = app.crash_reason
             raise StartError(f"signals: the app ended: {type(reason).__name__}: {reason}")
@@ -85,29 +89,27 @@ async def _run(counting: Counting, ports: Ports, patience: float, stop: asyncio.
         raise StartError(f"signals: Faust did not start within {START_WITHIN:.0f} s") from error
     finally:
         await progress.close()
-        await _end(app)
+        await _end(app, 0 if stop.is_set() else 1)
 
 
-async def _end(app: faust.App) -> None:
-    """Stop the app; where it won't be stopped, see to it that the process ends all the same.
+async def _end(app: faust.App, code: int) -> None:
+    """Stop the app; where it won't be stopped, see to it that the process ends all the same, with this exit code.
 
-    With the broker away Faust can block the loop, or leave a thread behind that keeps the interpreter from ending:
-    no deadline of asyncio helps there. Nothing is lost by it, since all that the app keeps can be counted again.
+    Faust can block the loop, leave a thread behind that keeps the interpreter from ending, or catch each cancellation
+    and go on: no deadline of asyncio helps there. Nothing is lost by it: what was not committed is counted again.
     """
     threading.excepthook = _thread_failed
     last = end_within(EXIT_WITHIN)
-    try:
-        async with asyncio.timeout(STOP_WITHIN):
-            await app.stop()
-    except TimeoutError:
-        log.warning("event=stop-cut-short after=%.0fs", STOP_WITHIN)
-        for name in (
-            "faust",
-            "mode",
-        ):  # its agents call it a crash when they are cancelled now, with a page of text each
-            logging.getLogger(name).setLevel(logging.CRITICAL)
-    else:
-        last.cancel()
+    stopping = asyncio.create_task(app.stop(), name="signals-end")
+    await asyncio.wait({stopping}, timeout=STOP_WITHIN)
+    last.cancel()
+    if stopping.done():
+        stopping.result()
+        return
+    log.warning("event=stop-cut-short after=%.0fs", STOP_WITHIN)
+    for name in ("faust", "mode"):  # its agents call it a crash when they are cancelled now, with a page of text each
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    end_within(EXIT_WITHIN - STOP_WITHIN, lambda: os._exit(code))
 
 
 def _thread_failed(failure: threading.ExceptHookArgs) -> None:

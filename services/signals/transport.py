@@ -11,11 +11,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import Any, Final, cast
+from typing import Any, ClassVar, Final, cast
 
 import faust
 from faust.transport.consumer import ensure_TP
 from faust.transport.drivers import aiokafka as driver
+from mode.threads import ServiceThread, WorkerThread
 
 from services.runtime.kafka import GATHER_BYTES
 
@@ -25,8 +26,29 @@ IDLE_WITHIN: Final = 10.0  # seconds; a fetch takes one
 GATHER_MS: Final = 200  # a count may be a fifth of a second late; an answer for each record costs CPU
 
 
+class Worker(WorkerThread):
+    """A thread of Faust's that keeps nobody from going.
+
+    Whoever stops it waits for it in the loop of the app, which the thread itself may be waiting for: in a rebalance it
+    asks the app what to do with its partitions. Each would wait for the other until the process is ended by force.
+    """
+
+    within: ClassVar[float] = 2.0  # seconds
+
+    def __init__(self, service: ServiceThread, **kwargs: Any) -> None:  # noqa: ANN401 - Faust's own
+        super().__init__(service, **kwargs)
+        self.daemon = True
+
+    def stop(self) -> None:
+        """Wait for the thread's end, within limits."""
+        if not self.is_stopped.wait(self.within):
+            log.warning("event=thread-left-behind after=%.1fs", self.within)
+
+
 class ConsumerThread(driver.AIOKafkaConsumerThread):
     """Faust's consumer thread, whose fetches wait until there is something worth an answer."""
+
+    Worker = Worker
 
     def _create_worker_consumer(self, transport: Any) -> Any:  # noqa: ANN401 - Faust's own
         consumer = super()._create_worker_consumer(transport)
@@ -42,6 +64,15 @@ class Consumer(driver.Consumer):
         super().__init__(*args, **kwargs)
         self._idle = asyncio.Event()
         self._idle.set()
+        self._sealed = False
+
+    def seal(self) -> None:
+        """Commit no more: what was read since is read again by whoever comes next."""
+        self._sealed = True
+
+    async def force_commit(self, *args: Any, **kwargs: Any) -> bool:  # noqa: ANN401 - as Faust has it
+        """Commit, unless sealed."""
+        return not self._sealed and await super().force_commit(*args, **kwargs)
 
     def _new_consumer_thread(self) -> ConsumerThread:
         return ConsumerThread(self, loop=self.loop, beacon=self.beacon)
@@ -83,6 +114,11 @@ def mend(app: faust.App) -> None:
     cast("Any", app.transport).Consumer = Consumer
     # Sent when the tables are there, before the source partitions are taken up again; Faust waits for its receivers.
     app.on_rebalance_complete.connect(_quieten, weak=False)
+
+
+def sealed(app: faust.App) -> None:
+    """Let a running app commit nothing from now on."""
+    cast("Consumer", app.consumer).seal()
 
 
 async def _quieten(app: Any, /, *_: Any, **__: Any) -> None:  # noqa: ANN401 - as Faust calls it

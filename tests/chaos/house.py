@@ -20,8 +20,10 @@ from services.core.clock import SystemClock
 from services.core.errors import BusUnavailable, DatabaseUnavailable, StartError
 from services.core.ids import message_id
 from services.quarantine.index import Index
+from services.quarantine.master import MasterConfig, make_key
 from services.runtime.broker_archive import ensure_archive
 from services.runtime.broker_jars import ensure_jars
+from services.runtime.config import load
 from services.runtime.kafka import KafkaBus
 from services.runtime.ports import free_ports
 from services.runtime.window import KafkaWindow, Span
@@ -47,6 +49,7 @@ SERVICES = {
     "quarantine": "quarantine",
     "reaper": "reaper",
     "signals": "signals",
+    "trace": "trace",
 }
 CONFIG = """
 customers:
@@ -114,7 +117,10 @@ class House:
             "GATEPOST_SCANNER_WORKERS": "1",
             "GATEPOST_DNS": "127.0.0.1:9",  # nobody answers: this is not about DNS, and asks nobody outside
             "GATEPOST_RETRY_FIRST": "1",
+            "GATEPOST_QUARANTINE_KEY_FILE": str(self.folder / "quarantine.key"),
         }
+        make_key(self.folder / "quarantine.key")
+        self._environ["GATEPOST_RELEASE_PUBLIC_KEY"] = load(MasterConfig, self._environ).secrets().public
         if docker_engine is None:
             await self._embedded()
         else:

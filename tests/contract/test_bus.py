@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import base64
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Any
 
+import msgspec
 import pytest
 
+from schemas import catalog, wire
 from schemas.catalog import CUSTOMERS, DEADLETTERS, OUTCOMES, PENDING, RECEIVED, Topic
 from schemas.events import Customer, DeadLetter, Event, Outcome, Pending, Received, State
 from services.core.clock import SystemClock
-from services.core.errors import EngineUnavailable, ObjectCorrupt, TooManyDeadLetters
+from services.core.errors import ConfigError, EngineUnavailable, ObjectCorrupt, TooManyDeadLetters
 from services.runtime.bus import Record, Stateless, Tombstone
 from services.runtime.consume import Consumer
 from services.runtime.fakes import MemoryBus
@@ -40,6 +42,14 @@ async def bus(bootstrap: str) -> AsyncIterator[Bus]:
     await kafka.start()
     yield kafka
     await kafka.close()
+
+
+@pytest.fixture
+def restored_cut() -> Iterator[None]:
+    """Whatever the test says of the partitions, the next one finds what was before."""
+    before = catalog.partition_count()
+    yield
+    catalog.cut(before)
 
 
 class Echo(Stateless):
@@ -121,6 +131,20 @@ async def test_what_is_published_is_read_back_in_the_order_of_its_key(bus: Bus) 
     assert [r.offset for r in records] == sorted(r.offset for r in records)
 
 
+@pytest.mark.usefixtures("restored_cut")
+async def test_who_was_told_of_another_number_of_partitions_neither_writes_nor_reads(bus: Bus, bootstrap: str) -> None:
+    """A message would lie where nobody joins it, and a ledger of half the partitions would balance."""
+    await bus.publish([received()])
+    catalog.cut(RECEIVED.partitions - 1)
+    other = KafkaBus(bootstrap, "contract-cut") if isinstance(bus, KafkaBus) else bus
+    with pytest.raises(ConfigError, match=r"GATEPOST_PARTITIONS: 11 here, .* have 12"):
+        await other.publish([received()])
+    with pytest.raises(ConfigError, match="GATEPOST_PARTITIONS"):
+        [record async for record in other.read(RECEIVED)]
+    if isinstance(other, KafkaBus):
+        await other.close()
+
+
 async def test_the_tail_of_a_partition_is_its_last_records(bus: Bus) -> None:
     same = [Pending(id="tail", attempt=n) for n in range(30)]
     await bus.publish(same)
@@ -192,6 +216,22 @@ async def test_what_cannot_be_handled_is_buried_and_the_rest_goes_on(
 
         await eventually(buried, 30)
     assert await of_ids(bus, OUTCOMES, {bad.id}) == []
+
+
+async def test_the_largest_record_fits_into_a_dead_letter(bus: Bus, request: pytest.FixtureRequest) -> None:
+    """Or its partition would stand still for ever: the letter is tried again and again, and never taken."""
+    few = received().envelope
+    many = tuple(f"{'x' * 60}{n}@example.test" for n in range(23_000))
+    bad, service = received(envelope=msgspec.structs.replace(few, recipients=many)), Echo()
+    assert 1_800_000 < len(wire.encode(bad)) < 1_990_000
+    service.fail[bad.id] = [ObjectCorrupt("no header")]
+    await bus.publish([bad])
+    async with Running(bus, group(request), service):
+        await eventually(lambda: bad.id in service.finished_ids, 30)
+    letters = [
+        r.event async for r in bus.read(DEADLETTERS) if isinstance(r.event, DeadLetter) and r.event.key == bad.id
+    ]
+    assert [base64.b64decode(letter.value) for letter in letters] == [wire.encode(bad)]
 
 
 async def test_a_consumer_that_can_handle_nothing_stops_and_leaves_all_in_place(

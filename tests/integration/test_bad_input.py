@@ -63,6 +63,23 @@ async def test_an_unreachable_broker_is_named(tmp_path: Path) -> None:
     assert f"127.0.0.1:{port}" in line
 
 
+async def test_a_number_of_partitions_that_is_not_the_installations_is_named(kafka: str, tmp_path: Path) -> None:
+    """One service that cuts otherwise would put messages where nobody joins them; one command would see a part."""
+    environ = {
+        "GATEPOST_KAFKA": kafka,
+        "GATEPOST_STORE": str(tmp_path / "objects"),
+        "GATEPOST_DATABASE": f"sqlite:///{tmp_path}/index.db",
+        "GATEPOST_PARTITIONS": "5",
+    }
+    says = "GATEPOST_PARTITIONS: 5 here, and the topics of this installation have 12;"
+    line = one_line(await gatepost("ledger", environ=environ), 2)
+    assert says in line
+    answer = await gatepost("run", "reaper", environ=environ)
+    assert answer.code == 2, answer.err
+    assert says in answer.err.splitlines()[-1]
+    assert "Traceback" not in answer.err
+
+
 async def test_a_port_in_use_is_named(tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

@@ -12,21 +12,25 @@ import sys
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any, cast
 
 import msgspec
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError
 
 from schemas.catalog import CHANGELOGS, COUNTS, DEADLETTERS, REJECTIONS, SIGNALS, TALLIES, Changelog
 from schemas.events import DeadLetter, Rejection, Signal
 from services.cli import site
+from services.core.burials import RUN
 from services.core.errors import StartError
 from services.core.signals import Kind
+from services.runtime import groups
 from services.runtime.broker import Broker
 from services.runtime.kafka import KafkaBus
 from services.runtime.provision import make_topics, require_topics
-from services.signals.app import APP
+from services.signals.config import APP
 from services.signals.serve import EXIT_WITHIN
 from tests.eventually import eventually
 from tests.house.gatepost import gatepost
@@ -227,6 +231,29 @@ async def test_counts_outlive_a_kill(bus: KafkaBus, told: Told, app: App, kafka:
     assert (await told.until(client, "harvest-address")).count == 25  # neither lost nor counted twice
 
 
+async def test_its_tables_are_thrown_away_and_counted_again(
+    bus: KafkaBus, told: Told, app: App, kafka: str, tmp_path: Path
+) -> None:
+    client, data = f"{a_network()}.7", tmp_path / "data"
+    data.mkdir()
+    site.save(data, site.Site(kafka=kafka, store="", database="", smtp=""))
+    await bus.publish(refused(client, 20))
+    await eventually(lambda: app.said("event=counting") == 1, WITHIN)
+    await all_committed(kafka)
+    running = await gatepost("signals", "rebuild", "--data", str(data))
+    assert (running.code, running.out) == (1, "")
+    assert f"{APP} has 1 members: stop them" in running.err
+    assert await app.end(signal.SIGTERM) == 0
+    thrown = await gatepost("signals", "rebuild", "--data", str(data))
+    assert thrown.code == 0, thrown.err
+    assert thrown.out.startswith("its tables are empty; the next start counts ")
+    changelogs = await groups.offsets(kafka, cast("Any", CHANGELOGS), groups=False)
+    assert all(each.first == each.end for each in changelogs)
+    await bus.publish(refused(client, 5))  # alone too few
+    await app.start()
+    assert (await told.until(client, "harvest-address")).count == 25  # none lost with the tables, and none twice
+
+
 async def test_what_happened_while_it_was_away_is_counted_and_what_is_long_past_is_not(
     bus: KafkaBus, told: Told, app: App
 ) -> None:
@@ -269,6 +296,53 @@ async def test_a_record_that_cannot_be_read_is_buried_and_the_app_goes_on(
     await told.until(f"{network}.7", "harvest-address")
 
 
+async def test_an_app_that_can_read_nothing_stops_and_leaves_all_in_place(
+    bus: KafkaBus, told: Told, kafka: str, tmp_path: Path
+) -> None:
+    """A deploy gone wrong must not drain a topic into the bin, of signals no less than of the others."""
+    app, mark = App(kafka, tmp_path), a_network()
+    producer = AIOKafkaProducer(bootstrap_servers=kafka)
+    await producer.start()
+    try:
+        for n in range(RUN + 5):
+            await producer.send_and_wait(REJECTIONS.name, f"{mark} {n}".encode(), b"junk", partition=0)
+    finally:
+        await producer.stop()
+    for _ in range(2):  # the next start finds them where they are
+        await app.start()
+        assert await app.ended(WITHIN) == 1, app.log
+    said = f"{APP} could not handle {RUN} records in a row, the last of them at {REJECTIONS.name} 0/"
+    assert app.said(said) == 2, app.log
+    letters = [record.event async for record in bus.read(DEADLETTERS) if isinstance(record.event, DeadLetter)]
+    assert not any(base64.b64decode(letter.value).startswith(mark.encode()) for letter in letters)
+    await passed_over(kafka, REJECTIONS.name, 0)
+    await app.start()
+    client = f"{a_network()}.7"
+    await bus.publish(refused(client, 25))
+    await told.until(client, "harvest-address")
+    assert await app.end(signal.SIGTERM) == 0
+
+
+async def passed_over(kafka: str, topic: str, partition: int) -> None:
+    """Put the group behind what lies in a partition, as an operator does who has looked at it."""
+    slot = TopicPartition(topic, partition)
+    consumer = AIOKafkaConsumer(bootstrap_servers=kafka, group_id=APP, enable_auto_commit=False)
+    await consumer.start()
+    consumer.assign([slot])
+    end = (await consumer.end_offsets([slot]))[slot]
+
+    async def committed() -> bool:
+        with contextlib.suppress(KafkaError):  # a member that did not say farewell is still in the group
+            await consumer.commit({slot: end})
+            return True
+        return False
+
+    try:
+        await eventually(committed, WITHIN, every=0.5)
+    finally:
+        await consumer.stop()
+
+
 async def test_two_members_share_the_work(bus: KafkaBus, told: Told, app: App, kafka: str, tmp_path: Path) -> None:
     network, later = a_network(), a_network()
     second = App(kafka, tmp_path)
@@ -297,6 +371,17 @@ async def test_a_partition_that_faust_does_not_read_ends_the_process_and_the_nex
     await app.start()  # as `gatepost up` and Kubernetes do
     assert (await told.until(client, "harvest-address")).count == 25
     assert await app.end(signal.SIGTERM) == 0
+    assert not app.said("Traceback"), "\n".join(app.log)
+
+
+async def test_a_stop_that_faust_does_not_hear_is_cut_short_and_clean(kafka: str, tmp_path: Path) -> None:
+    app = App(kafka, tmp_path)
+    await app.start("tests.house.signals_that_do_not_end")
+    await eventually(lambda: app.said("event=counting") == 1, WITHIN, every=0.1)
+    began = time.monotonic()
+    assert await app.end(signal.SIGTERM) == 0, app.log
+    assert time.monotonic() - began < EXIT_WITHIN + 5
+    assert app.said("event=stop-cut-short") == 1
     assert not app.said("Traceback"), "\n".join(app.log)
 
 

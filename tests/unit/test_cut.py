@@ -43,3 +43,11 @@ def test_a_command_reads_the_topics_as_the_site_has_cut_them(tmp_path: Path, mon
     monkeypatch.setenv("GATEPOST_PARTITIONS", "7")
     site.find(tmp_path)
     assert catalog.RECEIVED.partitions == 7
+
+
+def test_topics_that_are_cut_otherwise_are_refused_and_those_that_are_not_there_yet_are_not() -> None:
+    cut.apply({"GATEPOST_PARTITIONS": "5"})
+    assert cut.require(5)
+    assert not cut.require(None)
+    with pytest.raises(ConfigError, match=r"GATEPOST_PARTITIONS: 5 here, .* have 12;"):
+        cut.require(12)

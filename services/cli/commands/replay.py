@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from services.cli.behind import behind
 from services.cli.options import command, data_option
 from services.runtime import logs
 
@@ -25,6 +26,7 @@ from services.runtime import logs
 )
 @click.option("--diff", is_flag=True, help="Print each difference, not only how many.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a difference, and one for the whole.")
+@behind
 @command
 async def replay(data: Path, **options: Any) -> None:  # noqa: ANN401 - click's values, by name
     """Run past messages through another scanner or policy, and say who would have been treated otherwise.
