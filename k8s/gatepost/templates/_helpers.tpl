@@ -123,6 +123,7 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version }}
        two, an upgrade could take away the wrong one. */ -}}
 {{- define "gatepost.env" -}}
 {{- $said := merge (deepCopy (.env | default dict)) .root.Values.env }}
+{{- if hasKey $said "GATEPOST_PARTITIONS" }}{{ fail "GATEPOST_PARTITIONS: write kafka.partitions; every service and the hook must be told the same" }}{{ end }}
 {{- range concat (include "gatepost.env.chart" . | fromYamlArray) (.own | default list) }}
 {{- if not (hasKey $said .name) }}
 - {{ toJson . }}
@@ -137,6 +138,7 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version }}
 {{- define "gatepost.env.chart" -}}
 {{- $root := .root }}
 - {name: GATEPOST_KAFKA, value: {{ include "gatepost.kafka" $root | quote }}}
+- {name: GATEPOST_PARTITIONS, value: {{ $root.Values.kafka.partitions | quote }}}
 {{- with $root.Values.kafka }}
 {{- if and (ne .protocol "PLAINTEXT") (not $root.Values.evaluation.enabled) }}
 - {name: GATEPOST_KAFKA_PROTOCOL, value: {{ .protocol }}}
@@ -222,6 +224,12 @@ imagePullSecrets: {{ toJson . }}
 {{- end }}
 {{- end }}
 
+{{- /* Seconds until SIGKILL: what a stop may take, and the pauses before it begins. */ -}}
+{{- define "gatepost.grace" -}}
+{{- $said := merge (deepCopy (.env | default dict)) .root.Values.env }}
+{{- add .set.terminationGracePeriodSeconds (.linger | default 0) (ceil (get $said "GATEPOST_DRAIN_SECONDS" | default 0) | int) }}
+{{- end }}
+
 {{- /* One Deployment. Wants: root, name, args, set (the values of the service), and what differs: ports, env, scanners,
        database, volumes, mounts. Scanners and services are this one template. */ -}}
 {{- define "gatepost.deployment" -}}
@@ -260,7 +268,7 @@ spec:
       {{- end }}
     spec:
       {{- include "gatepost.pod.common" . | nindent 6 }}
-      terminationGracePeriodSeconds: {{ $set.terminationGracePeriodSeconds }}
+      terminationGracePeriodSeconds: {{ include "gatepost.grace" . }}
       {{- with $set.nodeSelector }}
       nodeSelector: {{- toYaml . | nindent 8 }}
       {{- end }}
