@@ -104,6 +104,24 @@ def test_pods_may_do_nothing_that_they_need_not(helm: str, values: Path) -> None
             }, name
 
 
+def test_an_evaluation_fits_a_node_of_two_cores(helm: str) -> None:
+    """Twice over: a rollout starts each pod's successor beside it, and someone will scale."""
+
+    def millicores(container: dict[str, Any]) -> int:
+        cpu = container["resources"]["requests"]["cpu"]
+        assert cpu.endswith("m"), cpu
+        return int(cpu.removesuffix("m"))
+
+    rendered = render(helm, *EVALUATION)
+    pods = [pod_of(item) for kind in ("Deployment", "StatefulSet", "Job", "Pod") for item in rendered.of(kind).values()]
+    asked = sum(
+        max(sum(map(millicores, pod["containers"])), *map(millicores, pod.get("initContainers", ())), 0) for pod in pods
+    )
+    assert 2 * asked < 2000
+    earnest = pod_of(render(helm, *PRODUCTION).of("Deployment")["gatepost-scanner-virus"])
+    assert earnest["containers"][0]["resources"]["requests"]["cpu"] == "200m"
+
+
 def test_nothing_selects_the_pods_of_helm_test(helm: str) -> None:
     """A Deployment or Service whose selector matches the test's pod counts it as its own."""
     objects = render(helm, *EVALUATION).objects

@@ -25,8 +25,11 @@ def release() -> Iterator[Release]:
     named("KUBECONFIG", "cluster")
     program("helm"), program("kubectl")
     release = Release("gatepost", "gatepost-e2e", os.environ.get("GATEPOST_TEST_IMAGE", "gatepost:test"))
-    yield dataclasses.replace(release, took=release.install())
-    release.kubectl("delete", "namespace", release.namespace, "--wait=false")
+    keep = bool(os.environ.get("GATEPOST_TEST_KEEP_RELEASE"))  # to run one test again on what is there
+    there = keep and release.name in run("helm", "list", "-q", "-n", release.namespace).split()
+    yield release if there else dataclasses.replace(release, took=release.install())
+    if not keep:
+        release.kubectl("delete", "namespace", release.namespace)
 
 
 def eventually(true: Callable[[], bool], within: float = 120) -> bool:

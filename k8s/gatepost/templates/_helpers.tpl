@@ -224,6 +224,15 @@ imagePullSecrets: {{ toJson . }}
 {{- end }}
 {{- end }}
 
+{{- /* What a container of ours asks for and may have: in an evaluation, less than in earnest. Wants: root, resources. */ -}}
+{{- define "gatepost.resources" -}}
+{{- $own := .resources }}
+{{- with .root.Values.evaluation }}
+{{- if .enabled }}{{ $own = mergeOverwrite (deepCopy $own) (dict "requests" .requests) }}{{ end }}
+{{- end }}
+{{- toYaml $own }}
+{{- end }}
+
 {{- /* Seconds until SIGKILL: what a stop may take, and the pauses before it begins. */ -}}
 {{- define "gatepost.grace" -}}
 {{- $said := merge (deepCopy (.env | default dict)) .root.Values.env }}
@@ -294,7 +303,7 @@ spec:
           imagePullPolicy: {{ $root.Values.image.pullPolicy }}
           args: [await]
           env: {{- include "gatepost.env" . | nindent 12 }}
-          resources: {requests: {cpu: 20m, memory: 64Mi}, limits: {memory: 256Mi}}
+          resources: {requests: {cpu: 10m, memory: 64Mi}, limits: {memory: 256Mi}}
           volumeMounts: {{- include "gatepost.mounts" . | nindent 12 }}
           {{- include "gatepost.container.security" . | nindent 10 }}
       containers:
@@ -314,7 +323,7 @@ spec:
           {{- if .linger }}
           lifecycle: {preStop: {sleep: {seconds: {{ .linger }}}}}  # until no balancer sends new sessions here
           {{- end }}
-          resources: {{- toYaml $set.resources | nindent 12 }}
+          resources: {{- include "gatepost.resources" (dict "root" $root "resources" $set.resources) | nindent 12 }}
           volumeMounts:
             {{- include "gatepost.mounts" . | nindent 12 }}
             {{- with .mounts }}
