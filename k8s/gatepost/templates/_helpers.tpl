@@ -317,7 +317,7 @@ spec:
             - {name: {{ $name }}, containerPort: {{ $port }}}
             {{- end }}
           env: {{- include "gatepost.env" . | nindent 12 }}
-          startupProbe: {httpGet: {path: /readyz, port: metrics}, periodSeconds: 2, failureThreshold: 90}
+          startupProbe: {httpGet: {path: /readyz, port: metrics}, periodSeconds: 2, failureThreshold: 150}  # a node that starts everything at once takes minutes
           readinessProbe: {httpGet: {path: /readyz, port: metrics}, periodSeconds: 5, timeoutSeconds: 3}
           livenessProbe: {httpGet: {path: /healthz, port: metrics}, periodSeconds: 15, timeoutSeconds: 5, failureThreshold: 4}
           {{- if .linger }}
