@@ -22,7 +22,9 @@ from services.scanners.frames import Done, Failed, FromWorker, Ready, Refused, S
 
 log = logging.getLogger("gatepost.scanners.pool")
 
-START_WITHIN: Final = 30.0  # seconds until a new worker must be ready
+# Seconds until a new worker must be ready. Where everything starts at once a start takes long: given up, it would begin
+# again, and take longer for all.
+START_WITHIN: Final = 120.0
 RESTART_FIRST, RESTART_MOST = 0.1, 5.0  # seconds between tries to start one
 STRIKES: Final = 2
 _MODULE: Final = "services.scanners.worker"

@@ -104,6 +104,24 @@ def test_pods_may_do_nothing_that_they_need_not(helm: str, values: Path) -> None
             }, name
 
 
+def test_an_evaluation_fits_a_node_of_two_cores(helm: str) -> None:
+    """Twice over: a rollout starts each pod's successor beside it, and someone will scale."""
+
+    def millicores(container: dict[str, Any]) -> int:
+        cpu = container["resources"]["requests"]["cpu"]
+        assert cpu.endswith("m"), cpu
+        return int(cpu.removesuffix("m"))
+
+    rendered = render(helm, *EVALUATION)
+    pods = [pod_of(item) for kind in ("Deployment", "StatefulSet", "Job", "Pod") for item in rendered.of(kind).values()]
+    asked = sum(
+        max(sum(map(millicores, pod["containers"])), *map(millicores, pod.get("initContainers", ())), 0) for pod in pods
+    )
+    assert 2 * asked < 2000
+    earnest = pod_of(render(helm, *PRODUCTION).of("Deployment")["gatepost-scanner-virus"])
+    assert earnest["containers"][0]["resources"]["requests"]["cpu"] == "200m"
+
+
 def test_nothing_selects_the_pods_of_helm_test(helm: str) -> None:
     """A Deployment or Service whose selector matches the test's pod counts it as its own."""
     objects = render(helm, *EVALUATION).objects
@@ -259,6 +277,33 @@ def test_a_setting_stands_once_and_the_operators_word_wins(helm: str) -> None:
     assert environ(rendered.of("Deployment")["gatepost-scanner-content"])["GATEPOST_SCANNER_WORKERS"] == "1"
 
 
+def test_everyone_is_told_the_same_partitions(helm: str) -> None:
+    """A service that cuts the topics otherwise would look for a message's key where it isn't."""
+    rendered = render(helm, *EVALUATION, "--set", "kafka.partitions=4,shadows.new.scanner=auth")
+    told = [
+        {e["name"]: e.get("value") for e in container["env"]}["GATEPOST_PARTITIONS"]
+        for kind in ("Deployment", "Job", "Pod")
+        for item in rendered.of(kind).values()
+        for container in pod_of(item)["containers"] + pod_of(item).get("initContainers", [])
+    ]
+    assert set(told) == {"4"}
+    assert len(told) > 2 * len(discover())
+
+
+def test_the_kubelet_waits_for_every_pause_before_a_stop(helm: str) -> None:
+    """SIGKILL comes after preStop, the drain, and what a stop itself may take (docs/operating.md)."""
+    own = "env.GATEPOST_DRAIN_SECONDS=20,services.policy.env.GATEPOST_DRAIN_SECONDS=2.5"
+    for settings, waits in ((), 45), (("--set", own), 65):
+        there = {
+            name: pod_of(item)["terminationGracePeriodSeconds"]
+            for name, item in render(helm, *EVALUATION, *settings).of("Deployment").items()
+        }
+        assert there["gatepost-delivery"] == waits
+        assert there["gatepost-ingress"] == waits + 5
+        assert there["gatepost-scanner-virus"] == waits + 15
+        assert there["gatepost-policy"] == (48 if settings else 45)
+
+
 def test_a_large_number_stays_one(helm: str, tmp_path: Path) -> None:
     """Helm reads numbers of a values file as floating-point: 26214400 must not become 2.62144e+07."""
     values = tmp_path / "values.yaml"
@@ -310,6 +355,9 @@ WRONG = {
     "services.ingress.keda.enabled=true": "has no consumer group; use autoscaling",
     "clamd.enabled=true,clamd.addresses={other:3310}": "choose one",
     "env.GATEPSOT_DNS=x": "GATEPSOT_DNS",
+    "kafka.partitions=0": "minimum: got 0, want 1",
+    "env.GATEPOST_PARTITIONS=4": "write kafka.partitions",
+    "services.policy.env.GATEPOST_PARTITIONS=4": "write kafka.partitions",
     "hostname=not a name": "does not match pattern",
     "ingres.port=25": "additional properties 'ingres' not allowed",
 }

@@ -44,6 +44,7 @@ class Release:
     name: str
     namespace: str
     image: str  # REPOSITORY:TAG, which the nodes have
+    took: float = 0.0  # seconds of the installation
 
     def kubectl(self, *arguments: str, within: float = 300, given: str | None = None) -> str:
         return run("kubectl", "-n", self.namespace, *arguments, within=within, given=given)

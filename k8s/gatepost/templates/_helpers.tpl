@@ -123,6 +123,7 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version }}
        two, an upgrade could take away the wrong one. */ -}}
 {{- define "gatepost.env" -}}
 {{- $said := merge (deepCopy (.env | default dict)) .root.Values.env }}
+{{- if hasKey $said "GATEPOST_PARTITIONS" }}{{ fail "GATEPOST_PARTITIONS: write kafka.partitions; every service and the hook must be told the same" }}{{ end }}
 {{- range concat (include "gatepost.env.chart" . | fromYamlArray) (.own | default list) }}
 {{- if not (hasKey $said .name) }}
 - {{ toJson . }}
@@ -137,6 +138,7 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version }}
 {{- define "gatepost.env.chart" -}}
 {{- $root := .root }}
 - {name: GATEPOST_KAFKA, value: {{ include "gatepost.kafka" $root | quote }}}
+- {name: GATEPOST_PARTITIONS, value: {{ $root.Values.kafka.partitions | quote }}}
 {{- with $root.Values.kafka }}
 {{- if and (ne .protocol "PLAINTEXT") (not $root.Values.evaluation.enabled) }}
 - {name: GATEPOST_KAFKA_PROTOCOL, value: {{ .protocol }}}
@@ -222,6 +224,21 @@ imagePullSecrets: {{ toJson . }}
 {{- end }}
 {{- end }}
 
+{{- /* What a container of ours asks for and may have: in an evaluation, less than in earnest. Wants: root, resources. */ -}}
+{{- define "gatepost.resources" -}}
+{{- $own := .resources }}
+{{- with .root.Values.evaluation }}
+{{- if .enabled }}{{ $own = mergeOverwrite (deepCopy $own) (dict "requests" .requests) }}{{ end }}
+{{- end }}
+{{- toYaml $own }}
+{{- end }}
+
+{{- /* Seconds until SIGKILL: what a stop may take, and the pauses before it begins. */ -}}
+{{- define "gatepost.grace" -}}
+{{- $said := merge (deepCopy (.env | default dict)) .root.Values.env }}
+{{- add .set.terminationGracePeriodSeconds (.linger | default 0) (ceil (get $said "GATEPOST_DRAIN_SECONDS" | default 0) | int) }}
+{{- end }}
+
 {{- /* One Deployment. Wants: root, name, args, set (the values of the service), and what differs: ports, env, scanners,
        database, volumes, mounts. Scanners and services are this one template. */ -}}
 {{- define "gatepost.deployment" -}}
@@ -260,7 +277,7 @@ spec:
       {{- end }}
     spec:
       {{- include "gatepost.pod.common" . | nindent 6 }}
-      terminationGracePeriodSeconds: {{ $set.terminationGracePeriodSeconds }}
+      terminationGracePeriodSeconds: {{ include "gatepost.grace" . }}
       {{- with $set.nodeSelector }}
       nodeSelector: {{- toYaml . | nindent 8 }}
       {{- end }}
@@ -286,7 +303,7 @@ spec:
           imagePullPolicy: {{ $root.Values.image.pullPolicy }}
           args: [await]
           env: {{- include "gatepost.env" . | nindent 12 }}
-          resources: {requests: {cpu: 20m, memory: 64Mi}, limits: {memory: 256Mi}}
+          resources: {requests: {cpu: 10m, memory: 64Mi}, limits: {memory: 256Mi}}
           volumeMounts: {{- include "gatepost.mounts" . | nindent 12 }}
           {{- include "gatepost.container.security" . | nindent 10 }}
       containers:
@@ -300,13 +317,13 @@ spec:
             - {name: {{ $name }}, containerPort: {{ $port }}}
             {{- end }}
           env: {{- include "gatepost.env" . | nindent 12 }}
-          startupProbe: {httpGet: {path: /readyz, port: metrics}, periodSeconds: 2, failureThreshold: 90}
+          startupProbe: {httpGet: {path: /readyz, port: metrics}, periodSeconds: 2, failureThreshold: 150}  # a node that starts everything at once takes minutes
           readinessProbe: {httpGet: {path: /readyz, port: metrics}, periodSeconds: 5, timeoutSeconds: 3}
           livenessProbe: {httpGet: {path: /healthz, port: metrics}, periodSeconds: 15, timeoutSeconds: 5, failureThreshold: 4}
           {{- if .linger }}
           lifecycle: {preStop: {sleep: {seconds: {{ .linger }}}}}  # until no balancer sends new sessions here
           {{- end }}
-          resources: {{- toYaml $set.resources | nindent 12 }}
+          resources: {{- include "gatepost.resources" (dict "root" $root "resources" $set.resources) | nindent 12 }}
           volumeMounts:
             {{- include "gatepost.mounts" . | nindent 12 }}
             {{- with .mounts }}
