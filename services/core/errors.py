@@ -97,3 +97,7 @@ class StartError(Permanent):
 
 class TooManyDeadLetters(StartError):  # noqa: N818  # the name says what it is
     """So many records could not be handled that the fault is ours: the consumer stopped, and they stay in place."""
+
+
+class LoadFailed(StartError):  # noqa: N818  # the name says what it is
+    """What a consumer keeps for its partitions could not be loaded: it stopped, and handled nothing."""

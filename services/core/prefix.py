@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import heapq
+import itertools
 from collections import deque
 
 
@@ -36,3 +38,24 @@ class Prefix:
     def in_flight(self) -> int:
         """Return how many records are begun and not yet part of the prefix."""
         return len(self._open)
+
+
+class Tied:
+    """Finished records of other partitions that may be committed only together with records of this one.
+
+    A verdict that is committed while its message is not: after a crash the message is read again without it.
+    """
+
+    def __init__(self) -> None:
+        self._waiting: list[tuple[int, int, Prefix, int]] = []  # a heap
+        self._tick = itertools.count()
+
+    def tie(self, to: int, prefix: Prefix, offset: int) -> None:
+        """Let the record count as finished once the record `to` of this partition does."""
+        heapq.heappush(self._waiting, (to, next(self._tick), prefix, offset))
+
+    def passed(self, position: int) -> None:
+        """Say that every record of this partition before `position` is finished."""
+        while self._waiting and self._waiting[0][0] < position:
+            _, _, prefix, offset = heapq.heappop(self._waiting)
+            prefix.finish(offset)

@@ -29,7 +29,7 @@ from services.runtime.bus import Bus, Tombstone
 log = logging.getLogger("gatepost.delivery")
 
 _HEAD: Final = struct.Struct("<ddIB")  # since, next_at, home, flags
-_WRITTEN: Final = 1  # the topic has the key
+_WRITTEN: Final = 1  # the topic has the key, or may have it
 _LEVEL: Final = 1  # against a typical event the next two levels save nothing, and cost half as much again
 _TURN: Final = 256  # records that are written before others get their turn in the loop
 _LOADED: Final = 64  # records that are loaded before others get theirs: each is read and compressed
@@ -280,32 +280,22 @@ class Shelf:
                 items.append(entry)
             elif key in self._gone:
                 items.append(Tombstone(DEFERRED, key))
+        for item in items:
+            if not isinstance(item, Tombstone):  # before it is acknowledged: it may land though nobody hears of it
+                self._flag(key_of(item), _WRITTEN)
         if items:
             await self._bus.publish(items)
         for item in items:
-            self._written(item)
+            if isinstance(item, Tombstone):
+                self._gone.discard(item.key)
+                self._flag(item.key, 0)  # put again meanwhile: not written yet
 
-    def _written(self, item: Event | Tombstone) -> None:
-        if isinstance(item, Tombstone):
-            self._gone.discard(item.key)
-            part = self._part(item.key)
-            if (packed := part.get(item.key)) is not None:
-                part[item.key] = _flagged(packed, 0)  # put again meanwhile: not written yet
-            return
-        key = key_of(item)
+    def _flag(self, key: str, flags: int) -> None:
         part = self._part(key)
-        packed = part.get(key)
-        if packed is None:
-            self._gone.add(key)
-            self._dirty.add(key)  # deleted meanwhile
-        elif not packed[_HEAD.size - 1] & _WRITTEN:
-            part[key] = _flagged(packed, _WRITTEN)
+        if (packed := part.get(key)) is not None:
+            since, next_at, home, _ = _HEAD.unpack_from(packed)
+            part[key] = _HEAD.pack(since, next_at, home, flags) + packed[_HEAD.size :]
 
 
 def _since(packed: bytes) -> float:
     return float(_HEAD.unpack_from(packed)[0])
-
-
-def _flagged(packed: bytes, flags: int) -> bytes:
-    since, next_at, home, _ = _HEAD.unpack_from(packed)
-    return _HEAD.pack(since, next_at, home, flags) + packed[_HEAD.size :]

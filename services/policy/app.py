@@ -15,7 +15,7 @@ from functools import partial
 
 import msgspec
 
-from schemas.catalog import PENDING
+from schemas.catalog import PENDING, RECEIVED
 from schemas.events import Customer, Disposition, Event, Outcome, Pending, Received, Rescan, Status, Verdict
 from services.core.clock import Clock
 from services.core.errors import BusUnavailable
@@ -36,11 +36,22 @@ from services.policy.decide import (
 )
 from services.policy.lists import Lists
 from services.runtime.bus import Bus, Record, Tombstone
+from services.runtime.source import Slot
 from services.runtime.table import Table
 
 log = logging.getLogger("gatepost.policy")
 
 TICK = 0.5  # seconds between looks at the questions that are due
+
+
+def message_of(record: Record) -> tuple[Slot, int] | None:
+    """Return where the message of a verdict lies: one is never committed without the other.
+
+    The trap: after a crash the message alone comes again, long decided, and waits for verdicts for ever.
+    """
+    if isinstance(record.event, Verdict):
+        return (RECEIVED.name, record.partition), record.event.origin
+    return None
 
 
 class Policy:
@@ -67,6 +78,8 @@ class Policy:
         self._table: Table[Pending] = Table(bus, PENDING, Pending)
         self._read_to: dict[int, int] = {}  # partition of mail.received.v1 → next offset
         self._early: dict[int, dict[str, int]] = defaultdict(dict)  # verdicts before their message: id → its offset
+        # Decided before their message came again, which is still to come after a crash: id → its offset.
+        self._ahead: dict[int, dict[str, int]] = defaultdict(dict)
         self._leaving: dict[str, Record | None] = {}  # decided, not yet acknowledged: id → the record that decided it
 
     @property
@@ -100,7 +113,14 @@ class Policy:
         """Let the message go once the disposition that the record led to is acknowledged."""
         if self._leaving.get(record.key) == record:
             del self._leaving[record.key]
-            self._table.delete(record.key)
+            self._let_go(record.key)
+
+    def _let_go(self, message: str) -> None:
+        pending = self._table.get(message)
+        partition = self._table.partition_of(message)
+        if pending is not None and pending.origin >= self._read_to.get(partition, 0):
+            self._ahead[partition][message] = pending.origin
+        self._table.delete(message)
 
     def _received(self, received: Received, record: Record) -> Pending | None:
         self._read_to[record.partition] = record.offset + 1
@@ -109,13 +129,17 @@ class Policy:
         for stale in [message for message, origin in early.items() if origin < record.offset]:
             del early[stale]
             self._table.delete(stale)  # its message was decided before this process began
-        if received.id in self._leaving:
+        ahead = self._ahead[record.partition]
+        decided = ahead.get(received.id) == record.offset
+        for passed in [message for message, origin in ahead.items() if origin <= record.offset]:
+            del ahead[passed]
+        if decided or received.id in self._leaving:
             return None
         return with_received(self._table.get(received.id), received, record.offset)
 
     def _verdict(self, verdict: Verdict, partition: int) -> Pending | None:
         pending = self._table.get(verdict.id)
-        if verdict.id in self._leaving:
+        if verdict.id in self._leaving or verdict.id in self._ahead[partition]:
             return None
         if pending is None:
             if verdict.origin < self._read_to.get(partition, -1):
@@ -180,6 +204,7 @@ class Policy:
         for partition in partitions:
             self._read_to.pop(partition, None)
             self._early.pop(partition, None)
+            self._ahead.pop(partition, None)
         for message in [m for m in self._leaving if self._table.partition_of(m) in partitions]:
             del self._leaving[message]
 
@@ -235,6 +260,6 @@ class Policy:
         self._leaving[pending.id] = None
         try:
             await self._bus.publish(self._events(pending, answer))
-            self._table.delete(pending.id)
+            self._let_go(pending.id)
         finally:
             self._leaving.pop(pending.id, None)

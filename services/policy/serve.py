@@ -8,7 +8,7 @@ from schemas.catalog import RECEIVED, VERDICTS
 from services.core.senders import Senders
 from services.core.signals import Signals
 from services.core.waiting import happens
-from services.policy.app import Policy
+from services.policy.app import Policy, message_of
 from services.runtime.follow import follow_senders, follow_signals
 from services.runtime.host import Context
 
@@ -26,6 +26,7 @@ async def serve(ctx: Context) -> None:
         await ctx.directory_ready()
         while not known.is_set() and not ctx.stop.is_set():  # before that, mail would pass that somebody has blocked
             await happens(known, 1.0)
-        await ctx.consume("policy", "policy", (RECEIVED, VERDICTS), policy, max_in_flight=2_000)
+        topics = (RECEIVED, VERDICTS)
+        await ctx.consume("policy", "policy", topics, policy, max_in_flight=2_000, tied_to=message_of)
         for task in following:
             task.cancel()

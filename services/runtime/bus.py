@@ -82,7 +82,10 @@ class Service(Protocol):
         ...
 
     async def assigned(self, partitions: frozenset[int]) -> None:
-        """Called before the first record of new partitions: load what belongs to them."""
+        """Called before the first record of new partitions: load what belongs to them, however long it takes.
+
+        Cancelled when the partitions move again; `revoked` is called then as well.
+        """
         ...
 
     async def revoked(self, partitions: frozenset[int]) -> None:

@@ -20,6 +20,7 @@ import base64
 import dataclasses
 import logging
 import random
+from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 
 from schemas import wire
@@ -27,8 +28,15 @@ from schemas.catalog import BY_NAME
 from schemas.events import DeadLetter, Event
 from services.core.burials import Burials
 from services.core.clock import Clock
-from services.core.errors import BusUnavailable, GatepostError, Temporary, TooManyDeadLetters, UnreadableEvent
-from services.core.prefix import Prefix
+from services.core.errors import (
+    BusUnavailable,
+    GatepostError,
+    LoadFailed,
+    Temporary,
+    TooManyDeadLetters,
+    UnreadableEvent,
+)
+from services.core.prefix import Prefix, Tied
 from services.core.waiting import before, happens
 from services.runtime import metrics
 from services.runtime.bus import Bus, Record, Service, Tombstone
@@ -50,11 +58,13 @@ SUSPECT_FOR = (
 )
 BUG_TRIES = 3  # tries of a record whose handling fails in a way that nobody foresaw
 
+TiedTo = Callable[[Record], tuple[Slot, int] | None]  # the record with which another may be committed, if there is one
+
 
 class Consumer:
     """One member of a consumer group, driving one service."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # what a group is made of
         self,
         name: str,
         source: Source,
@@ -64,8 +74,10 @@ class Consumer:
         *,
         max_in_flight: int = 200,
         announce: bool = False,
+        tied_to: TiedTo | None = None,
         health: Health | None = None,
     ) -> None:
+        """`tied_to` names the record of another topic without which a record is never committed."""
         self.name = name
         self.assigned_once = asyncio.Event()
         self._source = source
@@ -79,11 +91,15 @@ class Consumer:
         self._announces = announce
         self._announced: dict[Slot, int] = {}  # no record from here on is begun
         self._suspect: dict[Slot, int] = {}  # records before this may have been begun by somebody else
+        self._tied_to = tied_to
+        self._tied: defaultdict[Slot, Tied] = defaultdict(Tied)
         self._tasks: set[asyncio.Task[None]] = set()
         self._room = asyncio.Event()
         self._committing = asyncio.Lock()
         self._stop = asyncio.Event()
-        self._settled = asyncio.Event()  # what `assigned` loads is there: until then nothing is handled
+        self._turn = 0  # how often partitions were let go: what was read in one turn is nobody's in the next
+        self._loading: asyncio.Task[None] | None = None
+        self._settled = asyncio.Event()  # what belongs to our partitions is loaded: until then nothing is handled
         self._burials = Burials()
         self._over: TooManyDeadLetters | None = None
         self._given_up = asyncio.Event()
@@ -92,21 +108,29 @@ class Consumer:
         """Consume until `stop` is set; then finish what is in flight, commit and leave the group.
 
         Raises TooManyDeadLetters, after the same farewell, when it can't go on: those records stay where they are.
+        Raises LoadFailed when what belongs to its partitions can't be loaded, and the broker is not the reason.
         """
         self._stop = stop
-        if not await self._join():
-            return
+        try:
+            if await self._join():
+                await self._go_on(stop)
+        finally:
+            await self._end_loading()
+
+    async def _go_on(self, stop: asyncio.Event) -> None:
         committer = asyncio.create_task(self._commit_often(), name=f"{self.name}-commit")
         try:
             while not stop.is_set():
                 if committer.done():
                     committer.result()
+                self._raise_failed_load()
                 if self._over is not None:
                     raise self._over
                 await self._round()
         finally:
             committer.cancel()
             await asyncio.gather(committer, return_exceptions=True)
+            await self._end_loading()
             await self._drain()
             await self._service.revoked(self._partitions())
             await self._source.stop()
@@ -144,16 +168,23 @@ class Consumer:
         """Begin the records, once all that belongs to their partitions is loaded.
 
         The broker hands out records of new partitions as soon as they are assigned. Handled before the tables are
-        there, a verdict would find its message unknown; dropped, it would never come again.
+        there, a verdict would find its message unknown; dropped, it would never come again. What was read before the
+        partitions moved is dropped: it comes again, and handled twice or out of order it would bring back what ended.
         """
+        turn = self._turn
         while batch and not self._settled.is_set() and not self._stop.is_set():
             await happens(self._settled, 1.0)
+            self._raise_failed_load()
+            more = await self._poll(0.0, 1)  # a member that asks for nothing for too long is taken out of its group
+            batch = batch + more if turn == self._turn else more
+            turn = self._turn
         if not self._settled.is_set():  # stopped before: uncommitted, so whoever reads next begins with them
             return
         if self._announces and batch:
             await self._announce(batch)
         for raw in batch:
-            self._begin(raw)
+            if turn == self._turn:
+                self._begin(raw)
 
     async def _announce(self, batch: Iterable[Raw]) -> None:
         """Write down how far this owner may go, before it goes there."""
@@ -203,6 +234,7 @@ class Consumer:
             record = decode(raw)
         except UnreadableEvent as error:
             await self._bury(raw, str(error))
+            self._finish(raw, prefix)
         else:
             if raw.offset < self._suspect.get((raw.topic, raw.partition), 0):
                 record = dataclasses.replace(record, suspect=True)
@@ -211,7 +243,23 @@ class Consumer:
                     await self._carry_out(raw, record)
             else:
                 await self._carry_out(raw, record)
+            self._finish(raw, prefix, record)
+
+    def _finish(self, raw: Raw, prefix: Prefix, record: Record | None = None) -> None:
+        """Count the record as finished, now or with the one that it is tied to."""
+        tied = self._tied_to(record) if self._tied_to is not None and record is not None else None
+        if tied is not None and not self._passed(*tied):
+            slot, offset = tied
+            self._tied[slot].tie(offset, prefix, raw.offset)
+            return
         prefix.finish(raw.offset)
+        if prefix.position is not None and self._tied_to is not None:
+            self._tied[raw.topic, raw.partition].passed(prefix.position)
+
+    def _passed(self, slot: Slot, offset: int) -> bool:
+        """Return whether the record is finished with all before it, or needs no commit of ours."""
+        prefix = self._prefixes.get(slot)
+        return prefix is None or offset < max(self._committed.get(slot, 0), prefix.position or 0)
 
     async def _carry_out(self, raw: Raw, record: Record) -> None:
         results = await self._handle(raw, record)
@@ -326,10 +374,13 @@ class Consumer:
             except Temporary as error:
                 log.warning("consumer=%s event=commit-put-off error=%s", self.name, error)
                 return
+            notes = self._announced
             if last:
                 positions = {**{slot: self._committed.get(slot, 0) for slot in self._announced}, **positions}
-            notes = {} if last else {slot: str(to) for slot, to in self._announced.items()}
-            if positions and await self._source.commit(positions, notes):
+                # What somebody else may have begun stays suspect for the next owner, as far as we didn't come to it.
+                notes = {slot: to for slot, to in self._suspect.items() if positions.get(slot, to) < to}
+            said = {slot: str(to) for slot, to in notes.items()}
+            if positions and await self._source.commit(positions, said):
                 self._committed.update(positions)
 
     async def _drain(self) -> None:
@@ -349,7 +400,8 @@ class Consumer:
 
     async def revoked(self) -> None:
         """Finish, commit and let go of every partition (eager rebalance: all of them move)."""
-        self._settled.clear()
+        self._turn += 1
+        await self._end_loading()
         if not self._prefixes:
             return
         await self._drain()
@@ -358,23 +410,48 @@ class Consumer:
         self._committed.clear()
         self._announced.clear()
         self._suspect.clear()
+        self._tied.clear()
 
     async def assigned(self, slots: frozenset[Slot]) -> None:
-        """Load what belongs to the partitions, as often as it takes: nothing is handled before."""
-        self._settled.clear()
+        """Begin to load what belongs to the partitions: nothing is handled before that is done.
+
+        Not awaited here: aiokafka sends no heartbeat before this has returned. A load that takes longer than a session
+        would lose the partitions again, and so begin anew for ever.
+        """
+        await self._end_loading()
         self._prefixes = {slot: Prefix() for slot in slots}
+        self._loading = asyncio.create_task(self._load(slots), name=f"{self.name}-load")
+
+    async def _load(self, slots: frozenset[Slot]) -> None:
         partitions = frozenset(partition for _, partition in slots)
-        if self._announces:
+        if self._announces or self._tied_to is not None:
             await self._insist(lambda: self._look_back(slots))
         await self._insist(lambda: self._service.assigned(partitions))
         self._settled.set()
         self.assigned_once.set()
         log.info("consumer=%s event=assigned partitions=%s", self.name, sorted(slots))
 
+    async def _end_loading(self) -> None:
+        """Let nothing begin any more; a load under way is for partitions that are no longer ours."""
+        self._settled.clear()
+        loading, self._loading = self._loading, None
+        if loading is not None:
+            loading.cancel()
+            await asyncio.gather(loading, return_exceptions=True)
+
+    def _raise_failed_load(self) -> None:
+        if self._loading is None or not self._loading.done() or self._loading.cancelled():
+            return
+        if (error := self._loading.exception()) is not None:
+            reason = f"{type(error).__name__}: {error}"
+            raise LoadFailed(f"{self.name} could not load what belongs to its partitions: {reason}") from error
+
     async def _look_back(self, slots: frozenset[Slot]) -> None:
         """Learn how far the last owners may have come that did not end cleanly."""
         for slot, left in (await self._source.left(slots)).items():
             self._committed[slot] = left.position
+            if not self._announces:
+                continue
             said = int(left.note) if left.note.isdecimal() else 0
             self._announced[slot] = said
             self._suspect[slot] = min(said, left.end)

@@ -31,6 +31,7 @@ class MemoryBus:
         self.down = False
         self.lose_acks = False
         self.silent = False
+        self.session = float("inf")
         self.patience = Patience()
         self.logs: dict[Slot, list[Raw]] = defaultdict(list)
         self.offsets: dict[tuple[str, Slot], int] = {}
@@ -174,7 +175,17 @@ class MemorySource:
                     self._bus.offsets.setdefault((member._group, slot), len(self._bus.logs[slot]))
             member._at = {slot: self._bus.offsets.get((self._group, slot), 0) for slot in slots}
             if member._listener is not None:
-                await member._listener.assigned(slots)
+                await member._assigned(member._listener, slots)
+
+    async def _assigned(self, listener: Listener, slots: frozenset[Slot]) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            began = loop.time()
+            await listener.assigned(slots)
+            if loop.time() - began <= self._bus.session:
+                return
+            await listener.revoked()
+            self._at = {slot: self._bus.offsets.get((self._group, slot), 0) for slot in slots}
 
     async def poll(self, within: float, limit: int) -> list[Raw]:
         """See `source.Source.poll`."""

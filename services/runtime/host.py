@@ -25,7 +25,7 @@ from services.core.waiting import before, happens
 from services.runtime import cut, logs, metrics
 from services.runtime.bus import Bus, Service
 from services.runtime.config import load
-from services.runtime.consume import Consumer
+from services.runtime.consume import Consumer, TiedTo
 from services.runtime.follow import follow
 from services.runtime.health import Health
 from services.runtime.kafka import KafkaBus
@@ -95,6 +95,7 @@ class Context:
         *,
         max_in_flight: int = 200,
         announce: bool = False,
+        tied_to: TiedTo | None = None,
         gather: float = 0.0,
         bus: Bus | None = None,
         from_now: bool = False,
@@ -111,6 +112,7 @@ class Context:
             self.clock,
             max_in_flight=max_in_flight,
             announce=announce,
+            tied_to=tied_to,
             health=self.health,
         )
         async with asyncio.TaskGroup() as tasks:

@@ -54,8 +54,10 @@ _FATAL = (OutOfOrderSequenceNumber, ProducerFenced, UnknownProducerId)  # the pr
 class KafkaBus:
     """Publishes with one idempotent producer, and reads topics without a group."""
 
-    def __init__(self, bootstrap: str, client: str, *, linger_ms: int = 0) -> None:
+    def __init__(self, bootstrap: str, client: str, *, linger_ms: int = 0, session_ms: int = SESSION_MS) -> None:
+        """`session_ms`: without a heartbeat for so long, a member of a group loses its partitions."""
         self.bootstrap = bootstrap
+        self._session_ms = session_ms
         self._client = client
         self._linger_ms = linger_ms
         self._producer: AIOKafkaProducer | None = None
@@ -199,7 +201,16 @@ class KafkaBus:
         committed nothing begins with the oldest records; `from_now`: with those that come after.
         """
         names = tuple(topic.name for topic in topics)
-        return GroupSource(self.bootstrap, group, self._client, names, gather, self._patience, from_now=from_now)
+        return GroupSource(
+            self.bootstrap,
+            group,
+            self._client,
+            names,
+            gather,
+            self._patience,
+            from_now=from_now,
+            session_ms=self._session_ms,
+        )
 
     async def read(
         self, topic: Topic, partitions: Iterable[int] | None = None, *, tail: int | None = None
@@ -275,6 +286,7 @@ class GroupSource:
         patience: Patience | None = None,
         *,
         from_now: bool = False,
+        session_ms: int = SESSION_MS,
     ) -> None:
         self._topics = topics
         self._patience = patience or Patience()
@@ -287,7 +299,7 @@ class GroupSource:
             "auto_offset_reset": "latest" if from_now else "earliest",
             # Range puts partition n of every topic on one member; policy joins topics, so it needs just that.
             "partition_assignment_strategy": [RangePartitionAssignor],
-            "session_timeout_ms": SESSION_MS,
+            "session_timeout_ms": session_ms,
             "heartbeat_interval_ms": 1_000,
             "rebalance_timeout_ms": REBALANCE_MS,
             "max_partition_fetch_bytes": FETCH_BYTES,

@@ -42,7 +42,7 @@ class Listener(Protocol):
         ...
 
     async def assigned(self, slots: frozenset[Slot]) -> None:
-        """Load what belongs to the partitions that are ours now."""
+        """Begin to load what belongs to the partitions that are ours now; no heartbeat goes out before this returns."""
         ...
 
 

@@ -58,14 +58,18 @@ class Table(Generic[E]):
         return partition_of(key, self._topic.partitions)
 
     async def load(self, partitions: Iterable[int]) -> None:
-        """Read the partitions from the topic; raise BusUnavailable when that can't be done to the end."""
+        """Read the partitions from the topic; raise BusUnavailable when that can't be done to the end.
+
+        Nothing of it is there before all of it is: what was deleted since would be taken for what waits.
+        """
+        loaded: dict[str, E] = {}
         async for record in self._bus.read(self._topic, sorted(partitions)):
             if record.event is None:
-                self._live.pop(record.key, None)
-                self._written.discard(record.key)
+                loaded.pop(record.key, None)
             else:
-                self._live[record.key] = cast("E", record.event)
-                self._written.add(record.key)
+                loaded[record.key] = cast("E", record.event)
+        self._live |= loaded
+        self._written |= loaded.keys()
 
     def drop(self, partitions: Iterable[int]) -> None:
         """Forget the partitions: they are somebody else's now."""
@@ -89,6 +93,8 @@ class Table(Generic[E]):
                 items.append(Tombstone(self._topic, key))
         if not items:
             return
+        # Before it is acknowledged: it may land though nobody hears of it, and then only a tombstone takes it out.
+        self._written |= {key_of(item) for item in items if not isinstance(item, Tombstone)}
         acknowledged = False
         try:
             await self._bus.publish(items)
@@ -96,8 +102,4 @@ class Table(Generic[E]):
         finally:
             if not acknowledged:  # a commit after this one must not pass what isn't written
                 self._dirty |= dirty
-        for item in items:
-            if isinstance(item, Tombstone):
-                self._written.discard(item.key)
-            else:
-                self._written.add(key_of(item))
+        self._written -= {item.key for item in items if isinstance(item, Tombstone)}

@@ -14,7 +14,7 @@ from schemas import catalog, wire
 from schemas.catalog import CUSTOMERS, DEADLETTERS, OUTCOMES, PENDING, RECEIVED, Topic
 from schemas.events import Customer, DeadLetter, Event, Outcome, Pending, Received, State
 from services.core.clock import SystemClock
-from services.core.errors import ConfigError, EngineUnavailable, ObjectCorrupt, TooManyDeadLetters
+from services.core.errors import BusUnavailable, ConfigError, EngineUnavailable, ObjectCorrupt, TooManyDeadLetters
 from services.runtime.bus import Record, Stateless, Tombstone
 from services.runtime.consume import Consumer
 from services.runtime.fakes import MemoryBus
@@ -394,3 +394,19 @@ async def test_a_table_comes_back_as_it_was_flushed(bus: Bus) -> None:
     assert await of_ids(bus, PENDING, {never.id}) == []  # came and went between two commits: it cost nothing
     fresh.drop([fresh.partition_of(keep.id)])
     assert keep.id not in fresh
+
+
+async def test_a_table_takes_out_what_was_written_though_nobody_heard_of_it() -> None:
+    """The trap: after an acknowledgement that was lost no tombstone was written, and the entry came back for ever."""
+    bus = MemoryBus()
+    table, one = Table(bus, PENDING, Pending), Pending(id=received().id)
+    table.put(one)
+    bus.lose_acks = True
+    with pytest.raises(BusUnavailable):
+        await table.flush()
+    bus.lose_acks = False
+    table.delete(one.id)
+    await table.flush()
+    fresh = Table(bus, PENDING, Pending)
+    await fresh.load(range(PENDING.partitions))
+    assert one.id not in fresh

@@ -226,6 +226,22 @@ async def test_a_shelf_that_cannot_write_keeps_it_due() -> None:
     assert len(bus.events(DEFERRED)) == 1
 
 
+async def test_what_was_written_though_nobody_heard_of_it_is_taken_out_again() -> None:
+    """The trap: after an acknowledgement that was lost no tombstone was written, and what had ended waited again."""
+    bus = MemoryBus(ManualClock(NOW))
+    shelf, one = Shelf(bus), entry(1)
+    shelf.put(one)
+    bus.lose_acks = True
+    with pytest.raises(Exception, match="by order of the test"):
+        await shelf.flush()
+    bus.lose_acks = False
+    shelf.delete(key_of(one))
+    await shelf.flush()
+    again = Shelf(bus)
+    await again.load(ALL, lambda _: 1)
+    assert len(again) == 0
+
+
 # --- a crash in the middle of an attempt
 
 

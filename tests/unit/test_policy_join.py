@@ -10,7 +10,7 @@ from schemas import wire
 from schemas.catalog import DISPOSITIONS, OUTCOMES, PENDING, RECEIVED, RESCANS, VERDICTS, partition_of
 from schemas.events import Customer, Disposition, Received, Rescan, Status, Verdict
 from services.core.clock import ManualClock
-from services.policy.app import Policy
+from services.policy.app import Policy, message_of
 from services.runtime.consume import Consumer
 from services.runtime.fakes import MemoryBus
 from tests.eventually import eventually
@@ -44,7 +44,7 @@ class House:
         self.stop = asyncio.Event()
         self.policy = self._policy()
         self.source = self.bus.source("policy", (RECEIVED, VERDICTS))
-        consumer = Consumer("policy", self.source, self.policy, self.bus, self.clock)
+        consumer = Consumer("policy", self.source, self.policy, self.bus, self.clock, tied_to=message_of)
         return asyncio.create_task(consumer.run(self.stop))
 
     async def end(self, task: asyncio.Task[None]) -> None:
