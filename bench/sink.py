@@ -42,7 +42,10 @@ class Receiver(asyncio.Protocol):
         wire = bytes(self._buffer[2 : end + 2])  # without the CRLF that `_command` put in front
         del self._buffer[: end + len(END)]
         self._in_data = False
-        self._say(b"250 2.0.0 taken\r\n")
+        if self._sink.delay:
+            asyncio.get_running_loop().call_later(self._sink.delay, self._say, b"250 2.0.0 taken\r\n")
+        else:
+            self._say(b"250 2.0.0 taken\r\n")
         self._sink.note(at, wire)
         return True
 
@@ -69,13 +72,16 @@ class Receiver(asyncio.Protocol):
         return True
 
     def _say(self, reply: bytes) -> None:
-        self._transport.write(reply)
+        if not self._transport.is_closing():
+            self._transport.write(reply)
 
 
 class Sink:
     """Listens on a free port of loopback. `note` may be exchanged between runs: connections outlive them."""
 
-    def __init__(self) -> None:
+    def __init__(self, delay: float = 0.0) -> None:
+        """`delay`: seconds that it takes to answer each message."""
+        self.delay = delay
         self.note: Note = lambda _at, _wire: None
         self.connected: set[asyncio.Transport] = set()
         self._server: asyncio.Server | None = None

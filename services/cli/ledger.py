@@ -65,7 +65,7 @@ def _text(balance: Balance) -> str:
         for each in balance.named
     ]
     if balance.objects is not None:
-        lines.append(f"{balance.objects} objects in the store compared")
+        lines.append(f"{balance.objects} objects in the store compared; {balance.keys} keys for what is held")
     if balance.repeated:
         lines.append(f"{balance.repeated} recipients had the same outcome said again, after a crash; counted once")
     if balance.older:
@@ -97,4 +97,5 @@ def _json(balance: Balance) -> dict[str, object]:
         "repeated": balance.repeated,
         "older": balance.older,
         "objects": balance.objects,
+        "keys": balance.keys,
     }

@@ -30,7 +30,7 @@ log = logging.getLogger("gatepost.delivery")
 
 _HEAD: Final = struct.Struct("<ddIB")  # since, next_at, home, flags
 _WRITTEN: Final = 1  # the topic has the key, or may have it
-_LEVEL: Final = 1  # against a typical event the next two levels save nothing, and cost half as much again
+_LEVEL: Final = -1  # against a typical event level 1 saves 3 % of the octets, and costs twice the time of a load
 _TURN: Final = 256  # records that are written before others get their turn in the loop
 _LOADED: Final = 64  # records that are loaded before others get theirs: each is read and compressed
 _RUN: Final = 2_048  # keys that are sorted or looked at before others get theirs

@@ -363,6 +363,8 @@ class Quarantine(Stateless):
         if purged := await self._index.purge(self._clock.now()):
             await self._bus.publish([Tombstone(HOLDS, message) for message in purged])
             log.info("event=purged messages=%d", len(purged))
+        if keys := await self._vault.discard_keys():
+            log.info("event=keys-destroyed keys=%d", keys)
         return count
 
 

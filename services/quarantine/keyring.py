@@ -1,26 +1,28 @@
 """The customers' keys: made when first needed, kept wrapped, and destroyed for good.
 
 They lie in the database, and a copy in the store, so that a database that is lost takes no mail with it. Destroying a
-key takes both away: what it encrypted is noise from then on, wherever a copy of it may be.
+key takes both away: what it encrypted is noise from then on, wherever a copy of it may be. One under which nothing is
+held any more is destroyed as well.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Final
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import and_, delete, exists, insert, or_, select, update
 
 from services.core.clock import Clock
 from services.core.errors import KeyDestroyed, ObjectNotFound
 from services.core.ids import is_message_id, message_id
 from services.core.sealed import KEYS
 from services.quarantine.seal import KEY, unwrap, wrap
-from services.quarantine.tables import CUSTOMER_KEYS
+from services.quarantine.tables import CUSTOMER_KEYS, HELD
 from services.runtime.database import Database
 from services.runtime.store import Store
 
 FRESH: Final = 30.0  # seconds for which a key that was looked up is used: a destroyed one opens nothing after that
+RESUME: Final = 600.0  # seconds after which a destruction that was begun is somebody else's to end
 
 
 class Keyring:
@@ -60,14 +62,64 @@ class Keyring:
         keys = [stat.key async for stat in self._store.list(f"{KEYS}/{customer}")]
         for key in keys:
             await self._store.delete(key)
-        mine = (CUSTOMER_KEYS.c.customer == customer, CUSTOMER_KEYS.c.destroyed_at == 0)
+        mine = (CUSTOMER_KEYS.c.customer == customer, CUSTOMER_KEYS.c.wrapped != b"")
         async with self._database.writing() as connection:
             gone = await connection.execute(
                 update(CUSTOMER_KEYS).where(*mine).values(wrapped=b"", destroyed_at=self._clock.now())
             )
+        self._forget()
+        return max(gone.rowcount, len(keys))
+
+    async def lasts(self, customer: str, identity: str) -> bool:
+        """Return whether what was just stored under the key can be opened later: nobody is destroying it."""
+        mine = (CUSTOMER_KEYS.c.customer == customer, CUSTOMER_KEYS.c.id == identity)
+        async with self._database.reading() as connection:
+            since = await connection.scalar(select(CUSTOMER_KEYS.c.destroyed_at).where(*mine))
+        if since is None:  # a database that is new, or a key that is gone
+            try:
+                await self._store.get(_place(customer, identity))
+            except ObjectNotFound:
+                since = 1.0
+        if since:
+            self._forget()
+        return not since
+
+    async def idle(self) -> list[str]:
+        """Return the customers who have keys and for whom, by the index, nothing is held."""
+        held = exists().where(HELD.c.customer == CUSTOMER_KEYS.c.customer, HELD.c.waits == 1)
+        wanted = select(CUSTOMER_KEYS.c.customer).where(CUSTOMER_KEYS.c.wrapped != b"", ~held).distinct()
+        async with self._database.reading() as connection:
+            return list(await connection.scalars(wanted))
+
+    async def discard(self, customer: str, needed: Callable[[], Awaitable[bool]]) -> int:
+        """Destroy the customer's keys if none is `needed`, and return how many those were.
+
+        They are marked before that is asked. Who seals meanwhile stores first and then asks whether his key `lasts`: so
+        either he is seen here, or he sees the mark and seals again with another key.
+        """
+        mark, mine = self._clock.now(), CUSTOMER_KEYS.c.customer == customer
+        since = CUSTOMER_KEYS.c.destroyed_at
+        free = and_(mine, CUSTOMER_KEYS.c.wrapped != b"", or_(since == 0, since < mark - RESUME))
+        marked = and_(mine, since == mark)
+        async with self._database.writing() as connection:
+            await connection.execute(update(CUSTOMER_KEYS).where(free).values(destroyed_at=mark))
+            keys = list(await connection.scalars(select(CUSTOMER_KEYS.c.id).where(marked)))
+        if not keys:
+            return 0
+        if await needed():
+            async with self._database.writing() as connection:
+                await connection.execute(update(CUSTOMER_KEYS).where(marked).values(destroyed_at=0.0))
+            return 0
+        for identity in keys:
+            await self._store.delete(_place(customer, identity))
+        async with self._database.writing() as connection:
+            await connection.execute(delete(CUSTOMER_KEYS).where(marked))
+        self._forget()
+        return len(keys)
+
+    def _forget(self) -> None:
         self._known.clear()
         self._current.clear()
-        return max(gone.rowcount, len(keys))
 
     async def restore(self) -> int:
         """Take back into the database what only the store has, and return how many keys that were."""

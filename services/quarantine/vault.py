@@ -9,8 +9,9 @@ from typing import Final
 import msgspec
 
 from schemas.events import Action, Disposition
-from services.core.errors import ObjectConflict, ObjectNotFound
+from services.core.errors import ObjectConflict, ObjectNotFound, StoreUnavailable
 from services.core.sealed import (
+    PREFIX,
     Sealed,
     pack_head,
     released_key,
@@ -24,6 +25,7 @@ from services.quarantine.seal import CHUNK, KEY, SHARED, decrypted, encrypted, u
 from services.runtime.store import Store
 
 IN_LOOP: Final = 1_048_576  # octets that are encrypted in the event loop; more of them in a thread
+SEALINGS: Final = 4  # tries to seal with a key that nobody destroys meanwhile
 
 
 class Vault:
@@ -41,28 +43,55 @@ class Vault:
 
         The header names the recipients that it is held for; the rest of the message's may go another way.
         """
+        customer, anew = disposition.received.customer, False
+        for _ in range(SEALINGS):
+            place, key = await self._seal(disposition, message, held_at, expires_at, anew=anew)
+            if await self._keys.lasts(customer, key):
+                return place
+            anew = True
+        raise StoreUnavailable(f"the keys of customer {customer} are destroyed as soon as they are made")
+
+    async def _seal(
+        self, disposition: Disposition, message: bytes | memoryview, held_at: float, expires_at: float, *, anew: bool
+    ) -> tuple[str, str]:
+        """Return the object's key and the id of the customer's key that it needs; `anew`: one that is there goes."""
         received = disposition.received
         place = sealed_key(received.customer, received.id)
         branches = tuple(branch for branch in disposition.branches if branch.action is Action.QUARANTINE)
         before = await self.header(received.customer, received.id)
         if before is not None:
-            if _recipients(branches) <= _recipients(before.disposition.branches):
-                return place
+            covered = _recipients(branches) <= _recipients(before.disposition.branches)
+            if covered and not anew:
+                return place, before.key
             # Decided anew and for more recipients: what was received is still there until this one is.
-            branches = (*before.disposition.branches, *branches)
+            branches = before.disposition.branches if covered else (*before.disposition.branches, *branches)
             await self._store.delete(place)
         held = msgspec.structs.replace(disposition, branches=branches)
-        parts = await self._sealed(held, message, held_at, expires_at)
+        key, parts = await self._sealed(held, message, held_at, expires_at)
         try:
             await self._store.put(place, parts)
         except ObjectConflict:
-            if await self.header(received.customer, received.id) is None:  # another process sealed it meanwhile
+            other = await self.header(received.customer, received.id)
+            if other is None:
                 raise
-        return place
+            return place, other.key  # another process sealed it meanwhile
+        return place, key
+
+    async def discard_keys(self) -> int:
+        """Destroy the keys of customers for whom nothing lies sealed any more, and return how many those were."""
+        count = 0
+        for customer in await self._keys.idle():
+            count += await self._keys.discard(customer, lambda: self._holds(customer))  # noqa: B023  # awaited here
+        return count
+
+    async def _holds(self, customer: str) -> bool:
+        async for _ in self._store.list(f"{PREFIX}/{customer}"):
+            return True
+        return False
 
     async def _sealed(
         self, disposition: Disposition, message: bytes | memoryview, held_at: float, expires_at: float
-    ) -> list[bytes]:
+    ) -> tuple[str, list[bytes]]:
         received = disposition.received
         identity, customers = await self._keys.current(received.customer)
         key, shared = self._entropy(KEY), self._entropy(SHARED)
@@ -81,7 +110,7 @@ class Vault:
         def work() -> list[bytes]:
             return [head, *encrypted(key, shared, head, message)]
 
-        return work() if len(message) <= IN_LOOP else await asyncio.to_thread(work)
+        return identity, work() if len(message) <= IN_LOOP else await asyncio.to_thread(work)
 
     async def header(self, customer: str, message: str) -> Sealed | None:
         """Return what stands before the encrypted message, None when there is no such object. Needs no key."""

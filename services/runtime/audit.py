@@ -17,7 +17,7 @@ from schemas.catalog import COMMANDS, DEFERRED, DISPOSITIONS, OUTCOMES, PENDING,
 from schemas.events import Action, Deferred, Disposition, Outcome, Pending, QuarantineCommand, Received
 from services.core.ids import born, is_message_id
 from services.core.ledger import Account, Book, Fault, Named, left, packed, unpacked
-from services.core.sealed import PREFIX, RELEASED
+from services.core.sealed import KEYS, PREFIX, RELEASED
 from services.runtime.bus import Bus
 from services.runtime.source import Slot
 from services.runtime.store import Store
@@ -44,6 +44,7 @@ class Balance:
     repeated: int = 0  # recipients whose outcome was said again, the same one
     older: int = 0  # outcomes of messages from before the log, or `since`, begins
     objects: int | None = None  # that the store holds; None: it wasn't asked
+    keys: int | None = None  # of customers, for what is held: none where nothing is
 
     @property
     def balanced(self) -> bool:
@@ -95,6 +96,7 @@ class Audit:
         balance = Balance()
         objects = None if self._store is None else await self._objects(self._store)
         balance.objects = None if objects is None else sum(map(len, objects.values()))
+        balance.keys = None if self._store is None else len([stat async for stat in self._store.list(KEYS)])
         sums: dict[int, dict[str, Account]] = {}
         doubts: dict[int, list[Named]] = {}
         for partition in range(partition_count()) if partitions is None else partitions:

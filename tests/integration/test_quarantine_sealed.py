@@ -184,6 +184,74 @@ async def test_destroying_the_key_destroys_the_mail_and_new_mail_has_a_new_key(h
     assert await house.vault.open("example", later.id) == BODY
 
 
+async def test_with_the_last_that_is_held_its_customer_s_key_goes_and_new_mail_has_a_new_one(house: House) -> None:
+    first, second = await house.hold(quarantined(A, B, C)), await house.message()
+    await reaped(house, *house.made)
+    await house.vault.seal(disposition(second, quarantined(A)), BODY, NOW, NOW + DAY)
+    (key,) = keys(house, "keys")
+    house.clock.advance(8 * DAY)
+    assert await house.quarantine.sweep() == 3
+    await reaped(house, *house.bus.events(OUTCOMES))
+    assert keys(house) == [second.key, sealed_key("example", second.id)]
+    await house.quarantine.sweep()
+    assert keys(house, "keys") == [key]  # something lies sealed, whatever the index says
+    assert await house.vault.open("example", second.id) == BODY
+    await house.vault.delete("example", second.id)
+    await house.quarantine.sweep()
+    assert keys(house, "keys") == []
+    async with house.index.database.reading() as connection:
+        assert (await connection.execute(text("SELECT * FROM quarantine_keys"))).all() == []
+    assert first.id != second.id
+    later = await house.hold(quarantined(A))
+    assert await house.vault.open("example", later.id) == BODY
+    await house.quarantine.sweep()
+    assert len(keys(house, "keys")) == 1
+
+
+class Hurried(Keyring):
+    """A keyring that another process takes the keys of away, just before it is asked whether they last."""
+
+    times = 1
+
+    async def lasts(self, customer: str, identity: str) -> bool:
+        if self.times:
+            self.times -= 1
+            other = Keyring(self._database, self._store, self._wrapping, self._clock, self._entropy)
+            assert await other.discard(customer, _not_needed) == 1
+        return await super().lasts(customer, identity)
+
+
+async def _not_needed() -> bool:
+    """It looked just before the object came."""
+    return False
+
+
+async def test_what_is_sealed_while_its_key_is_destroyed_is_sealed_again(house: House) -> None:
+    """The trap: a key that had nothing to open when it was looked at, and mail that came in between."""
+    ring = Hurried(house.index.database, house.store, house.secrets.wrapping, house.clock, os.urandom)
+    vault, event = Vault(house.store, ring, os.urandom), await house.message()
+    await vault.seal(disposition(event, quarantined(A)), BODY, NOW, NOW + DAY)
+    assert await house.vault.open("example", event.id) == BODY
+    ring.times = 9
+    with pytest.raises(StoreUnavailable, match="destroyed as soon as they are made"):
+        await vault.seal(disposition(await house.message(), quarantined(A)), BODY, NOW, NOW + DAY)
+
+
+async def test_a_destruction_that_a_crash_cut_off_is_taken_back_or_ended_later(house: House) -> None:
+    event = await house.hold(quarantined(A))
+
+    async def crash() -> bool:
+        raise StoreUnavailable("by order of the test")
+
+    with pytest.raises(StoreUnavailable):
+        await house.keys.discard("example", crash)
+    assert await house.vault.open("example", event.id) == BODY  # marked and not destroyed
+    house.clock.advance(3_600)
+    assert await house.keys.discard("example", lambda: house.vault._holds("example")) == 0
+    (key,) = keys(house, "keys")
+    assert await house.keys.lasts("example", key.rpartition("/")[2])
+
+
 async def test_a_crash_at_any_step_of_holding_loses_nothing(house: House) -> None:
     event = await house.message()
     for operation in ("get", "put"):
