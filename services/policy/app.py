@@ -223,8 +223,11 @@ class Policy:
 
     async def _ask_due(self) -> None:
         now = self._clock.now()
-        for message, pending in self._table.items():
-            if pending.received is None or not 0 < pending.rescan_at <= now or message in self._leaving:
+        for message in [key for key, _ in self._table.items()]:
+            pending = self._table.get(message)  # as it is now: others were asked for meanwhile, and answers came
+            if pending is None or pending.received is None or message in self._leaving:
+                continue  # decided, or its partition is another member's by now
+            if not 0 < pending.rescan_at <= now:
                 continue
             answer = self._decide(pending)
             if isinstance(answer, Hold):

@@ -30,7 +30,7 @@ RESCAN_FIRST, RESCAN_MOST = 2.0, 300.0  # seconds between questions to a scanner
 OWN = "own-mail"  # the rule of what we wrote ourselves
 FRONT = "front"  # the name under which rules may mean what the door saw
 EVIDENCE_MOST = 20  # pieces that a disposition carries; each verdict has its own in full
-RESCAN_LOST = 900.0  # seconds without any answer after which a question counts as lost
+LOST_FIRST, LOST_MOST = 60.0, 600.0  # seconds without any answer after which a question counts as lost
 
 _SEVERITY = {
     Status.GONE: 0,
@@ -65,8 +65,13 @@ def with_received(pending: Pending | None, received: Received, origin: int) -> P
 
 
 def asked(pending: Pending, now: float) -> Pending:
-    """Return the pending message after its scanners were asked again."""
-    return msgspec.structs.replace(pending, attempt=pending.attempt + 1, rescan_at=now + RESCAN_LOST)
+    """Return the pending message after its scanners were asked again.
+
+    A process that dies between this and the question leaves one that nobody answers: it counts as lost after a while,
+    longer with each try, so that scanners with a backlog aren't asked ever more.
+    """
+    lost = min(LOST_MOST, LOST_FIRST * 2 ** min(pending.attempt, 12))
+    return msgspec.structs.replace(pending, attempt=pending.attempt + 1, rescan_at=now + lost)
 
 
 def with_rescan_at(pending: Pending, when: float) -> Pending:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import Counter
+from collections.abc import Iterable
 
 from schemas import wire
 from schemas.catalog import DISPOSITIONS, OUTCOMES, PENDING, RECEIVED, RESCANS, VERDICTS, partition_of
-from schemas.events import Customer, Disposition, Received, Rescan, Status, Verdict
+from schemas.events import Customer, Disposition, Event, Received, Rescan, Status, Verdict
 from services.core.clock import ManualClock
 from services.policy.app import Policy, message_of
+from services.policy.decide import asked as noted
+from services.runtime.bus import Tombstone
 from services.runtime.consume import Consumer
 from services.runtime.fakes import MemoryBus
 from tests.eventually import eventually
@@ -135,6 +138,101 @@ async def test_a_scanner_that_stays_unavailable_is_asked_again_after_each_answer
         await eventually(asked_once_more)
         questions += 1
         await house.bus.publish([verdict(message, "virus", Status.UNAVAILABLE)])
+    await house.bus.publish([verdict(message, "virus")])
+    await eventually(lambda: house.decided() == [message.id])
+    await house.end(task)
+    await asyncio.wait_for(asking, 5)
+
+
+class SlowToAsk(MemoryBus):
+    """A broker that acknowledges no question until it is told to."""
+
+    def __init__(self, clock: ManualClock) -> None:
+        super().__init__(clock)
+        self.question = ""  # the id of the message that was asked for first
+        self.go_on = asyncio.Event()
+
+    async def publish(self, items: Iterable[Event | Tombstone], *, within: float = 10.0) -> None:
+        kept = list(items)
+        questions = [item.received.id for item in kept if isinstance(item, Rescan)]
+        if questions:
+            self.question = self.question or questions[0]
+            await asyncio.wait_for(self.go_on.wait(), 10)
+        await super().publish(kept, within=within)
+
+
+async def test_what_is_answered_while_others_are_asked_for_is_not_asked_again() -> None:
+    """The trap: what was due when the round began was put back, verdicts lost, though it had been decided meanwhile."""
+    house = House()
+    house.bus = bus = SlowToAsk(house.clock)
+    task = house.start()
+    first, second = received(), received()
+    for message in (first, second):
+        await bus.publish([message, verdict(message, "auth"), verdict(message, "virus", Status.UNAVAILABLE)])
+    await eventually(lambda: house.policy.waiting == 2)
+    asking = asyncio.create_task(house.policy.ask_again(house.stop))
+
+    def asked() -> bool:
+        house.clock.advance(5)
+        return bool(bus.question)
+
+    await eventually(asked)
+    if bus.question == second.id:  # which of the two comes first is chance
+        first, second = second, first
+    await bus.publish([verdict(second, "virus")])
+    await eventually(lambda: house.decided() == [second.id])
+    await eventually(lambda: house.policy.waiting == 1)
+    bus.go_on.set()
+    await eventually(lambda: len(bus.events(RESCANS)) == 1)
+    await bus.publish([verdict(first, "virus")])
+    await eventually(lambda: house.decided() == [second.id, first.id])
+    await eventually(lambda: house.policy.waiting == 0)
+    assert [event.received.id for event in bus.events(RESCANS) if isinstance(event, Rescan)] == [first.id]
+    await house.end(task)
+    await asyncio.wait_for(asking, 5)
+
+
+async def test_what_another_member_has_by_now_is_not_put_back_by_a_round_that_began_before() -> None:
+    """The trap: put back, it was asked about every few minutes for ever, by a member that never hears the answers."""
+    house = House()
+    house.bus = bus = SlowToAsk(house.clock)
+    task = house.start()
+    messages = [received(), received()]
+    for message in messages:
+        await bus.publish([message, verdict(message, "auth"), verdict(message, "virus", Status.UNAVAILABLE)])
+    await eventually(lambda: house.policy.waiting == 2)
+    asking = asyncio.create_task(house.policy.ask_again(house.stop))
+
+    def asked() -> bool:
+        house.clock.advance(5)
+        return bool(bus.question)
+
+    await eventually(asked)
+    await house.policy.revoked(frozenset(range(RECEIVED.partitions)))
+    bus.go_on.set()
+    await eventually(lambda: len(bus.events(RESCANS)) == 1)
+    await asyncio.sleep(0.05)
+    assert house.policy.waiting == 0
+    assert [event.received.id for event in bus.events(RESCANS) if isinstance(event, Rescan)] == [bus.question]
+    await house.end(task)
+    await asyncio.wait_for(asking, 5)
+
+
+async def test_a_question_that_was_lost_is_asked_again_before_long() -> None:
+    """Policy that is killed between noting a question and publishing it leaves a message that nobody answers for."""
+    house = House()
+    task = house.start()
+    message = received()
+    await house.bus.publish([message, verdict(message, "auth"), verdict(message, "virus", Status.UNAVAILABLE)])
+    await eventually(lambda: house.policy.waiting == 1)
+    ((_, pending),) = house.policy._table.items()
+    house.policy._table.put(noted(pending, house.clock.now()))
+    await house.end(task)
+    task = house.start()
+    asking = asyncio.create_task(house.policy.ask_again(house.stop))
+    await eventually(lambda: house.policy.waiting == 1)
+    house.clock.advance(61)
+    await eventually(lambda: len(house.bus.events(RESCANS)) == 1)
     await house.bus.publish([verdict(message, "virus")])
     await eventually(lambda: house.decided() == [message.id])
     await house.end(task)
