@@ -444,6 +444,6 @@ async def test_a_member_whose_client_is_deaf_ends_so_that_another_begins(
     running = Running(bus, group(request), Echo())
     await running.__aenter__()
     deafen(cast("Any", running.consumer._source)._consumer._client)
-    with pytest.raises(StartError, match="its Kafka client is deaf"):
+    with pytest.raises(StartError, match="is deaf, and must be started again"):
         await asyncio.wait_for(running.task, 30)
     await bus.close()
