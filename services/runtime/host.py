@@ -116,13 +116,16 @@ class Context:
             health=self.health,
         )
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(consumer.run(self.stop), name=f"consume-{group}")
+            running = tasks.create_task(consumer.run(self.stop), name=f"consume-{group}")
             waiting = tasks.create_task(consumer.assigned_once.wait())
             stopping = tasks.create_task(self.stop.wait())
-            await asyncio.wait((waiting, stopping), return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait((waiting, stopping, running), return_when=asyncio.FIRST_COMPLETED)
             if waiting.done():
                 self.ready(name)
-            await stopping
+            await asyncio.wait((stopping, running), return_when=asyncio.FIRST_COMPLETED)
+            if running.done() and not self.stop.is_set() and (running.cancelled() or running.exception() is None):
+                # Cancelled by nobody, it left its group without a word, and a task group asks no cancelled task.
+                raise StartError(f"{name}: its consumer ended though nobody stopped it; it must be started again")
             waiting.cancel()
 
 
