@@ -18,9 +18,9 @@ from services.scanners.mail import Mail
 from services.scanners.rule import Rule
 from services.scanners.text import clean
 
-SPEC: Final = Spec(name="content", version="3", cost=Cost.CPU, timeout=30.0, ports=frozenset({Port.RSPAMD, Port.MODEL}))
+SPEC: Final = Spec(name="content", version="4", cost=Cost.CPU, timeout=30.0, ports=frozenset({Port.RSPAMD, Port.MODEL}))
 
-_ENGINE: Final = "gatepost-content 3"
+_ENGINE: Final = "gatepost-content 4"
 _SYMBOLS: Final = 10  # of rspamd's, those that weigh most
 _AUTH: Final = ("R_SPF_", "R_DKIM_", "DKIM_", "DMARC_", "ARC_")  # its symbols of what our auth scanner judges
 _SLOPE: Final = 40.0  # points of score for 1 of margin
