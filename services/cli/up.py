@@ -51,7 +51,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "backend": ("policy", "delivery", "quarantine", "reaper"),
     "directory": ("directory",),
     "trace": ("trace",),
-    "api": ("api",),
+    "api": ("api", "console"),  # both wait for people, and one process idles cheaper than two
 }
 BOOKKEEPING = {"signals", "trace", "api", "shadow"}  # no mail waits for these: where cores are few they come second
 SETTINGS: dict[str, dict[str, str]] = {
