@@ -13,12 +13,11 @@ from schemas.catalog import CUSTOMERS, Topic
 from services.cli.site import Site
 from services.console.book import Author, Book
 from services.console.caller import NotFound, Refused
-from services.console.config import ConsoleConfig
+from services.console.config import PREFIX, ConsoleConfig
 from services.console.credentials import Passwords
 from services.console.customers import Customers, spec_of
 from services.console.export import to_yaml
 from services.console.roles import Role
-from services.console.serve import PREFIX
 from services.console.signin import SignIn, canonical
 from services.console.tables import ACCOUNTS
 from services.console.tables import CUSTOMERS as ROWS

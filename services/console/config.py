@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import urllib.parse
-from typing import Annotated
+from typing import Annotated, Final
 
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from services.console.licence import BadLicence, public_key
 
+PREFIX: Final = "GATEPOST_CONSOLE_"
 Port = Annotated[int, msgspec.Meta(ge=1, le=65535)]
 Count = Annotated[int, msgspec.Meta(ge=1)]
 

@@ -8,7 +8,7 @@ import logging
 from collections.abc import AsyncIterator
 
 from services.console.book import Book
-from services.console.config import ConsoleConfig, Neighbours
+from services.console.config import PREFIX, ConsoleConfig, Neighbours
 from services.console.credentials import Passwords
 from services.console.desk import Desk, make_desk
 from services.console.domains import Surroundings
@@ -24,8 +24,6 @@ from services.runtime.host import Context
 from services.trace.index import Index
 
 log = logging.getLogger("gatepost.console")
-
-PREFIX = "GATEPOST_CONSOLE_"
 
 
 async def serve(ctx: Context) -> None:

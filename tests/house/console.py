@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from schemas.catalog import CUSTOMERS, RECIPIENTS
 from schemas.events import Customer, Event
 from services.console import models
 from services.console.accounts import add_account
+from services.console.book import FOLDER as CONSOLE
 from services.console.book import Author, Book
 from services.console.caller import Caller
 from services.console.config import ConsoleConfig
@@ -26,8 +28,11 @@ from services.console.signin import SignIn
 from services.core.clock import ManualClock
 from services.core.directory import Directory
 from services.runtime.consume import decode
+from services.runtime.database import Database, database_url
 from services.runtime.fakes import MemoryBus
 from services.runtime.fakes_dns import FakeDns
+from services.runtime.migrate import migrate
+from services.trace.index import FOLDER as TRACE
 from services.trace.index import Index
 from tests.house.asgi import Browser
 
@@ -107,12 +112,28 @@ class ConsoleHouse:
         return browser
 
 
+_made: list[bytes] = []
+
+
+async def _tables() -> bytes:
+    """Return a database file with every table, made once: migrations take longer than most tests."""
+    if not _made:
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "console.db"
+            url = database_url(f"sqlite:///{path}")
+            for room in (CONSOLE, TRACE):
+                await migrate(url, room)
+            _made.append(path.read_bytes())
+    return _made[0]
+
+
 @contextlib.asynccontextmanager
 async def console_house(folder: Path, **settings: object) -> AsyncIterator[ConsoleHouse]:
     """A house on a new database."""
-    url = f"sqlite:///{folder / 'console.db'}"
-    clock = ManualClock()
-    book, trace = await Book.open(url, clock), await Index.open(url)
+    path, clock = folder / "console.db", ManualClock()
+    path.write_bytes(await _tables())
+    book = Book(Database(database_url(f"sqlite:///{path}")), clock)
+    trace = Index(Database(database_url(f"sqlite:///{path}")))
     try:
         yield ConsoleHouse(book, trace, **settings)
     finally:

@@ -5,6 +5,7 @@ The table stands on its own, beside the code's: a new operation without a line h
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -24,6 +25,7 @@ from services.console.licence import DAY, Terms, issue_key
 from services.console.pages import POLICY
 from services.console.roles import MAY, RENEWAL, Act, Role, acts_of, may_manage
 from services.console.signin import IDLE, SESSION_MOST, SignIn
+from services.console.spec import PATH, spec
 from services.console.tables import ACCOUNTS, CUSTOMERS, TOKENS
 from services.console.throttle import WINDOW
 from tests.house.asgi import Browser
@@ -445,3 +447,11 @@ def test_tables_name_a_customer_or_hang_on_an_account() -> None:
         if "customer" not in table.c and "account" not in table.c and table is not CUSTOMERS
     }
     assert without == {"console_outbox", "console_leases", "console_failures"}
+
+
+def test_openapi_in_the_docs_is_what_the_code_says_and_names_a_scope_for_each_operation() -> None:
+    described = spec()
+    assert json.loads(PATH.read_text()) == described
+    operations = [each for path in described["paths"].values() for each in path.values()]
+    assert {each["operationId"] for each in operations} == EXPECTED.keys()
+    assert all(Act(each["x-gatepost-scope"]) and each["summary"] for each in operations)
