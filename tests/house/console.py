@@ -128,12 +128,16 @@ async def _tables() -> bytes:
 
 
 @contextlib.asynccontextmanager
-async def console_house(folder: Path, **settings: object) -> AsyncIterator[ConsoleHouse]:
-    """A house on a new database."""
-    path, clock = folder / "console.db", ManualClock()
-    path.write_bytes(await _tables())
-    book = Book(Database(database_url(f"sqlite:///{path}")), clock)
-    trace = Index(Database(database_url(f"sqlite:///{path}")))
+async def console_house(folder: Path, url: str = "", **settings: object) -> AsyncIterator[ConsoleHouse]:
+    """A house on a new SQLite database, or on the one of the URL."""
+    clock = ManualClock()
+    if url:
+        book, trace = await Book.open(url, clock), await Index.open(url)
+    else:
+        path = folder / "console.db"
+        path.write_bytes(await _tables())
+        book = Book(Database(database_url(f"sqlite:///{path}")), clock)
+        trace = Index(Database(database_url(f"sqlite:///{path}")))
     try:
         yield ConsoleHouse(book, trace, **settings)
     finally:
