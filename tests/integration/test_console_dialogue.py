@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
 
 import pytest
 
@@ -13,6 +14,7 @@ from services.console.dialogue import Dialogue, Report
 from services.runtime.fakes_dns import FakeDns
 from services.runtime.ports import free_ports
 from tests.house.sink import Sink
+from tests.loopback_mta import LoopbackMta, make_certificate, running
 
 Server = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
@@ -54,6 +56,20 @@ async def test_tls_that_is_asked_for_and_not_offered_ends_it(sink: Sink) -> None
     assert not found.good
     assert "offers no STARTTLS" in shown(found)
     assert sink.arrivals == []
+
+
+async def test_tls_that_is_offered_is_used_and_a_strangers_certificate_passes_only_where_it_may(
+    tmp_path: Path,
+) -> None:
+    certificate = make_certificate(tmp_path / "mta.pem")
+    async with running(LoopbackMta(tls="fine", certificate=certificate)) as mta:
+        found = await report(Host(host="127.0.0.1", port=mta.port))
+        assert found.good, shown(found)
+        assert "TLSv1.3" in shown(found)
+        assert "certificate not checked" in shown(found)
+        found = await report(Host(host="127.0.0.1", port=mta.port, tls="verified"))
+        assert not found.good
+        assert "certificate verify failed" in shown(found)
 
 
 async def test_private_addresses_are_not_knocked_at(sink: Sink) -> None:
