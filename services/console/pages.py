@@ -102,7 +102,7 @@ class Frame:
     async def page(self, visit: Visit, template: str, status: int = 200, **values: Any) -> Response:  # noqa: ANN401  # for the template
         """Return the page, with the customer's banner when there is something to tell."""
         licence = await self._licence(visit)
-        done = visit.query("done")
+        done = visit.query("done") if visit.request.method != "POST" else ""  # a form's own page has news of its own
         html = self._environment.get_template(f"{template}.html").render(
             t=functools.partial(text, language=visit.language),
             language=visit.language,
@@ -272,7 +272,8 @@ def go(path: str, done: str = "") -> Response:
 def make_pages_app(config: ConsoleConfig) -> FastAPI:
     """Return the application without pages: style sheet, limits and headers."""
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
-    headers = {"Cache-Control": "no-store"}
+    # Told no referrer at all, browsers post forms with `Origin: null`, and nothing shows that they are ours.
+    headers = {"Cache-Control": "no-store", "Referrer-Policy": "same-origin"}
     if config.secure:
         headers["Strict-Transport-Security"] = "max-age=31536000"
     guarded(app, POLICY, headers)

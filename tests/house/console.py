@@ -44,7 +44,7 @@ OPERATOR = Caller(account="op", customer="", role=Role.OPERATOR, address="op@con
 class ConsoleHouse:
     """Everything that a test of the console needs."""
 
-    def __init__(self, book: Book, trace: Index, **settings: object) -> None:
+    def __init__(self, book: Book, trace: Index, base: str, **settings: object) -> None:
         self.book = book
         self.trace = trace
         assert isinstance(book.clock, ManualClock)
@@ -54,7 +54,7 @@ class ConsoleHouse:
         self.directory = Directory()
         self._followed = {CUSTOMERS.name: 0, RECIPIENTS.name: 0}
         self.licences = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
-        self.config = ConsoleConfig(url=BASE, mx=("eu:mx1.console.test", "eu:mx2.console.test"), **settings)  # type: ignore[arg-type]  # a test's own
+        self.config = ConsoleConfig(url=base, mx=("eu:mx1.console.test", "eu:mx2.console.test"), **settings)  # type: ignore[arg-type]  # a test's own
         self.signin = SignIn(
             book, Passwords(time_cost=1, memory_kib=8), by_client=100, by_subject=self.config.failures_by_account
         )
@@ -67,7 +67,7 @@ class ConsoleHouse:
         self.app = make_console(self.desk, self.config, self.clock)
 
     def browser(self, client: str = "192.0.2.1") -> Browser:
-        return Browser(self.app, BASE, client=client)
+        return Browser(self.app, self.config.base, client=client)
 
     async def settle(self) -> None:
         """Empty the outbox, and let the directory follow the topics."""
@@ -128,7 +128,9 @@ async def _tables() -> bytes:
 
 
 @contextlib.asynccontextmanager
-async def console_house(folder: Path, url: str = "", **settings: object) -> AsyncIterator[ConsoleHouse]:
+async def console_house(
+    folder: Path, url: str = "", *, base: str = BASE, **settings: object
+) -> AsyncIterator[ConsoleHouse]:
     """A house on a new SQLite database, or on the one of the URL."""
     clock = ManualClock()
     if url:
@@ -139,7 +141,7 @@ async def console_house(folder: Path, url: str = "", **settings: object) -> Asyn
         book = Book(Database(database_url(f"sqlite:///{path}")), clock)
         trace = Index(Database(database_url(f"sqlite:///{path}")))
     try:
-        yield ConsoleHouse(book, trace, **settings)
+        yield ConsoleHouse(book, trace, base, **settings)
     finally:
         await trace.close()
         await book.close()

@@ -385,6 +385,7 @@ async def test_pages_run_no_script_and_links_never_come_from_host(house: Console
         assert answer.headers.get("content-security-policy") == POLICY, path
         assert answer.headers["x-frame-options"] == "DENY"
         assert answer.headers["cache-control"] == "no-store"
+        assert answer.headers["referrer-policy"] == "same-origin"
         assert answer.headers["strict-transport-security"]
         assert "<script" not in answer.text
         assert not re.search(r"\son\w+=|style=", answer.text), path
