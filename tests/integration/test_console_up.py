@@ -2,65 +2,17 @@
 
 from __future__ import annotations
 
-import email
-import email.policy
 import re
 from pathlib import Path
-
-import aiohttp
 
 from services.runtime.ports import free_ports
 from tests.eventually import eventually
 from tests.house.gatepost import House
 from tests.house.names import Names
+from tests.house.person import PASSWORD, Person, arrived
 from tests.house.sender import EICAR, plain, send, with_attachment
 from tests.house.sink import Sink
 from tests.integration.backing import arguments, environ
-
-PASSWORD = "correct horse battery staple"
-
-
-class Person:
-    """Somebody with a browser, without script."""
-
-    def __init__(self, base: str) -> None:
-        self._base = base
-        self._session = aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True))
-
-    async def page(self, path: str) -> str:
-        async with self._session.get(self._base + path) as answer:
-            assert answer.status == 200, (path, answer.status, await answer.text())
-            return await answer.text()
-
-    async def fill(self, path: str, form: dict[str, str]) -> tuple[int, str]:
-        """Load the page and send a form of it; return the status of the page that is shown next, and its text."""
-        found = re.search(r'name="csrf" value="(\w*)"', await self.page(path))
-        form = {"csrf": found[1] if found else "", **form}
-        async with self._session.post(self._base + path, data=form, headers={"Origin": self._base}) as answer:
-            return answer.status, await answer.text()
-
-    async def __aenter__(self) -> Person:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self._session.close()
-
-
-def mail_to(sink: Sink, address: str, subject: str) -> str | None:
-    """Return the plain text of a mail that has arrived."""
-    for arrival in reversed(sink.arrivals):
-        parsed = email.message_from_bytes(arrival.content, policy=email.policy.default)
-        if address in arrival.recipients and subject in str(parsed["subject"]):
-            assert isinstance(parsed, email.message.EmailMessage)
-            part = parsed.get_body(("plain",))
-            assert part is not None
-            return str(part.get_content())
-    return None
-
-
-async def arrived(sink: Sink, address: str, subject: str) -> str:
-    await eventually(lambda: mail_to(sink, address, subject) is not None, within=20, every=0.05)
-    return mail_to(sink, address, subject) or ""
 
 
 async def test_from_an_invitation_to_the_first_filtered_message(tmp_path: Path, sink: Sink) -> None:
