@@ -21,6 +21,7 @@ from services.console.licence import DAY, Standing, days_left, next_change, stat
 from services.console.roles import Act, Role
 from services.console.tables import (
     ACCOUNTS,
+    AUDIT,
     CLAIMS,
     CUSTOMERS,
     DOMAINS,
@@ -73,7 +74,10 @@ class Customers:
         if self._directory.customer(body.id) is not None:
             raise Refused("customer.taken", id=body.id)
         async with self.book.change(caller.author) as change:
-            if await change.connection.scalar(select(CUSTOMERS.c.id).where(CUSTOMERS.c.id == body.id)) is not None:
+            known = select(CUSTOMERS.c.id).where(CUSTOMERS.c.id == body.id)
+            # What is left of one that was removed (trace, held mail, audit log) must not become a stranger's.
+            gone = select(AUDIT.c.id).where(AUDIT.c.customer == body.id, AUDIT.c.what == "customer-removed").limit(1)
+            if (await change.connection.scalar(known) or await change.connection.scalar(gone)) is not None:
                 raise Refused("customer.taken", id=body.id)
             await self._insert(change, Customer(id=body.id, name=body.name), region, body.language)
             await change.publish(body.id)

@@ -23,7 +23,7 @@ from services.runtime.bus import Bus
 from services.runtime.store import Store
 
 log = logging.getLogger("gatepost.console")
-OPERATORS = "operators"  # whose mail it is that goes to an operator of the service
+OPERATORS = "_operators"  # whose mail it is that goes to an operator of the service: no customer's id begins so
 
 
 class MailPath:

@@ -102,7 +102,7 @@ _TEXTS: Final[Mapping[str, tuple[str, str]]] = {
         "The id does not match; nothing was removed.",
         "L'id non corrisponde; nulla è stato rimosso.",
     ),
-    "customer.taken": ("There is a customer {id} already.", "Esiste già un cliente {id}."),
+    "customer.taken": ("There is, or was, a customer {id} already.", "Esiste, o esisteva, già un cliente {id}."),
     "customer.steps": ("What to do next", "Prossimi passi"),
     "customer.step.domain": ("Add your domain", "Aggiungi il tuo dominio"),
     "customer.step.proof": ("Prove that {name} is yours", "Dimostra che {name} è tuo"),

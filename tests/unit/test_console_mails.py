@@ -107,4 +107,5 @@ async def test_operators_have_mail_too_and_nobody_else_has(house: ConsoleHouse) 
     while await outbox.turn():
         pass
     events = [event for event in house.bus.events(RECEIVED)[before:] if isinstance(event, Received)]
+    assert not re.fullmatch(r"[a-z0-9][a-z0-9-]*", OPERATORS)  # as customers' ids are
     assert [(event.customer, event.envelope.recipients) for event in events] == [(OPERATORS, ("op@console.test",))]
