@@ -20,6 +20,7 @@ UNITS = (
     "directory",
     "trace",
     "api",
+    "console",
 )
 
 ROOMS = {"api": "quarantine.api", "shadow": "scanners.shadow"}  # of those that are not named after theirs

@@ -16,6 +16,7 @@ from services.core import backoff
 
 QUEUE_DAYS: Final = 10.0  # for a customer that is no longer known
 DAY: Final = 86_400.0  # seconds
+ACCOUNT: Final = "account"  # what the console writes to people
 REPLY_MOST: Final = 400  # characters of a reply that an event carries
 SOON: Final = 2.0  # seconds until a message is tried that waits for a connection, not for the destination
 
@@ -104,18 +105,30 @@ def to_deliver(disposition: Disposition) -> list[int]:
     return [index for index, branch in enumerate(disposition.branches) if branch.action is Action.DELIVER]
 
 
+def goes_anywhere(bounce_of: str, own: str) -> bool:
+    """Return whether the message is one of ours to somebody who need not be a customer's: a notification, or a link
+    to an account."""
+    return bool(bounce_of) or own == ACCOUNT
+
+
 def hosts_of(
-    customer: Customer | None, domain: str, redirect_to: str = "", *, bounce: bool = False
+    customer: Customer | None,
+    domain: str,
+    redirect_to: str = "",
+    *,
+    anywhere: bool = False,
+    smarthost: tuple[Host, ...] = (),
 ) -> tuple[Host, ...]:
     """Return the MTAs for the domain, best first; for a redirect into another of the customer's domains, that one's.
 
-    Empty when the customer has no such domain any more. A notification to somebody else goes where its MX record says.
+    Empty when the customer has no such domain any more. What goes `anywhere` goes where its MX record says, or to the
+    smarthost.
     """
     relays = {entry.name: entry.relay for entry in customer.domains} if customer else {}
     redirected = redirect_to.rpartition("@")[2].lower()
     relay = relays.get(redirected) or relays.get(domain) or ()
-    if bounce and not relay:
-        relay = (Host(host=domain, lookup="mx"),)
+    if anywhere and not relay:
+        relay = smarthost or (Host(host=domain, lookup="mx"),)
     return tuple(sorted(relay, key=lambda host: host.preference))
 
 

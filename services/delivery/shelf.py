@@ -51,6 +51,7 @@ class Brief(msgspec.Struct):
             customer: str
             domain: str
             bounce_of: str = ""
+            own: str = ""
 
         class Way(msgspec.Struct):
             """The part of a branch."""
