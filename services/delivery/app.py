@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 import msgspec
@@ -53,7 +53,7 @@ class Work:
 class Delivery:
     """The service behind the consume loop. `start` before the first record, `close` after the last."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # its ports
         self,
         config: DeliveryConfig,
         *,
@@ -64,8 +64,12 @@ class Delivery:
         chance: Callable[[], float],
         dial: Dial | None = None,
         dns: Dns | None = None,
+        ours: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
-        """`customer` looks a customer up by id; `chance` returns numbers in [0, 1), such as `random.random`."""
+        """`customer` looks a customer up by id; `chance` returns numbers in [0, 1), such as `random.random`.
+
+        `ours` returns once what waits is surely this member's to send; by default it always is.
+        """
         self._bus = bus
         self._config = config
         self._clock = clock
@@ -86,6 +90,7 @@ class Delivery:
             customer=customer,
             clock=clock,
             chance=chance,
+            ours=ours or _always,
         )
         self._flying: set[tuple[str, str]] = set()  # message and recipient of records that aren't finished
         self._work: dict[tuple[int, int], Work] = {}  # by partition and offset
@@ -212,3 +217,7 @@ class Delivery:
     async def before_commit(self) -> None:
         """Write what waits, so that the dispositions behind it may be committed."""
         await self._shelf.flush()
+
+
+async def _always() -> None:
+    """Nobody else has what is ours."""

@@ -14,6 +14,7 @@ from services.delivery.exempt import Exempt
 from services.runtime.config import load
 from services.runtime.dns import Resolver
 from services.runtime.host import Context
+from services.runtime.membership import Membership
 
 ORDERS_WITHIN: Final = 30.0  # seconds
 IN_FLIGHT: Final = 1_000  # records; one destination takes few of them, so that a slow one holds up nobody
@@ -23,6 +24,7 @@ async def serve(ctx: Context) -> None:
     """Relay until `ctx.stop`."""
     config = load(DeliveryConfig, ctx.environ)
     resolver = Resolver(config.dns, ctx.clock, validating=config.dns_validating)
+    membership = Membership()
     delivery = Delivery(
         config,
         store=ctx.store,
@@ -31,6 +33,7 @@ async def serve(ctx: Context) -> None:
         clock=ctx.clock,
         chance=random.random,
         dns=resolver,
+        ours=membership.sure,
     )
     await ctx.directory_ready()
     caught_up = asyncio.Event()
@@ -40,7 +43,10 @@ async def serve(ctx: Context) -> None:
         await before(ctx.stop, happens(caught_up, ORDERS_WITHIN))
         await delivery.start()
         service = Exempt(delivery, config.release_public_key)
-        await ctx.consume("delivery", "delivery", (DISPOSITIONS,), service, max_in_flight=IN_FLIGHT, announce=True)
+        topics = (DISPOSITIONS,)
+        await ctx.consume(
+            "delivery", "delivery", topics, service, max_in_flight=IN_FLIGHT, announce=True, membership=membership
+        )
     finally:
         following.cancel()
         await asyncio.gather(following, return_exceptions=True)

@@ -29,6 +29,7 @@ from services.runtime.consume import Consumer, TiedTo
 from services.runtime.follow import follow
 from services.runtime.health import Health
 from services.runtime.kafka import KafkaBus
+from services.runtime.membership import Membership
 from services.runtime.neighbours import watch
 from services.runtime.open_store import open_store
 from services.runtime.stopping import Stopping
@@ -99,14 +100,16 @@ class Context:
         gather: float = 0.0,
         bus: Bus | None = None,
         from_now: bool = False,
+        membership: Membership | None = None,
     ) -> None:
         """Drive the service until `stop`; `name` is ready when its first partitions are.
 
         `bus`: where its results go, if not to the process's own. `from_now`: a new group begins with what comes next.
+        `membership`: confirmed while the partitions are this member's.
         """
         consumer = Consumer(
             group,
-            self.bus.source(group, topics, gather=gather, from_now=from_now),
+            self.bus.source(group, topics, gather=gather, from_now=from_now, membership=membership),
             service,
             bus or self.bus,
             self.clock,

@@ -33,6 +33,7 @@ from services.runtime import cut, metrics
 from services.runtime.bus import Record, Tombstone
 from services.runtime.consume import decode
 from services.runtime.kafka_security import client_settings
+from services.runtime.membership import Membership
 from services.runtime.patience import FAREWELL, LAST, Patience
 from services.runtime.source import Left, Listener, Raw, Slot
 from services.runtime.tracing import TRACING
@@ -203,13 +204,20 @@ class KafkaBus:
             await _stop(producer, self._patience)
 
     def source(
-        self, group: str, topics: Iterable[Topic], *, gather: float = 0.0, from_now: bool = False
+        self,
+        group: str,
+        topics: Iterable[Topic],
+        *,
+        gather: float = 0.0,
+        from_now: bool = False,
+        membership: Membership | None = None,
     ) -> GroupSource:
         """Return a member of the group for these topics, not yet joined.
 
         `gather` is how many seconds the broker may let records gather before it answers, for a group that no mail
         waits for: an answer for each record costs broker and reader milliseconds of CPU a message. A group that has
-        committed nothing begins with the oldest records; `from_now`: with those that come after.
+        committed nothing begins with the oldest records; `from_now`: with those that come after. `membership` is
+        confirmed by the member's heartbeats.
         """
         names = tuple(topic.name for topic in topics)
         return GroupSource(
@@ -221,6 +229,7 @@ class KafkaBus:
             self._patience,
             from_now=from_now,
             session_ms=self._session_ms,
+            membership=membership,
         )
 
     async def read(
@@ -289,7 +298,7 @@ class KafkaBus:
 class GroupSource:
     """One member of a consumer group on Kafka."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # what a member is made of
         self,
         bootstrap: str,
         group: str,
@@ -300,8 +309,10 @@ class GroupSource:
         *,
         from_now: bool = False,
         session_ms: int = SESSION_MS,
+        membership: Membership | None = None,
     ) -> None:
         self._topics = topics
+        self._membership = membership
         self._patience = patience or Patience()
         self._from_now = from_now
         self._settings = {
@@ -342,6 +353,8 @@ class GroupSource:
             self._consumer = None
             await _leave(consumer, self._patience)
             raise
+        if self._membership is not None:
+            _confirm(self._membership, consumer._coordinator, self._settings["session_timeout_ms"] / 2_000)
 
     async def poll(self, within: float, limit: int) -> list[Raw]:
         """See `source.Source.poll`."""
@@ -470,6 +483,20 @@ class _Rebalance(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka s
     async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
         await self._source.begin_now(assigned)
         await self._listener.assigned(frozenset((slot.topic, slot.partition) for slot in assigned))
+
+
+def _confirm(membership: Membership, coordinator: Any, lasts: float) -> None:  # noqa: ANN401 - aiokafka ships no types
+    """Let each heartbeat that the broker has answered confirm the membership, from when it was sent."""
+    heartbeat = coordinator._do_heartbeat
+
+    async def confirmed() -> Any:  # noqa: ANN401 - as above
+        sent = time.monotonic()
+        ours = await heartbeat()
+        if ours:
+            membership.confirm(sent, lasts)
+        return ours
+
+    coordinator._do_heartbeat = confirmed
 
 
 def _why_deaf(client: Any) -> str | None:  # noqa: ANN401 - aiokafka ships no types
