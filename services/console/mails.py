@@ -55,6 +55,19 @@ def welcome(language: str, domain: str, mx: Sequence[str], networks: Sequence[st
     )
 
 
+def ends(language: str, customer: str, end: float, link: str, service: str) -> Mail:
+    """Return the mail that says when a licence ends, and what follows."""
+    date = datetime.fromtimestamp(end, UTC).strftime("%Y-%m-%d")
+    return Mail(
+        subject=text("mail.licence.subject", language, date=date),
+        paragraphs=(
+            text("mail.licence.intro", language, customer=customer, service=service, date=date),
+            text("mail.licence.grace", language),
+        ),
+        link=link,
+    )
+
+
 def compose(mail: Mail, *, to: str, identity: str, hostname: str, language: str, now: float) -> bytes:
     """Return the message: plain text and HTML that say the same."""
     boundary = "=_" + hashlib.sha256(identity.encode()).hexdigest()[:32]

@@ -12,7 +12,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from schemas.events import Envelope, Received
 from services.console.book import Author, Book, MailOrder
 from services.console.config import ConsoleConfig
-from services.console.mails import ACCOUNT, Mail, compose, welcome, with_link
+from services.console.licence import Standing
+from services.console.mails import ACCOUNT, Mail, compose, ends, welcome, with_link
 from services.console.signin import LINK_SECONDS, SignIn
 from services.console.tables import ACCOUNTS, CUSTOMERS
 from services.core.address import parse, quote
@@ -83,10 +84,13 @@ class MailPath:
             identity = message_id(self._book.clock.now(), os.urandom)
             text = await self._signin.make_link(connection, row.id, order.kind, identity)
             return with_link(order.kind, language, f"{base}/link/{text}", self._hostname)
-        asked = select(CUSTOMERS.c.region).where(CUSTOMERS.c.id == row.customer)
-        region = await connection.scalar(asked)
-        if region is None:
+        found = (await connection.execute(select(CUSTOMERS).where(CUSTOMERS.c.id == row.customer))).first()
+        if found is None:
             raise ObjectNotFound("its customer is gone")
+        if order.kind == "licence":
+            end = Standing(found.trial_until, found.paid_until).end
+            return ends(language, row.customer, end, f"{base}/c/{row.customer}/licence", self._hostname)
+        region = found.region
         return welcome(
             language,
             order.domain,

@@ -14,6 +14,7 @@ from services.console.desk import Desk, make_desk
 from services.console.domains import Surroundings
 from services.console.outbox import Outbox
 from services.console.post import MailPath
+from services.console.reminders import Reminders
 from services.console.rooms import make_console
 from services.console.signin import SignIn
 from services.core.errors import DatabaseUnavailable
@@ -46,15 +47,16 @@ async def serve(ctx: Context) -> None:
         outbox = Outbox(book, ctx.bus, post)
         await ctx.directory_ready()
         async with _emptied(outbox):
-            await _answer(ctx, config, desk, outbox)
+            await _answer(ctx, config, desk, outbox, Reminders(book))
 
 
-async def _answer(ctx: Context, config: ConsoleConfig, desk: Desk, outbox: Outbox) -> None:
+async def _answer(ctx: Context, config: ConsoleConfig, desk: Desk, outbox: Outbox, reminders: Reminders) -> None:
     with listening(config.host, config.port) as listener:
         server = server_of(make_console(desk, config, ctx.clock))
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(server.serve([listener]), name="console-server")
             tasks.create_task(outbox.run(ctx.stop), name="console-outbox")
+            tasks.create_task(reminders.run(ctx.stop), name="console-reminders")
             ctx.ready("console")  # it listens already: who comes now waits a moment at most
             await ctx.stop.wait()
             server.should_exit = True

@@ -340,6 +340,15 @@ _TEXTS: Final[Mapping[str, tuple[str, str]]] = {
         "If you did not expect this, do nothing: without the link nothing changes.",
         "Se non te lo aspettavi, non fare nulla: senza il collegamento non cambia nulla.",
     ),
+    "mail.licence.subject": ("Your licence ends on {date}", "La licenza scade il {date}"),
+    "mail.licence.intro": (
+        "The licence or trial of {customer} at {service} ends on {date}. Enter a registration key here:",
+        "La licenza o la prova di {customer} su {service} scade il {date}. Inserisci qui una chiave di registrazione:",
+    ),
+    "mail.licence.grace": (
+        "For 30 days after that everything goes on; then only the renewal is open in the console.",
+        "Per altri 30 giorni tutto continua; poi nella console resta aperto solo il rinnovo.",
+    ),
     "mail.welcome.subject": ("Mail for {domain}: the next step", "Posta per {domain}: il prossimo passo"),
     "mail.welcome.intro": (
         "{service} now takes mail for {domain}. Change the MX record of the domain to exactly this:",

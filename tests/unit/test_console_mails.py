@@ -13,9 +13,11 @@ import pytest
 from schemas.catalog import RECEIVED
 from schemas.events import Received
 from services.console import models
+from services.console.licence import DAY, Terms, issue_key
 from services.console.mails import Mail, compose, welcome, with_link
 from services.console.outbox import Outbox
 from services.console.post import OPERATORS, MailPath
+from services.console.reminders import Reminders
 from services.console.roles import Role
 from services.core.errors import StoreUnavailable
 from services.core.stored import unpack
@@ -109,3 +111,35 @@ async def test_operators_have_mail_too_and_nobody_else_has(house: ConsoleHouse) 
     events = [event for event in house.bus.events(RECEIVED)[before:] if isinstance(event, Received)]
     assert not re.fullmatch(r"[a-z0-9][a-z0-9-]*", OPERATORS)  # as customers' ids are
     assert [(event.customer, event.envelope.recipients) for event in events] == [(OPERATORS, ("op@console.test",))]
+
+
+async def test_owners_hear_of_the_end_of_their_licence_once_for_each_term_and_of_a_new_end_anew(
+    house: ConsoleHouse,
+) -> None:
+    await house.customer("acme")
+    await house.person(Role.AUDITOR)
+    await house.settle()
+    before = len(house.post.sent)
+    reminders = [Reminders(house.book), Reminders(house.book)]  # of two processes
+    told: list[int] = []
+    for day in range(31):
+        told += [day for one in reminders if await one.send_due()]
+        house.clock.advance(DAY)
+    assert told == [0, 16, 23, 27, 29]
+    await house.settle()
+    assert [order.kind for order, _ in house.post.sent[before:]] == ["licence"] * 5  # the owner alone
+    terms = Terms(id="01K", customer="acme", users=1, since=house.clock.now(), until=house.clock.now() + 20 * DAY)
+    body = models.LicenceKey(key=issue_key(house.licences, terms))
+    await house.desk.licences.renew(OPERATOR, customer="acme", body=body)
+    assert [await reminders[0].send_due() for _ in range(2)] == [1, 0]
+
+
+async def test_the_reminder_names_the_day_and_leads_to_the_licence(house: ConsoleHouse) -> None:
+    await house.customer("acme")
+    await Reminders(house.book).send_due()
+    store = MemoryStore()
+    path = MailPath(house.book, house.signin, store, house.bus, house.config, "gp.test")
+    await Outbox(house.book, house.bus, path, "one").turn()
+    (octets,) = store.objects.values()
+    assert b"https://console.test/c/acme/licence" in octets
+    assert b"ends on 2023-12-14" in octets
