@@ -85,6 +85,7 @@ _URL_WORDS: Final = frozenset(
     }
 )
 _GIVEN_AWAY: Final = frozenset({"tk", "ml", "ga", "cf", "gq"})  # top-level domains whose names cost nothing for years
+_ONE_PLACE: Final = frozenset({"link:most-way", "out:link-way", "return:on-its-way", "id:on-its-way"})
 _LONG: Final = 100  # letters from which a share of capitals means something
 
 
@@ -109,6 +110,14 @@ def consistent(found: Set[str]) -> bool:
     A domain that cost nothing is left behind after a campaign: who it says it is means nothing.
     """
     return "path:sender" in found and "link:to-sender" in found and "from:given-away" not in found
+
+
+def one_place(found: Set[str]) -> bool:
+    """Return whether a message has one home, though not that of its From: a service's own newsletter.
+
+    Whoever brought it is where its links lead, where one leaves it, and where bounces and the Message-ID belong.
+    """
+    return found >= _ONE_PLACE
 
 
 def _fields(facts: Facts, found: set[str]) -> None:
