@@ -13,7 +13,8 @@ import pytest
 from tests.eventually import eventually
 
 PROGRAM = """
-import os, sys, time
+import os, signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a run in the background of a shell ignores it
 from services.cli.behind import behind
 
 @behind
