@@ -15,7 +15,7 @@ from services.cli.site import Site
 from services.cli.views import plain, stamp, table
 from services.core.errors import ConfigError
 from services.core.ids import is_message_id, message_id
-from services.delivery.decide import hosts_of, where_of
+from services.delivery.decide import hosts_of, outward, where_of
 from services.delivery.orders import Orders
 from services.runtime.bus import Bus
 from services.runtime.kafka import KafkaBus
@@ -132,7 +132,7 @@ async def _waiting(bus: Bus) -> list[tuple[Deferred, str]]:
     for entry in live.values():
         received = entry.disposition.received
         redirect = entry.disposition.branches[entry.branch].redirect_to
-        hosts = hosts_of(customers.get(received.customer), received.domain, redirect, bounce=bool(received.bounce_of))
+        hosts = hosts_of(customers.get(received.customer), received.domain, redirect, outward=outward(received))
         found.append((entry, where_of(hosts)))
     return sorted(found, key=lambda pair: pair[0].since)
 

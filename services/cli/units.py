@@ -9,6 +9,7 @@ from services.runtime.host import Unit
 
 UNITS = (
     "ingress",
+    "submission",
     "scanners",
     "shadow",
     "policy",
@@ -22,7 +23,11 @@ UNITS = (
     "api",
 )
 
-ROOMS = {"api": "quarantine.api", "shadow": "scanners.shadow"}  # of those that are not named after theirs
+ROOMS = {
+    "api": "quarantine.api",
+    "shadow": "scanners.shadow",
+    "submission": "ingress.submission",
+}  # of those that are not named after theirs
 
 
 def unit(name: str) -> Unit:

@@ -27,7 +27,7 @@ from services.cli.child import RESTART_FIRST, RESTART_MOST, Child
 from services.cli.customers_file import CustomerSpec, read_customers
 from services.core.errors import BusUnavailable, ConfigError, StartError, StoreUnavailable
 from services.quarantine.index import Index
-from services.quarantine.master import MasterConfig, make_key
+from services.quarantine.master import MasterConfig
 from services.reaper.recover import recover
 from services.runtime import cut
 from services.runtime.broker import Broker
@@ -37,6 +37,7 @@ from services.runtime.open_store import open_store
 from services.runtime.provision import make_topics
 from services.runtime.s3_location import s3_location
 from services.runtime.s3_provision import provision
+from services.runtime.secret_key import make_key
 from services.runtime.store import Store
 
 log = logging.getLogger("gatepost.up")

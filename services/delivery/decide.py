@@ -7,11 +7,11 @@ import enum
 import re
 from collections import defaultdict
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, Protocol
 
 import msgspec
 
-from schemas.events import Action, Customer, Deferred, Disposition, Event, Host, Outcome, Received, State
+from schemas.events import Action, Customer, Deferred, Direction, Disposition, Event, Host, Outcome, Received, State
 from services.core import backoff
 
 QUEUE_DAYS: Final = 10.0  # for a customer that is no longer known
@@ -105,18 +105,34 @@ def to_deliver(disposition: Disposition) -> list[int]:
 
 
 def hosts_of(
-    customer: Customer | None, domain: str, redirect_to: str = "", *, bounce: bool = False
+    customer: Customer | None, domain: str, redirect_to: str = "", *, outward: bool = False
 ) -> tuple[Host, ...]:
     """Return the MTAs for the domain, best first; for a redirect into another of the customer's domains, that one's.
 
-    Empty when the customer has no such domain any more. A notification to somebody else goes where its MX record says.
+    Empty when the customer has no such domain any more. What goes outward, a notification to somebody else or the
+    customer's own mail, goes where the domain's MX record says.
     """
     relays = {entry.name: entry.relay for entry in customer.domains} if customer else {}
     redirected = redirect_to.rpartition("@")[2].lower()
     relay = relays.get(redirected) or relays.get(domain) or ()
-    if bounce and not relay:
-        relay = (Host(host=domain, lookup="mx"),)
+    if outward and not relay:
+        relay = (Host(host=redirected or domain, lookup="mx"),)
     return tuple(sorted(relay, key=lambda host: host.preference))
+
+
+class Sent(Protocol):
+    """What of a message says which way it goes: the event, or the part of it that the shelf reads."""
+
+    @property
+    def bounce_of(self) -> str: ...
+
+    @property
+    def direction(self) -> Direction: ...
+
+
+def outward(received: Sent) -> bool:
+    """Return whether it goes to whatever host its domain's MX record names, where that is none of the customer's."""
+    return bool(received.bounce_of) or received.direction is Direction.OUTBOUND
 
 
 def where_of(hosts: tuple[Host, ...]) -> str:

@@ -9,7 +9,7 @@ from typing import Final
 from schemas.events import Customer, Deferred, Host
 from services.delivery.budget import Budget
 from services.delivery.config import DeliveryConfig
-from services.delivery.decide import hosts_of, where_of
+from services.delivery.decide import hosts_of, outward, where_of
 from services.delivery.destination import Destination, Gate, Health, Probing
 from services.delivery.shelf import Brief
 
@@ -42,14 +42,15 @@ class Destinations:
         received = entry.disposition.received
         asked = (received.customer, received.domain, entry.disposition.branches[entry.branch].redirect_to)
         customer = self._customer(received.customer)
-        known = self._routes.get((*asked, bool(received.bounce_of)))
+        out = outward(received)
+        known = self._routes.get((*asked, out))
         if known is not None and known[0] is customer:  # what was changed since is another object
             return known
-        hosts = hosts_of(customer, *asked[1:], bounce=bool(received.bounce_of))
+        hosts = hosts_of(customer, *asked[1:], outward=out)
         if len(self._routes) >= ROUTES_MOST:
             self._routes.clear()
         found = (customer, hosts, where_of(hosts))
-        self._routes[*asked, bool(received.bounce_of)] = found
+        self._routes[*asked, out] = found
         return found
 
     def of(self, entry: Deferred | Brief) -> Destination:

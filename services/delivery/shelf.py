@@ -22,7 +22,7 @@ import zstandard
 
 from schemas import wire
 from schemas.catalog import DEFERRED, key_of, partition_of
-from schemas.events import Branch, Deferred, Disposition, Envelope, Event, Evidence, Received, Status
+from schemas.events import Branch, Deferred, Direction, Disposition, Envelope, Event, Evidence, Received, Status
 from services.core.spread import Spread
 from services.runtime.bus import Bus, Tombstone
 
@@ -49,6 +49,7 @@ class Brief(msgspec.Struct):
             customer: str
             domain: str
             bounce_of: str = ""
+            direction: Direction = Direction.INBOUND
 
         class Way(msgspec.Struct):
             """The part of a branch."""
