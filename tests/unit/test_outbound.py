@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -143,7 +144,7 @@ def test_its_sender_is_told_and_the_null_sender_never() -> None:
 # --- the way to the Internet
 
 
-async def hosts(records: dict[tuple[str, str], tuple[str, ...]], **about: Any) -> list[str]:
+async def hosts(records: Mapping[tuple[str, str], tuple[str, ...]], **about: Any) -> list[str]:
     dns = FakeDns({(name, kind): answer for (name, kind), answer in records.items()})
     found = await Hops(dns, own=("GP.test",), **about).expand([Host(host="far.test", lookup="mx")])
     return [f"{host.host}:{host.port}" for host in sorted(found, key=lambda host: host.preference)]
