@@ -96,6 +96,8 @@ async def opened(
         "entropy": os.urandom,
     }
     if out:
+        home = Outbound(enabled=True, addresses=("127.0.0.8/32",))  # who the dialogues of the MX are with
+        known.apply(Customer(id="home", salt=SALT, domains=(Domain(name="sender.test", relay=()),), outbound=home))
         ingress: Ingress = SubmissionServer(msgspec.structs.replace(OUT, **changes or {}), **parts)
     else:
         ingress = Ingress(msgspec.structs.replace(CONFIG, **changes or {}), **parts)

@@ -63,9 +63,10 @@ class Script:
         self.customer = dict(v.split(" ", 1) for k, v in given if k == "customer")
         self.steps = [(number, line) for number, line in steps if not line.startswith("@")]
 
-    async def play(self, folder: Path) -> None:
-        """Play it against an ingress of its own; `folder` is for the certificate."""
-        out = self.settings.get("door") == "submission"
+    async def play(self, folder: Path, *, out: bool = False) -> None:
+        """Play it against an ingress of its own, or with `out` a submission; `folder` is for the certificate."""
+        ip = self.settings.get("from", "127.0.0.8" if out else "127.0.0.1")
+        out = out or self.settings.get("door") == "submission"
         names = {name for name in self.settings if hasattr(SubmissionConfig(), name) and name != "cert"}
         prefix = submission.PREFIX if out else PREFIX
         written = {prefix + name.upper(): self.settings[name] for name in names}
@@ -81,7 +82,7 @@ class Script:
             if self.settings.get("scanners") == "none":
                 door.directory.remove(Scanner, "virus")
             player = Player(door)
-            await player.connect(self.settings.get("from", "127.0.0.1"))
+            await player.connect(ip)
             try:
                 for number, line in self.steps:
                     try:
