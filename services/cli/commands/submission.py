@@ -13,9 +13,9 @@ def submission() -> None:
 
 
 @submission.command("hash-password")
-@click.password_option(prompt="Password of the account", help="Asked for when it isn't given.")
-def submission_hash_password(password: str) -> None:
-    """Print the hash of a password, for `outbound: accounts:` in the customers file."""
+def submission_hash_password() -> None:
+    """Ask for a password and print its hash, for `outbound: accounts:` in the customers file."""
     from services.ingress.submission.passwords import hashed
 
+    password = click.prompt("Password", hide_input=True, confirmation_prompt=True, err=True)
     print(hashed(password.encode(), os.urandom))
