@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 ARGS ?=
 
-.PHONY: run test check format unit contract integration containers chart image e2e-k8s bench peers chaos lock clean
+.PHONY: run test check format unit contract integration containers browser chart image e2e-k8s bench peers chaos lock clean
 
 run: $(VENV)/.run ## broker, store and every service on this machine
 	@exec $(BIN)/gatepost up $(ARGS)
@@ -36,6 +36,9 @@ integration: $(VENV)/.dev
 
 containers: $(VENV)/.dev
 	$(BIN)/pytest tests/containers $(ARGS)
+
+browser: $(VENV)/.dev ## needs chromium, and axe-core's axe.min.js in GATEPOST_TEST_AXE
+	$(BIN)/pytest tests/browser $(ARGS)
 
 chart: $(VENV)/.dev ## needs helm, kubeconform and GATEPOST_TEST_K8S_SCHEMAS
 	$(BIN)/pytest tests/chart $(ARGS)

@@ -61,7 +61,7 @@ RECEIVED: Final = Topic(
     "id",
     ALIKE,
     12 * DAY,
-    ("ingress", "recover", "delivery"),
+    ("ingress", "recover", "delivery", "console"),
     ("scanners", "policy", "signals", "trace"),
     joined=True,
 )
@@ -197,11 +197,17 @@ CUSTOMERS: Final = Topic(
     "id",
     1,
     None,
-    ("cli",),
+    ("cli", "console"),
     ("ingress", "policy", "delivery", "quarantine", "scanners"),
 )
 RECIPIENTS: Final = Topic(
-    "recipients.v1", events.Recipient, "customer/digest/source", 1, None, ("cli", "directory"), ("ingress", "directory")
+    "recipients.v1",
+    events.Recipient,
+    "customer/digest/source",
+    1,
+    None,
+    ("cli", "console", "directory"),
+    ("ingress", "directory"),
 )
 DIRECTORY_STATE: Final = Topic(
     "directory.state.v1", events.DirectoryState, "customer/source", 1, None, ("directory", "cli"), ("directory", "cli")

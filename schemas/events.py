@@ -70,7 +70,7 @@ class Received(Event, frozen=True, kw_only=True):
     data_at: float = 0.0  # when the message began to come in; `received_at` is when all of it was there
     subject: str = ""  # at most SUBJECT_LIMIT characters
     message_id: str = ""  # RFC 5322 section 3.6.4, without its angle brackets
-    own: str = ""  # what it is when we wrote it: digest, copy. Nothing scans it, and no rule stops it
+    own: str = ""  # what it is when we wrote it: digest, copy, account. Nothing scans it, and no rule stops it
     direction: Direction = Direction.INBOUND
     submitter: str = ""  # of what goes out, who handed it in: the account, or else the client's address
 
@@ -571,6 +571,7 @@ class Customer(Event, frozen=True, kw_only=True):
     training: bool = False  # the customer agrees that what is reported may be used to train with
     approve_unauthenticated: bool = False  # an approved sender counts although nothing shows that it is the sender
     retention_hours: float = 0.0  # how long a copy of a message that is done stays for replay; 72 is the most
+    origin: str = ""  # who keeps it: empty: the customers file; console: the console's database
     outbound: Outbound = Outbound()
 
 

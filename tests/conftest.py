@@ -9,11 +9,16 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
+from hypothesis import HealthCheck, settings
 
 from services.runtime.broker import Broker
 from services.runtime.ports import free_ports
 from services.runtime.provision import make_topics
 from tests.house.sink import Sink
+
+# How long an example takes is the machine's matter: beside other work a deadline fails for nothing.
+settings.register_profile("gatepost", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("gatepost")
 
 
 @pytest.fixture(scope="session")

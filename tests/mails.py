@@ -48,8 +48,10 @@ def mail(raw: bytes, **envelope: Any) -> Mail:
 
 
 def sample(name: str) -> Mail:
-    """Return the mail in tests/data/<name>.eml."""
-    return mail((DATA / f"{name}.eml").read_bytes())
+    """Return the mail in tests/data/<name>.eml; a Return-Path in it is the envelope's."""
+    raw = (DATA / f"{name}.eml").read_bytes()
+    path = re.search(rb"^Return-Path: <([^>]*)>", raw, re.MULTILINE)
+    return mail(raw, **({"reverse_path": path[1].decode()} if path else {}))
 
 
 def context(zone: Mapping[tuple[str, str], Answer] | None = None, **ports: Any) -> Context:

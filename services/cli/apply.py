@@ -10,6 +10,7 @@ from schemas.catalog import CUSTOMERS, RECIPIENTS, SCANNERS, Topic
 from schemas.events import Customer, Event, Recipient, Scanner
 from services.cli.customers_file import CustomerSpec, example, plan
 from services.runtime.bus import Bus, Tombstone
+from services.runtime.customers_plan import CONSOLE
 from services.runtime.kafka import KafkaBus
 from services.runtime.provision import make_topics
 from services.runtime.s3_location import s3_location
@@ -67,7 +68,8 @@ async def example_if_alone(bus: Bus, mailbox_port: int) -> bool:
     """Serve example.test where nobody has applied customers; return whether the example is what is served."""
     there = await latest(bus, CUSTOMERS, Customer)
     spec = example(mailbox_port)
-    if there.keys() - {spec.customer.id}:
+    others = [customer for key, customer in there.items() if key != spec.customer.id]
+    if any(customer.origin != CONSOLE for customer in others) or (others and spec.customer.id not in there):
         return False
     await customers(bus, [spec])
     return True

@@ -31,8 +31,10 @@ def behind(function: Callable[P, None]) -> Callable[P, None]:
     @wraps(function)
     def run(*args: P.args, **kwargs: P.kwargs) -> None:
         parent = os.getpid()
+        signal.pthread_sigmask(signal.SIG_BLOCK, HANDED_ON)  # before we can hand it on, one would end us alone
         child = os.fork()
         if not child:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, HANDED_ON)
             _stand_back(parent)
             function(*args, **kwargs)
             return
@@ -43,6 +45,7 @@ def behind(function: Callable[P, None]) -> Callable[P, None]:
 
         for number in HANDED_ON:
             signal.signal(number, hand_on)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, HANDED_ON)
         _, status = os.waitpid(child, 0)
         code = os.waitstatus_to_exitcode(status)
         sys.exit(code if code >= 0 else 128 - code)

@@ -8,11 +8,13 @@ import sys
 import click
 
 from services.cli.commands.cluster import await_command, probe, provision, run
+from services.cli.commands.console import console
 from services.cli.commands.customers import customers
 from services.cli.commands.deadletters import deadletters
 from services.cli.commands.directory import directory
 from services.cli.commands.dkim import dkim
 from services.cli.commands.ledger import ledger
+from services.cli.commands.licence import licence
 from services.cli.commands.mailbox import mailbox
 from services.cli.commands.quarantine import quarantine
 from services.cli.commands.queue import queue
@@ -47,11 +49,13 @@ gatepost.add_command(await_command)
 gatepost.add_command(probe)
 gatepost.add_command(provision)
 gatepost.add_command(run)
+gatepost.add_command(console)
 gatepost.add_command(customers)
 gatepost.add_command(deadletters)
 gatepost.add_command(directory)
 gatepost.add_command(dkim)
 gatepost.add_command(ledger)
+gatepost.add_command(licence)
 gatepost.add_command(mailbox)
 gatepost.add_command(quarantine)
 gatepost.add_command(queue)

@@ -13,6 +13,7 @@ from schemas.catalog import SCANNERS
 from schemas.events import Scanner
 from services.cli import apply
 from services.cli.customers_file import read_customers
+from services.console.book import FOLDER as CONSOLE
 from services.core.errors import DatabaseUnavailable, StartError, Temporary
 from services.quarantine.migrate import FOLDER as QUARANTINE
 from services.runtime.database import database_url
@@ -64,7 +65,7 @@ async def wait(kafka: str, within: float) -> str:
 
 async def _tables(database: str) -> None:
     try:
-        for folder in (QUARANTINE, TRACE):
+        for folder in (QUARANTINE, TRACE, CONSOLE):
             await migrate(database_url(database), folder)
     except StartError as error:
         raise DatabaseUnavailable(str(error)) from error

@@ -15,7 +15,8 @@ from services.cli.site import Site
 from services.cli.views import plain, stamp, table
 from services.core.errors import ConfigError
 from services.core.ids import is_message_id, message_id
-from services.delivery.decide import hosts_of, outward, where_of
+from services.delivery.config import smarthosts
+from services.delivery.decide import goes_anywhere, hosts_of, where_of
 from services.delivery.orders import Orders
 from services.runtime.bus import Bus
 from services.runtime.kafka import KafkaBus
@@ -129,10 +130,14 @@ async def _waiting(bus: Bus) -> list[tuple[Deferred, str]]:
         else:
             live.pop(record.key, None)
     found = []
+    smarthost = smarthosts(os.environ.get("GATEPOST_SMARTHOST", ""))
     for entry in live.values():
         received = entry.disposition.received
         redirect = entry.disposition.branches[entry.branch].redirect_to
-        hosts = hosts_of(customers.get(received.customer), received.domain, redirect, outward=outward(received))
+        anywhere = goes_anywhere(received)
+        hosts = hosts_of(
+            customers.get(received.customer), received.domain, redirect, anywhere=anywhere, smarthost=smarthost
+        )
         found.append((entry, where_of(hosts)))
     return sorted(found, key=lambda pair: pair[0].since)
 

@@ -21,6 +21,7 @@ UNITS = (
     "directory",
     "trace",
     "api",
+    "console",
 )
 
 ROOMS = {

@@ -26,6 +26,8 @@ from services.cli import apply, ground, settings_file, site
 from services.cli.child import RESTART_FIRST, RESTART_MOST, Child
 from services.cli.customers_file import CustomerSpec, read_customers
 from services.cli.dkim import FILE as DKIM_FILE
+from services.console.config import PREFIX as CONSOLE_PREFIX
+from services.console.config import ConsoleConfig
 from services.core.errors import BusUnavailable, ConfigError, StartError, StoreUnavailable
 from services.quarantine.index import Index
 from services.quarantine.master import MasterConfig
@@ -54,7 +56,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "backend": ("policy", "delivery", "quarantine", "reaper"),
     "directory": ("directory",),
     "trace": ("trace",),
-    "api": ("api",),
+    "api": ("api", "console"),  # both wait for people, and one process idles cheaper than two
     "submission": ("submission",),  # where some customer sends through us; last, so that no other's metrics port moves
 }
 BOOKKEEPING = {"signals", "trace", "api", "shadow"}  # no mail waits for these: where cores are few they come second
@@ -377,6 +379,7 @@ def banner(options: Options, specs: list[CustomerSpec] | None, *, alone: bool) -
     """Return what a person should read once everything serves."""
     data = "" if options.data == Path(site.DEFAULT_DATA) else f" --data {options.data}"
     gatepost = _callable()
+    console = load(ConsoleConfig, os.environ, CONSOLE_PREFIX).base
     if alone:
         taken = "example.test, any recipient; name your own domains with --config FILE"
     elif specs is None:
@@ -392,4 +395,5 @@ Gatepost is up. Ctrl-C stops it; the next start goes on where this one stopped.
   send mail to   {options.host}:{options.port}   ({taken})
   it arrives at  {arrives}
   what was held  {gatepost} quarantine list{data}
+  administer at  {console}   ({gatepost} console operator YOUR-ADDRESS{data} lets you in)
 """

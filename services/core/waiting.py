@@ -35,3 +35,13 @@ async def before(stop: asyncio.Event, work: Coroutine[Any, Any, object]) -> bool
         return False
     working.result()
     return True
+
+
+def asked_to_end() -> bool:
+    """Return whether somebody has cancelled the task at hand.
+
+    A library may let out a CancelledError of a task of its own, which is nobody's order to us: taken for one, it ends
+    whatever it passes through without a word, since nobody asks a cancelled task how it went.
+    """
+    task = asyncio.current_task()
+    return task is None or task.cancelling() > 0

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 import msgspec
@@ -54,7 +54,7 @@ class Work:
 class Delivery:
     """The service behind the consume loop. `start` before the first record, `close` after the last."""
 
-    def __init__(  # noqa: PLR0913  # what a process may give it: the last four are for some of them
+    def __init__(  # noqa: PLR0913  # its ports
         self,
         config: DeliveryConfig,
         *,
@@ -65,12 +65,14 @@ class Delivery:
         chance: Callable[[], float],
         dial: Dial | None = None,
         dns: Dns | None = None,
+        ours: Callable[[], Awaitable[None]] | None = None,
         hosted: Callable[[str], bool] = lambda _: False,
         signs: Signs | None = None,
     ) -> None:
         """`customer` looks a customer up by id; `chance` returns numbers in [0, 1), such as `random.random`.
 
-        `hosted` says whether a domain is some customer's; `signs` signs what goes out, None: nobody does.
+        `ours` returns once what waits is surely this member's to send; by default it always is. `hosted` says whether a
+        domain is some customer's; `signs` signs what goes out, None: nobody does.
         """
         self._bus = bus
         self._config = config
@@ -93,6 +95,7 @@ class Delivery:
             customer=customer,
             clock=clock,
             chance=chance,
+            ours=ours or _always,
         )
         self._flying: set[tuple[str, str]] = set()  # message and recipient of records that aren't finished
         self._work: dict[tuple[int, int], Work] = {}  # by partition and offset
@@ -219,3 +222,7 @@ class Delivery:
     async def before_commit(self) -> None:
         """Write what waits, so that the dispositions behind it may be committed."""
         await self._shelf.flush()
+
+
+async def _always() -> None:
+    """Nobody else has what is ours."""

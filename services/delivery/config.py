@@ -6,6 +6,11 @@ from typing import Annotated
 
 import msgspec
 
+from schemas.events import Host
+from services.core.errors import ConfigError
+from services.core.relay_hosts import Tls, parse_host
+from services.core.tree import Place, Scalar
+
 Seconds = Annotated[float, msgspec.Meta(gt=0)]
 Count = Annotated[int, msgspec.Meta(gt=0)]
 
@@ -29,6 +34,7 @@ class DeliveryConfig(msgspec.Struct, frozen=True, kw_only=True):
     relay_idle_seconds: Seconds = 30.0  # how long an unused connection is kept
     relay_age_seconds: Seconds = 300.0  # how long a connection is used
     relay_memory_bytes: Count = 268_435_456  # messages held in memory at a time; one destination has a quarter of it
+    smarthost: str = ""  # HOST[:PORT] for what goes to others than customers' MTAs; empty: by MX
     relay_private_mx: bool = False  # notifications may go to private addresses; a sender's MX record names them
     relay_mx_port: Annotated[int, msgspec.Meta(gt=0, le=65535)] = 25  # of hosts that MX records name; for tests
     relay_send_eight_bit: bool = False  # to hosts without 8BITMIME as well; otherwise such mail is returned
@@ -44,3 +50,20 @@ class DeliveryConfig(msgspec.Struct, frozen=True, kw_only=True):
     queue_report_seconds: Seconds = 5.0  # between what `gatepost queue` is told
     notify_senders: bool = True  # who is vouched for is told of what can't be delivered
     relay_drain_seconds: Seconds = 5.0  # what a stop or a rebalance waits for attempts under way
+
+    def __post_init__(self) -> None:
+        self.smarthosts()
+
+    def smarthosts(self) -> tuple[Host, ...]:
+        """Return the smarthost, none when there is none."""
+        return smarthosts(self.smarthost)
+
+
+def smarthosts(text: str) -> tuple[Host, ...]:
+    """Return the host that GATEPOST_SMARTHOST names, as a list; raise ValueError for what is none."""
+    if not text:
+        return ()
+    try:
+        return (parse_host(Place("GATEPOST_SMARTHOST", "", Scalar(1, text)), Tls()),)
+    except ConfigError as error:
+        raise ValueError(str(error).partition(": ")[2]) from error

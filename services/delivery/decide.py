@@ -16,6 +16,7 @@ from services.core import backoff
 
 QUEUE_DAYS: Final = 10.0  # for a customer that is no longer known
 DAY: Final = 86_400.0  # seconds
+ACCOUNT: Final = "account"  # what the console writes to people
 REPLY_MOST: Final = 400  # characters of a reply that an event carries
 SOON: Final = 2.0  # seconds until a message is tried that waits for a connection, not for the destination
 
@@ -104,35 +105,44 @@ def to_deliver(disposition: Disposition) -> list[int]:
     return [index for index, branch in enumerate(disposition.branches) if branch.action is Action.DELIVER]
 
 
-def hosts_of(
-    customer: Customer | None, domain: str, redirect_to: str = "", *, outward: bool = False
-) -> tuple[Host, ...]:
-    """Return the MTAs for the domain, best first; for a redirect into another of the customer's domains, that one's.
-
-    Empty when the customer has no such domain any more. What goes outward, a notification to somebody else or the
-    customer's own mail, goes where the domain's MX record says.
-    """
-    relays = {entry.name: entry.relay for entry in customer.domains} if customer else {}
-    redirected = redirect_to.rpartition("@")[2].lower()
-    relay = relays.get(redirected) or relays.get(domain) or ()
-    if outward and not relay:
-        relay = (Host(host=redirected or domain, lookup="mx"),)
-    return tuple(sorted(relay, key=lambda host: host.preference))
-
-
 class Sent(Protocol):
-    """What of a message says which way it goes: the event, or the part of it that the shelf reads."""
+    """What of a message says whose MTA it goes to: the event, or the part of it that the shelf reads."""
 
     @property
     def bounce_of(self) -> str: ...
 
     @property
+    def own(self) -> str: ...
+
+    @property
     def direction(self) -> Direction: ...
 
 
-def outward(received: Sent) -> bool:
-    """Return whether it goes to whatever host its domain's MX record names, where that is none of the customer's."""
-    return bool(received.bounce_of) or received.direction is Direction.OUTBOUND
+def goes_anywhere(received: Sent) -> bool:
+    """Return whether its recipients need not be a customer's: a notification, a link to an account, a customer's own
+    mail on its way out."""
+    return bool(received.bounce_of) or received.own == ACCOUNT or received.direction is Direction.OUTBOUND
+
+
+def hosts_of(
+    customer: Customer | None,
+    domain: str,
+    redirect_to: str = "",
+    *,
+    anywhere: bool = False,
+    smarthost: tuple[Host, ...] = (),
+) -> tuple[Host, ...]:
+    """Return the MTAs for the domain, best first; for a redirect into another of the customer's domains, that one's.
+
+    Empty when the customer has no such domain any more. What goes `anywhere` goes where its MX record says, or to the
+    smarthost.
+    """
+    relays = {entry.name: entry.relay for entry in customer.domains} if customer else {}
+    redirected = redirect_to.rpartition("@")[2].lower()
+    relay = relays.get(redirected) or relays.get(domain) or ()
+    if anywhere and not relay:
+        relay = smarthost or (Host(host=redirected or domain, lookup="mx"),)
+    return tuple(sorted(relay, key=lambda host: host.preference))
 
 
 def where_of(hosts: tuple[Host, ...]) -> str:

@@ -9,7 +9,7 @@ from typing import Final
 from schemas.events import Customer, Deferred, Host
 from services.delivery.budget import Budget
 from services.delivery.config import DeliveryConfig
-from services.delivery.decide import hosts_of, outward, where_of
+from services.delivery.decide import goes_anywhere, hosts_of, where_of
 from services.delivery.destination import Destination, Gate, Health, Probing
 from services.delivery.shelf import Brief
 
@@ -23,6 +23,7 @@ class Destinations:
     def __init__(self, config: DeliveryConfig, customer: Callable[[str], Customer | None]) -> None:
         self._config = config
         self._customer = customer
+        self._smarthost = config.smarthosts()
         self._probing = Probing(config.probe_first_seconds, config.probe_most_seconds)
         self._numbers = itertools.count(1)
         self._by_name: dict[str, Destination] = {}
@@ -42,15 +43,15 @@ class Destinations:
         received = entry.disposition.received
         asked = (received.customer, received.domain, entry.disposition.branches[entry.branch].redirect_to)
         customer = self._customer(received.customer)
-        out = outward(received)
-        known = self._routes.get((*asked, out))
+        anywhere = goes_anywhere(received)
+        known = self._routes.get((*asked, anywhere))
         if known is not None and known[0] is customer:  # what was changed since is another object
             return known
-        hosts = hosts_of(customer, *asked[1:], outward=out)
+        hosts = hosts_of(customer, *asked[1:], anywhere=anywhere, smarthost=self._smarthost)
         if len(self._routes) >= ROUTES_MOST:
             self._routes.clear()
         found = (customer, hosts, where_of(hosts))
-        self._routes[*asked, out] = found
+        self._routes[*asked, anywhere] = found
         return found
 
     def of(self, entry: Deferred | Brief) -> Destination:

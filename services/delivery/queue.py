@@ -12,7 +12,7 @@ import contextlib
 import itertools
 import logging
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from typing import Any, Final
 
 import msgspec
@@ -69,7 +69,7 @@ class Job:
 class Queue:
     """Every message that delivery knows of."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # its ports
         self,
         config: DeliveryConfig,
         *,
@@ -80,6 +80,7 @@ class Queue:
         customer: Callable[[str], Customer | None],
         clock: Clock,
         chance: Callable[[], float],
+        ours: Callable[[], Awaitable[None]],
     ) -> None:
         self.seen = Seen()
         self.destinations = Destinations(config, customer)
@@ -92,6 +93,7 @@ class Queue:
         self._customer = customer
         self._clock = clock
         self._chance = chance
+        self._ours = ours
         self._schedule = Schedule()
         self._jobs: dict[str, Job] = {}
         self._failing: deque[tuple[Iterator[str], str]] = deque()  # keys that a person ended, with the reason
@@ -402,6 +404,8 @@ class Queue:
         if job.key in self._shelf:
             self._shelf.put(_under_way(job.entry, job.entry.next_at), job.destination.number)
             await self._shelf.flush([job.key])
+        # After it: whoever has taken over since then has read the mark. Before, both would send, and neither know.
+        await self._ours()
 
     def _learn(self, job: Job, attempted: Attempted, hosts: tuple[Host, ...]) -> Concluded:
         """Note what the attempt says of the destination, and return what follows for the message."""

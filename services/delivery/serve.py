@@ -17,6 +17,7 @@ from services.runtime.config import load
 from services.runtime.dkim_keys import NAME, DkimConfig, DkimKeys
 from services.runtime.dns import Resolver
 from services.runtime.host import Context
+from services.runtime.membership import Membership
 from services.runtime.secret_key import given_key
 
 ORDERS_WITHIN: Final = 30.0  # seconds
@@ -27,6 +28,7 @@ async def serve(ctx: Context) -> None:
     """Relay until `ctx.stop`."""
     config = load(DeliveryConfig, ctx.environ)
     resolver = Resolver(config.dns, ctx.clock, validating=config.dns_validating)
+    membership = Membership()
     delivery = Delivery(
         config,
         store=ctx.store,
@@ -35,6 +37,7 @@ async def serve(ctx: Context) -> None:
         clock=ctx.clock,
         chance=random.random,
         dns=resolver,
+        ours=membership.sure,
         hosted=lambda domain: ctx.directory.lookup_domain(domain) is not None,
         signs=_signing(ctx),
     )
@@ -46,7 +49,10 @@ async def serve(ctx: Context) -> None:
         await before(ctx.stop, happens(caught_up, ORDERS_WITHIN))
         await delivery.start()
         service = Exempt(delivery, config.release_public_key)
-        await ctx.consume("delivery", "delivery", (DISPOSITIONS,), service, max_in_flight=IN_FLIGHT, announce=True)
+        topics = (DISPOSITIONS,)
+        await ctx.consume(
+            "delivery", "delivery", topics, service, max_in_flight=IN_FLIGHT, announce=True, membership=membership
+        )
     finally:
         following.cancel()
         await asyncio.gather(following, return_exceptions=True)

@@ -8,14 +8,15 @@ collector would have to walk through.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import heapq
 import itertools
 import logging
 import operator
 import struct
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Final
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Sequence
+from typing import Final, cast
 
 import msgspec
 import zstandard
@@ -25,6 +26,7 @@ from schemas.catalog import DEFERRED, key_of, partition_of
 from schemas.events import Branch, Deferred, Direction, Disposition, Envelope, Event, Evidence, Received, Status
 from services.core.spread import Spread
 from services.runtime.bus import Bus, Tombstone
+from services.runtime.source import Raw
 
 log = logging.getLogger("gatepost.delivery")
 
@@ -49,6 +51,7 @@ class Brief(msgspec.Struct):
             customer: str
             domain: str
             bounce_of: str = ""
+            own: str = ""
             direction: Direction = Direction.INBOUND
 
         class Way(msgspec.Struct):
@@ -224,25 +227,27 @@ class Shelf:
         await self.drop(partitions)
         cut: set[str] = set()
         count = 0
-        async for raw in self._bus.read_raw(DEFERRED, sorted(partitions)):
-            count += 1
-            if count % _LOADED == 0:
-                await asyncio.sleep(0)
-            key = raw.key.decode("utf-8", "replace")
-            cut.discard(key)
-            part = self._live[raw.partition]
-            if raw.value is None:
-                part.pop(key)
-                continue
-            try:
-                brief = _brief.decode(raw.value)
-            except msgspec.DecodeError as error:
-                log.error("topic=%s offset=%d event=unreadable error=%s", raw.topic, raw.offset, error)
-                continue
-            if brief.under_way:
-                cut.add(key)
-            head = _HEAD.pack(brief.since, brief.next_at, place(brief), _WRITTEN)
-            part[key] = head + self._pack(raw.value)
+        records = cast("AsyncGenerator[Raw]", self._bus.read_raw(DEFERRED, sorted(partitions)))
+        async with contextlib.aclosing(records):  # a load that is cancelled lets go of its connection at once
+            async for raw in records:
+                count += 1
+                if count % _LOADED == 0:
+                    await asyncio.sleep(0)
+                key = raw.key.decode("utf-8", "replace")
+                cut.discard(key)
+                part = self._live[raw.partition]
+                if raw.value is None:
+                    part.pop(key)
+                    continue
+                try:
+                    brief = _brief.decode(raw.value)
+                except msgspec.DecodeError as error:
+                    log.error("topic=%s offset=%d event=unreadable error=%s", raw.topic, raw.offset, error)
+                    continue
+                if brief.under_way:
+                    cut.add(key)
+                head = _HEAD.pack(brief.since, brief.next_at, place(brief), _WRITTEN)
+                part[key] = head + self._pack(raw.value)
         return sorted(cut)
 
     async def drop(self, partitions: Iterable[int]) -> None:

@@ -10,9 +10,11 @@ from schemas.catalog import CUSTOMERS, RECIPIENTS, key_of
 from schemas.events import Customer, Event, Recipient
 from services.core.customers import CustomerSpec
 from services.core.directory import other_sources, recipient_digest
+from services.core.errors import ConfigError
 from services.runtime.bus import Tombstone
 
 SALT_OCTETS = 16
+CONSOLE = "console"  # the origin of what the console keeps
 
 
 def plan(
@@ -28,7 +30,14 @@ def plan(
     that swap domains).
     Recipients of other sources than the file stay, as long as the customer and the source are there.
     A customer keeps its salt, or each of its recipients would have to be published again.
+    What the console keeps is left as it is; raises ConfigError when something of that is written here as well.
     """
+    kept = {key: customer for key, customer in existing.items() if customer.origin == CONSOLE}
+    _refuse_kept(specs, kept)
+    existing = {key: customer for key, customer in existing.items() if key not in kept}
+    existing_recipients = {
+        key: recipient for key, recipient in existing_recipients.items() if recipient.customer not in kept
+    }
     others = {spec.customer.id: other_sources(spec.customer) for spec in specs}
     customers: list[Customer] = []
     wanted: dict[str, Recipient] = {}
@@ -51,6 +60,16 @@ def plan(
             if key not in wanted and recipient.source not in others.get(recipient.customer, ())
         ),
     ]
+
+
+def _refuse_kept(specs: Sequence[CustomerSpec], kept: Mapping[str, Customer]) -> None:
+    owners = {domain.name: customer.id for customer in kept.values() for domain in customer.domains}
+    for spec in specs:
+        if spec.customer.id in kept:
+            raise ConfigError(f"{spec.customer.id} is kept by the console: `gatepost console import` changes it there")
+        for domain in spec.domains:
+            if domain.name in owners:
+                raise ConfigError(f"{domain.name} is a domain of {owners[domain.name]}, which the console keeps")
 
 
 def _gives_away(before: Customer | None, after: Customer) -> bool:

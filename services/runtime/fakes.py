@@ -14,6 +14,7 @@ from services.core.errors import BusUnavailable
 from services.runtime import cut
 from services.runtime.bus import Record, Tombstone
 from services.runtime.consume import decode
+from services.runtime.membership import Membership
 from services.runtime.patience import FAREWELL, Patience
 from services.runtime.source import Left, Listener, Raw, Slot
 from services.runtime.tracing import TRACING
@@ -131,16 +132,26 @@ class MemoryBus:
         *,
         gather: float = 0.0,  # noqa: ARG002 - nothing is gathered here
         from_now: bool = False,
+        membership: Membership | None = None,
     ) -> MemorySource:
-        """Return a member of the group for these topics, not yet joined; `from_now`: see `kafka.KafkaBus.source`."""
-        return MemorySource(self, group, tuple(topics), from_now=from_now)
+        """Return a member of the group for these topics, not yet joined; see `kafka.KafkaBus.source`."""
+        return MemorySource(self, group, tuple(topics), from_now=from_now, membership=membership)
 
 
 class MemorySource:
     """One member of a group on the MemoryBus. Joining and leaving rebalances eagerly, as Kafka does."""
 
-    def __init__(self, bus: MemoryBus, group: str, topics: tuple[Topic, ...], *, from_now: bool = False) -> None:
+    def __init__(
+        self,
+        bus: MemoryBus,
+        group: str,
+        topics: tuple[Topic, ...],
+        *,
+        from_now: bool = False,
+        membership: Membership | None = None,
+    ) -> None:
         self._bus = bus
+        self._membership = membership
         self._from_now = from_now
         self._group = group
         self._topics = topics
@@ -189,6 +200,8 @@ class MemorySource:
 
     async def poll(self, within: float, limit: int) -> list[Raw]:
         """See `source.Source.poll`."""
+        if self._membership is not None and not (self._bus.down or self._bus.silent):
+            self._membership.confirm(asyncio.get_running_loop().time(), self._bus.session)
         batch = self._take(limit)
         if not batch and within > 0:
             try:

@@ -29,6 +29,7 @@ from services.runtime.consume import Consumer, TiedTo
 from services.runtime.follow import follow
 from services.runtime.health import Health
 from services.runtime.kafka import KafkaBus
+from services.runtime.membership import Membership
 from services.runtime.neighbours import watch
 from services.runtime.open_store import open_store
 from services.runtime.stopping import Stopping
@@ -100,14 +101,16 @@ class Context:
         gather: float = 0.0,
         bus: Bus | None = None,
         from_now: bool = False,
+        membership: Membership | None = None,
     ) -> None:
         """Drive the service until `stop`; `name` is ready when its first partitions are.
 
         `bus`: where its results go, if not to the process's own. `from_now`: a new group begins with what comes next.
+        `membership`: confirmed while the partitions are this member's.
         """
         consumer = Consumer(
             group,
-            self.bus.source(group, topics, gather=gather, from_now=from_now),
+            self.bus.source(group, topics, gather=gather, from_now=from_now, membership=membership),
             service,
             bus or self.bus,
             self.clock,
@@ -117,13 +120,16 @@ class Context:
             health=self.health,
         )
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(consumer.run(self.stop), name=f"consume-{group}")
+            running = tasks.create_task(consumer.run(self.stop), name=f"consume-{group}")
             waiting = tasks.create_task(consumer.assigned_once.wait())
             stopping = tasks.create_task(self.stop.wait())
-            await asyncio.wait((waiting, stopping), return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait((waiting, stopping, running), return_when=asyncio.FIRST_COMPLETED)
             if waiting.done():
                 self.ready(name)
-            await stopping
+            await asyncio.wait((stopping, running), return_when=asyncio.FIRST_COMPLETED)
+            if running.done() and not self.stop.is_set() and (running.cancelled() or running.exception() is None):
+                # Cancelled by nobody, it left its group without a word, and a task group asks no cancelled task.
+                raise StartError(f"{name}: its consumer ended though nobody stopped it; it must be started again")
             waiting.cancel()
 
 

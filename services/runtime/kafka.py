@@ -27,11 +27,13 @@ from aiokafka.errors import (
 from schemas import wire
 from schemas.catalog import BY_STRUCT, Topic, key_of, partition_of
 from schemas.events import Event
-from services.core.errors import BusUnavailable, ConfigError, UnreadableEvent
+from services.core.errors import BusUnavailable, ConfigError, StartError, UnreadableEvent
+from services.core.waiting import asked_to_end
 from services.runtime import cut, metrics
 from services.runtime.bus import Record, Tombstone
 from services.runtime.consume import decode
 from services.runtime.kafka_security import client_settings
+from services.runtime.membership import Membership
 from services.runtime.patience import FAREWELL, LAST, Patience
 from services.runtime.source import Left, Listener, Raw, Slot
 from services.runtime.tracing import TRACING
@@ -75,7 +77,7 @@ class KafkaBus:
         """Return when a broker answers; raise BusUnavailable otherwise, with a reason for the operator."""
         try:
             async with asyncio.timeout(within):
-                producer = self._producer or await self._ready()
+                producer = await self._ready()
                 answered = await producer.client.force_metadata_update()
         except TimeoutError as error:
             raise BusUnavailable(f"{self.bootstrap}: no answer within {within:g} s") from error
@@ -97,9 +99,14 @@ class KafkaBus:
             await _stop(producer, self._patience)
 
     async def _ready(self) -> AIOKafkaProducer:
+        if self._producer is not None and _why_deaf(self._producer.client) is None:
+            return self._producer
         async with self._starting:
             if self._closed:
                 raise BusUnavailable("closed")
+            if self._producer is not None and (why := _why_deaf(self._producer.client)) is not None:
+                log.error("event=client-deaf client=%s error=%s", self._client, why)
+                await self._restart()
             if self._producer is None:
                 producer = AIOKafkaProducer(
                     bootstrap_servers=self.bootstrap,
@@ -129,7 +136,7 @@ class KafkaBus:
         # Once: what is provisioned is never cut again.
         self._cut_as_said = self._cut_as_said or await cut.require_of(client)
 
-    async def publish(self, items: Iterable[Event | Tombstone], *, within: float = 10.0) -> None:
+    async def publish(self, items: Iterable[Event | Tombstone], *, within: float = 10.0) -> None:  # noqa: C901 - a case a failure
         """See `bus.Bus.publish`."""
         if len(self._stuck) >= STUCK_MOST:
             raise BusUnavailable(f"{len(self._stuck)} records wait for the broker already")
@@ -138,7 +145,7 @@ class KafkaBus:
         headers = TRACING.headers()
         try:
             async with self._patience.within(within):
-                producer = self._producer or await self._ready()
+                producer = await self._ready()
                 for item in items:
                     topic, key, value = _encode(item)
                     waiting.append(
@@ -156,6 +163,10 @@ class KafkaBus:
             metrics.published(items, time.time())
         except TimeoutError as error:
             raise BusUnavailable(f"no acknowledgement within {within:g} s") from error
+        except asyncio.CancelledError as error:
+            if asked_to_end():
+                raise
+            raise BusUnavailable("the client gave it up") from error
         except _FATAL as error:
             await self._restart()
             raise BusUnavailable(f"producer restarted after {type(error).__name__}") from error
@@ -176,7 +187,7 @@ class KafkaBus:
         """
         try:
             async with asyncio.timeout(within):
-                producer = self._producer or await self._ready()
+                producer = await self._ready()
                 await producer.send_and_wait(topic.name, value, key.encode(), partition=partition)
         except (TimeoutError, KafkaError, OSError) as error:
             raise BusUnavailable(f"no acknowledgement: {error or type(error).__name__}") from error
@@ -189,16 +200,24 @@ class KafkaBus:
         producer, self._producer = self._producer, None
         if producer is not None:
             log.error("event=producer-restart client=%s", self._client)
+            self._stuck.clear()  # what it holds is never acknowledged now
             await _stop(producer, self._patience)
 
     def source(
-        self, group: str, topics: Iterable[Topic], *, gather: float = 0.0, from_now: bool = False
+        self,
+        group: str,
+        topics: Iterable[Topic],
+        *,
+        gather: float = 0.0,
+        from_now: bool = False,
+        membership: Membership | None = None,
     ) -> GroupSource:
         """Return a member of the group for these topics, not yet joined.
 
         `gather` is how many seconds the broker may let records gather before it answers, for a group that no mail
         waits for: an answer for each record costs broker and reader milliseconds of CPU a message. A group that has
-        committed nothing begins with the oldest records; `from_now`: with those that come after.
+        committed nothing begins with the oldest records; `from_now`: with those that come after. `membership` is
+        confirmed by the member's heartbeats.
         """
         names = tuple(topic.name for topic in topics)
         return GroupSource(
@@ -210,6 +229,7 @@ class KafkaBus:
             self._patience,
             from_now=from_now,
             session_ms=self._session_ms,
+            membership=membership,
         )
 
     async def read(
@@ -265,6 +285,8 @@ class KafkaBus:
                             behind = False
                             caught_up.set()
                             _be_patient(consumer)
+                        if (why := _why_deaf(consumer._client)) is not None:
+                            raise BusUnavailable(f"the client is deaf: {why}")
                         for record in _decoded(await consumer.getmany(timeout_ms=1000)):
                             yield record
                             at[TopicPartition(topic.name, record.partition)] = record.offset + 1
@@ -276,7 +298,7 @@ class KafkaBus:
 class GroupSource:
     """One member of a consumer group on Kafka."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # what a member is made of
         self,
         bootstrap: str,
         group: str,
@@ -287,8 +309,10 @@ class GroupSource:
         *,
         from_now: bool = False,
         session_ms: int = SESSION_MS,
+        membership: Membership | None = None,
     ) -> None:
         self._topics = topics
+        self._membership = membership
         self._patience = patience or Patience()
         self._from_now = from_now
         self._settings = {
@@ -329,17 +353,27 @@ class GroupSource:
             self._consumer = None
             await _leave(consumer, self._patience)
             raise
+        if self._membership is not None:
+            _confirm(self._membership, consumer._coordinator, self._settings["session_timeout_ms"] / 2_000)
 
     async def poll(self, within: float, limit: int) -> list[Raw]:
         """See `source.Source.poll`."""
         if self._consumer is None:
             raise BusUnavailable("not started")
+        if (why := _why_deaf(self._consumer._client)) is not None:
+            raise StartError(
+                f"the Kafka client of {self._settings['group_id']} is deaf, and must be started again: {why}"
+            )
         try:
             # During a rebalance aiokafka waits without a limit; a stopping service must not.
             async with asyncio.timeout(within + 1.0):
                 batch = await self._consumer.getmany(timeout_ms=int(within * 1000), max_records=limit)
         except TimeoutError:
             return []
+        except asyncio.CancelledError as error:
+            if asked_to_end():
+                raise
+            raise BusUnavailable("the client gave it up") from error
         except KafkaError as error:
             raise BusUnavailable(f"{type(error).__name__}: {error}") from error
         self._read |= {slot: records[-1].offset + 1 for slot, records in batch.items() if records}
@@ -355,6 +389,11 @@ class GroupSource:
                 await self._consumer.commit(offsets)
         except (CommitFailedError, IllegalStateError) as error:
             log.warning("event=commit-refused error=%s", type(error).__name__)
+            return False
+        except asyncio.CancelledError:
+            if asked_to_end():
+                raise
+            log.warning("event=commit-failed error=CancelledError")
             return False
         except (TimeoutError, KafkaError) as error:
             log.warning("event=commit-failed error=%s", type(error).__name__)
@@ -444,6 +483,32 @@ class _Rebalance(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka s
     async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
         await self._source.begin_now(assigned)
         await self._listener.assigned(frozenset((slot.topic, slot.partition) for slot in assigned))
+
+
+def _confirm(membership: Membership, coordinator: Any, lasts: float) -> None:  # noqa: ANN401 - aiokafka ships no types
+    """Let each heartbeat that the broker has answered confirm the membership, from when it was sent."""
+    heartbeat = coordinator._do_heartbeat
+
+    async def confirmed() -> Any:  # noqa: ANN401 - as above
+        sent = time.monotonic()
+        ours = await heartbeat()
+        if ours:
+            membership.confirm(sent, lasts)
+        return ours
+
+    coordinator._do_heartbeat = confirmed
+
+
+def _why_deaf(client: Any) -> str | None:  # noqa: ANN401 - aiokafka ships no types
+    """Return why the client learns nothing more of its cluster, None while it does.
+
+    One task of aiokafka's does that. Once it has ended, as it did under chaos, whoever needs a leader waits for it for
+    ever: what it sent is never acknowledged, and a group is never joined again.
+    """
+    task = client._sync_task
+    if task is None or not task.done():
+        return None
+    return "cancelled" if task.cancelled() else repr(task.exception())[:200]
 
 
 @contextlib.asynccontextmanager

@@ -7,12 +7,12 @@ import re
 from collections.abc import Callable
 from typing import Final
 
-from services.scanners.auth.dmarc import organizational
+from services.scanners.auth.dmarc import delegated, organizational
 from services.scanners.facts import Facts, mailbox
 from services.scanners.free_mail import FREE_MAIL
 from services.scanners.lures import fold
 from services.scanners.rule import Rule
-from services.scanners.urls.known import BRANDS, FORM_BUILDERS, FREE_HOSTING, SHORTENERS
+from services.scanners.urls.known import BRANDS, FORM_BUILDERS, FREE_HOSTING, ROLES, SHORTENERS
 
 _MACHINE: Final = frozenset(
     {"root", "www-data", "apache", "nobody", "httpd", "ubuntu", "www", "nginx", "daemon", "admin"}
@@ -20,10 +20,27 @@ _MACHINE: Final = frozenset(
 _NOT_A_HOST = re.compile(
     r"localhost|localdomain|\.local\Z|\.internal\Z|\.lan\Z|ubuntu|debian|vps|vmi\d|ip-\d|server\d|\Aec2", re.IGNORECASE
 )
+_NEVER_DELEGATED: Final = frozenset(  # RFC 6761, and what networks of one's own are called
+    {
+        "test",
+        "example",
+        "invalid",
+        "localhost",
+        "local",
+        "localdomain",
+        "internal",
+        "lan",
+        "home",
+        "corp",
+        "intern",
+        "intra",
+    }
+)
 _WORDS = re.compile(r"[^\W_]+")
 _VOWELS: Final = frozenset("aeiouyäöüáéíóúàèìòùâêîôûãõ")
 _CONSONANTS = re.compile(r"[bcdfghjklmnpqrstvwxz]{6,}")
 _EMOJI = re.compile("[\u2600-\u27bf\u2b50\u2b55\U0001f300-\U0001faff]")
+_OPENING: Final = 60  # characters of the text
 _TINY: Final = 400  # characters of a text that only carries a link or a picture
 _HIDDEN_FROM: Final = 300  # characters
 _MARKED: Final = 60  # letters
@@ -54,6 +71,14 @@ def _brand_lure(facts: Facts) -> bool:
     if not claimed or not _lured(facts, 2) or facts.count("in-reply-to"):
         return False
     return not any(organizational(link.host) in _CLAIMS[claimed] for link in facts.links)
+
+
+def _brand_signs(facts: Facts) -> bool:
+    """The text opens with a brand's name and lures, and neither the sender nor a link has to do with the brand."""
+    claimed = _brand(facts.words[:_OPENING], facts.from_domain)
+    if not claimed or not _lured(facts, 1) or facts.count("in-reply-to") or facts.count("list-id"):
+        return False
+    return bool(facts.links) and not any(organizational(link.host) in _CLAIMS[claimed] for link in facts.links)
 
 
 def _lured(facts: Facts, least: int) -> bool:
@@ -100,8 +125,12 @@ def _form(facts: Facts) -> bool:
     )
 
 
+def _return_path(facts: Facts) -> str:
+    return facts.mail.received.envelope.reverse_path or facts.mail.header("return-path").strip("<> ")
+
+
 def _machine_sender(facts: Facts) -> bool:
-    path = facts.mail.received.envelope.reverse_path or facts.mail.header("return-path").strip("<> ")
+    path = _return_path(facts)
     local, _, domain = path.lower().rpartition("@")
     identity = facts.mail.header("message-id").rpartition("@")[2].strip("<> ")[:255]
     unnamed = bool(identity) and bool(_NOT_A_HOST.search(identity)) and identity.lower() != facts.from_domain
@@ -114,11 +143,18 @@ def _id_elsewhere(facts: Facts) -> bool:
 
 
 def _return_elsewhere(facts: Facts) -> bool:
-    path = facts.mail.received.envelope.reverse_path or facts.mail.header("return-path").strip("<> ")
+    path = _return_path(facts)
     domain = path.rpartition("@")[2].lower()[:255]
     if not domain or not facts.from_domain or facts.count("list-id"):
         return False
     return organizational(domain) != organizational(facts.from_domain)
+
+
+def _return_nowhere(facts: Facts) -> bool:
+    """Bounces go to a domain that can't exist; names of one's own network and for tests are no deception."""
+    domain = _return_path(facts).rpartition("@")[2].lower().rstrip(".")[:255]
+    top = domain.rpartition(".")[2]
+    return top.isalpha() and "." in domain and top not in _NEVER_DELEGATED and not delegated(domain)
 
 
 def _nonsense(word: str) -> bool:
@@ -146,6 +182,31 @@ def _false_answer(facts: Facts) -> bool:
     )
 
 
+def _answer_lures(facts: Facts) -> bool:
+    return _false_answer(facts) and _lured(facts, 2)
+
+
+def _role_lures(facts: Facts) -> bool:
+    """Support, security and the like, and no word of whose: whoever writes for somebody says for whom."""
+    words = set(_WORDS.findall(fold(facts.from_name)))
+    return bool(words) and words <= ROLES and _lured(facts, 2)
+
+
+def _three_mailboxes(facts: Facts) -> bool:
+    """Sender, answers and bounces are three free mailboxes: nobody honest needs as many."""
+    path = _return_path(facts)
+    addresses = {f"{facts.from_local}@{facts.from_domain}", facts.reply, path.lower()}
+    return len(addresses) == 3 and all(one.rpartition("@")[2] in FREE_MAIL for one in addresses)  # noqa: PLR2004  # three
+
+
+def _reply_nonsense(facts: Facts) -> bool:
+    """Answers go to another domain than the sender's, to a mailbox whose name was made by chance."""
+    local, _, domain = facts.reply.rpartition("@")
+    if not domain or not facts.from_domain or organizational(domain) == organizational(facts.from_domain):
+        return False
+    return _nonsense(local.split("+")[0][:64])
+
+
 def _reader_named(facts: Facts) -> bool:
     """The reader's own address, or its local part, in subject: a machine filled it in."""
     addresses = [*facts.mail.received.envelope.recipients, mailbox(next(iter(facts.mail.values("to")), b""))[1]]
@@ -161,8 +222,8 @@ def _unseen(facts: Facts) -> bool:
     return facts.unseen >= 3  # noqa: PLR2004  # one may be a slip
 
 
-def _foreign(facts: Facts) -> bool:
-    return facts.foreign >= 1
+def _foreign(least: int) -> Callable[[Facts], bool]:
+    return lambda facts: facts.foreign >= least
 
 
 def _needlessly_encoded(facts: Facts) -> bool:
@@ -242,6 +303,7 @@ _CLAIMS: Final = {name: domains for name, domains in BRANDS.items() if name not 
 RULES: Final[tuple[Rule, ...]] = (
     Rule("BRAND_IN_NAME", 6.0, "the sender calls itself a brand and writes from elsewhere", _brand_name, True, True),
     Rule("BRAND_LURE", 4.0, "a brand's name and a lure, and the sender is a stranger to it", _brand_lure, True),
+    Rule("BRAND_SIGNS", 2.0, "a brand's name opens the text, and nothing leads to the brand", _brand_signs, True),
     Rule("LURE_ACCOUNT", 1.0, "an account is said to be in danger", _says("account", 1), True),
     Rule("LURE_ACCOUNT_MORE", 2.0, "an account is said to be in danger, again and again", _says("account", 3), True),
     Rule("LURE_DELIVERY", 1.0, "a parcel that waits for an address or a fee", _says("delivery", 1), True),
@@ -251,6 +313,15 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule("LURE_DOCUMENT", 0.5, "a document, fax or voice message to open", _says("document", 1), True),
     Rule("LURE_PRIZE", 0.5, "a prize, points or a gift to claim", _says("prize", 1), True),
     Rule("LURE_OFFER", 0.5, "cures, loans, romance or bargains", _says("offer", 1)),
+    Rule("LURE_OFFER_MORE", 1.0, "cures, loans, romance or bargains, again and again", _says("offer", 2)),
+    Rule("LURE_ROMANCE", 1.5, "strangers who wait to be met", _says("romance", 1), True),
+    Rule(
+        "LURE_INHERITANCE",
+        6.0,
+        "a death, a fortune, a bank and a plea: an advance-fee fraud",
+        _says("inheritance", 4),
+        True,
+    ),
     Rule("LURE_BUSINESS", 0.5, "a favour, a fortune or a stranger's proposal", _says("business", 1), True),
     Rule("LURE_BUSINESS_MORE", 2.0, "a stranger's proposal in the words of a fraud", _says("business", 2), True),
     Rule("LURE_EXTORTION", 3.0, "a threat to publish", _says("extortion", 2), True),
@@ -264,17 +335,23 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule("SENT_BY_MACHINE", 4.0, "sent by a server that nobody gave a name", _machine_sender, True),
     Rule("ID_ELSEWHERE", 1.0, "a Message-ID of another domain than the sender's", _id_elsewhere),
     Rule("RETURN_ELSEWHERE", 1.0, "bounces go to another domain than the sender's", _return_elsewhere),
+    Rule("RETURN_NOWHERE", 4.0, "bounces go to a domain that can't exist", _return_nowhere, True),
     Rule("SENDER_ELSEWHERE", 1.0, "Sender is of another domain than From", _foreign_host),
     Rule("SENDER_NONSENSE", 2.0, "the sender's name was made by chance", _sender_nonsense),
     Rule("DOMAIN_NONSENSE", 2.5, "the sender's domain was made by chance", _domain_nonsense, True),
     Rule("NAME_SHOUTS", 1.0, "the sender's name is in capitals", _name_shouts),
     Rule("NAME_UNLIKE_ADDRESS", 1.0, "nothing of the sender's name is in the address", _name_unlike_address),
     Rule("FALSE_ANSWER", 1.5, "an answer to nothing", _false_answer),
+    Rule("FALSE_ANSWER_LURES", 2.5, "a lure that poses as an answer", _answer_lures, True),
+    Rule("ROLE_LURES", 1.5, "a lure from a mere role", _role_lures, True),
+    Rule("THREE_MAILBOXES", 6.0, "sender, answers and bounces are three free mailboxes", _three_mailboxes, True),
+    Rule("REPLY_NONSENSE", 2.0, "answers go elsewhere, to a name made by chance", _reply_nonsense, True),
     Rule("READER_IN_SUBJECT", 2.0, "the subject holds the reader's address", _reader_named, True),
     Rule("TO_SENDER", 1.5, "the sender writes to itself, the readers are hidden", _several_recipients_hidden),
     Rule("TEXT_NOT_SHOWN", 2.0, "much text that isn't shown", _hidden, True),
     Rule("LETTERS_UNSEEN", 3.0, "letters without width inside words", _unseen, True),
-    Rule("LETTERS_MIXED", 3.0, "words in letters of two alphabets", _foreign, True),
+    Rule("LETTERS_MIXED", 3.0, "words in letters of two alphabets", _foreign(1), True),
+    Rule("LETTERS_MIXED_MORE", 5.0, "many words in letters of two alphabets", _foreign(6), True),
     Rule("TEXT_ENCODED", 1.5, "plain letters in base64", _needlessly_encoded),
     Rule("SUBJECT_ENCODED", 1.0, "a subject encoded without need", _subject_encoded),
     Rule("SUBJECT_EMOJI", 1.5, "pictures in the subject", _emoji),

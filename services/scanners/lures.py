@@ -73,6 +73,8 @@ CRYPTO: Final = r"""
 (?:claim|receive|withdraw|unlock|get|redeem) (?:your|the|my|free)? ?(?:\S+ ){0,3}(?:bitcoin|btc|ethereum|eth|xrp|usdt|crypto\w*|tokens?|airdrop|coins?)
 (?:connect|sync\w*|validate|verify|import|migrate|upgrade|restore) (?:your|the) (?:\w+ ){0,2}(?:wallet|ledger|metamask)
 (?:seed|recovery|secret|pass) ?phrase|private keys?
+(?:crypto\w*|bitcoin|btc|token|coin|nft|eth\w*) ?(?:airdrop|giveaway|portfolio)
+(?:payment|transaction|transfer|deposit|funded)(?: \S+){0,8} (?:btc|bitcoins?|eth|ethereum|usdt|xrp)\b|\b\d[\d.,]* ?(?:btc|bitcoins?|eth|usdt|xrp) (?:\S+ ){0,4}(?:is|has|have|was|were|for you|waiting|available|received|credited)
 (?:trading|investment|mining|forex) (?:platform|bot|robot|opportunit\w+|plan|account|profit|software|system)
 automated (?:bitcoin|crypto|trading|mining)|passive income|financial freedom
 """
@@ -134,6 +136,23 @@ are you (?:available|free|at your desk|in the office|there|busy)|(?:do you have|
 (?:your|my) (?:urgent|kind|quick|prompt) (?:response|reply|attention)|i am (?:mr|mrs|ms|miss|dr|barrister|engr|sgt|capt|gen|from|the (?:manager|director))|dear (?:friend|beloved|sir|madam|beneficiary|winner|customer|user|member|client|valued|e-?mail)|good day
 """
 
+ROMANCE: Final = r"""
+(?:russian|ukrain\w+|asian|latin\w?|thai|slavic|filipin\w+|single|lonely|mature|older) (?:\w+ )?(?:women|woman|girls?|ladies|brides?|beaut(?:y|ies)|singles)
+(?:oekra[iï]en\w+|russische|aziatische|latijnse|slavische|thaise|eenzame|rijpe) (?:\w+ )?(?:vrouwen|meisjes|dames|schoonhe\w+|singles)
+(?:ukrainische|russische|asiatische|slawische|thailändische|einsame|reife) (?:\w+ )?(?:frauen|mädchen|damen|schönheiten|singles)
+(?:femmes|filles|célibataires) (?:ukrainiennes|russes|asiatiques|slaves|thaïlandaises|mûres|seules)
+(?:mujeres|chicas|solteras|mulheres|garotas|solteiras|donne|ragazze) (?:\w+ )?(?:ucrania\w+|rus[as]\w*|asi[aá]tic\w+|latinas|eslavas|ucrain\w+|madur[ae]s?|sole)
+"""
+
+# What an advance-fee fraud has: a death, a sum, a bank's way with it, a plea from far away, and a share for silence.
+INHERITANCE: Final = r"""
+(?:dying|death ?bed|terminal\w*|cancer|widow\w*|orphan\w*|(?:my|the) late|deceased|passed away|died (?:in|of|without)|herd(?:ei|ou|é|ó)|hérit[ée]|geerbt|viúva|viuda|veuve|witwe|vedova|falecid[oa]|fallecid[oa]|défunte?|verstorben\w*|defunto|overleden)
+(?:million|m) (?:us |united states |american )?(?:dollars?|usd|euros?|pounds)|(?:usd|us\$|\$|€|£|eur) ?\d[\d.,]* ?(?:m\b|million)|milh(?:ões|ão) de|mill(?:ones|ón) de|millions? (?:de|d')|millionen (?:us-)?(?:dollar|euro)|milioni di|miljoen (?:dollar|euro)
+next of kin|beneficiar\w+|inherit\w+|unclaimed|foreign (?:account|partner|bank)|(?:transfer|release|claim|invest|move|use|receive) (?:of )?(?:the|this|my|these|that)(?: \w+)? (?:funds?|money|sum|amount)|herança|herencia|héritage|erbschaft|eredità|erfenis|benefici[aá]ri\w+|bénéficiaire|begünstigte\w*|conta (?:corrente|bancária)|cuenta bancaria|compte bancaire|(?:o|el|le|los) (?:fundos?|fondos?|fonds)
+(?:surprise|unexpected|apolog\w+|sorry|forgive|excuse)(?: \w+){0,8} (?:letter|mail|message|contact\w*|writing)|carta surpresa|carta sorpresa|lettre surprise|peace of (?:the |our )?(?:lord|god)|(?:god|lord) bless|beloved|burkina faso|ivory coast|côte d'ivoire|costa (?:do|de) marfi[ml]|nigeria|benin|togo|ghana|dubai|syria|libya|afghanistan
+confidential\w*|god[- ]fearing|(?:your|need) (?:\w+ )?(?:assistance|cooperation|partnership|trust)|trust ?worthy|less privileged|charity (?:work|project|purpose)s?|(?:work|orphan|church|less privileged|charity)(?: \w+){0,4} (?:god|poor|needy|widows?)|\d{1,2} ?(?:%|percent|por ?cento|por ciento|pour ?cent|prozent)|negócio (?:muito )?(?:importante|confidencial)|negocio (?:muy )?(?:importante|confidencial)|quero que (?:você )?me ajude|confidenci\w+|vertraulich\w*
+"""
+
 EXTORTION: Final = r"""
 (?:recorded|filmed|recording|footage|video) (?:\w+ ){0,8}(?:you|yourself|webcam|camera|masturbat\w+|pleasur\w+|intimate|satisfy\w*)
 (?:hacked|infected|malware|trojan|spyware|full access|access to)(?: \w+){0,6} (?:your )?(?:device|computer|account|operating system|system|phone|webcam|contacts|e-?mail)s?
@@ -175,6 +194,8 @@ _KINDS: Final = {
     "prize": PRIZE,
     "offer": OFFER,
     "business": BUSINESS,
+    "romance": ROMANCE,
+    "inheritance": INHERITANCE,
     "extortion": EXTORTION,
     "urgency": URGENCY,
     "click": CLICK,

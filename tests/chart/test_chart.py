@@ -70,6 +70,7 @@ def test_there_is_a_deployment_for_each_service_and_each_scanner(helm: str) -> N
         "directory",
         "trace",
         "api",
+        "console",
         "mailbox",
     }
     assert names == {f"gatepost-{name}" for name in services} | {f"gatepost-scanner-{name}" for name in discover()}

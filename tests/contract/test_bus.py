@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 from collections.abc import AsyncIterator, Iterator, Sequence
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import pytest
@@ -14,7 +14,14 @@ from schemas import catalog, wire
 from schemas.catalog import CUSTOMERS, DEADLETTERS, OUTCOMES, PENDING, RECEIVED, Topic
 from schemas.events import Customer, DeadLetter, Event, Outcome, Pending, Received, State
 from services.core.clock import SystemClock
-from services.core.errors import BusUnavailable, ConfigError, EngineUnavailable, ObjectCorrupt, TooManyDeadLetters
+from services.core.errors import (
+    BusUnavailable,
+    ConfigError,
+    EngineUnavailable,
+    ObjectCorrupt,
+    StartError,
+    TooManyDeadLetters,
+)
 from services.runtime.bus import Record, Stateless, Tombstone
 from services.runtime.consume import Consumer
 from services.runtime.fakes import MemoryBus
@@ -410,3 +417,33 @@ async def test_a_table_takes_out_what_was_written_though_nobody_heard_of_it() ->
     fresh = Table(bus, PENDING, Pending)
     await fresh.load(range(PENDING.partitions))
     assert one.id not in fresh
+
+
+def deafen(client: Any) -> None:
+    """End the task that tells aiokafka's client of its cluster, as it ended by itself under chaos."""
+    client._sync_task.cancel()
+
+
+async def test_a_producer_whose_client_is_deaf_is_replaced(kafka: str) -> None:
+    """What it sent was never acknowledged: not until the next start of the process."""
+    bus, message = KafkaBus(kafka, "contract-deaf"), received()
+    await bus.start()
+    before = bus._producer
+    deafen(cast("Any", before).client)
+    await asyncio.sleep(0)
+    await bus.publish([message])
+    assert bus._producer is not before
+    assert len(await of_ids(bus, RECEIVED, {message.id})) == 1
+    await bus.close()
+
+
+async def test_a_member_whose_client_is_deaf_ends_so_that_another_begins(
+    kafka: str, request: pytest.FixtureRequest
+) -> None:
+    bus = KafkaBus(kafka, "contract-deaf")
+    running = Running(bus, group(request), Echo())
+    await running.__aenter__()
+    deafen(cast("Any", running.consumer._source)._consumer._client)
+    with pytest.raises(StartError, match="is deaf, and must be started again"):
+        await asyncio.wait_for(running.task, 30)
+    await bus.close()

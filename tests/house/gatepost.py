@@ -50,13 +50,16 @@ class House:
         self.data = data
         self.port = port
         self._arguments = arguments
-        api, pages = free_ports(2)
+        api, pages, console = free_ports(3)
         self.api = f"http://127.0.0.1:{api}"
         self.pages = f"http://127.0.0.1:{pages}"
+        self.console = f"http://127.0.0.1:{console}"
         self._environ = {
             "GATEPOST_API_PORT": str(api),
             "GATEPOST_PAGES_PORT": str(pages),
             "GATEPOST_PAGES_URL": self.pages,
+            "GATEPOST_CONSOLE_PORT": str(console),
+            "GATEPOST_CONSOLE_URL": self.console,
             **(environ or {}),
         }
         self._process: asyncio.subprocess.Process | None = None

@@ -50,6 +50,11 @@ class Services:
         """The URL of the database that they share."""
         return f"sqlite+aiosqlite:///{self._folder / 'gatepost.db'}"
 
+    @property
+    def kafka(self) -> str:
+        """Where the broker is, once all are up."""
+        return self._environ["GATEPOST_KAFKA"]
+
     async def up(self) -> None:
         """Start the broker and all of them, and return when they serve."""
         folder = self._folder

@@ -16,9 +16,9 @@ from services.scanners.auth.dkim import Verifier, signatures
 from services.scanners.mime import walk
 from tests.eventually import eventually
 from tests.house.gatepost import House
+from tests.house.names import Names
 from tests.house.sender import EICAR, with_attachment
 from tests.house.sink import Sink
-from tests.house.zone import Zone
 from tests.integration.backing import arguments, environ
 
 PASSWORD = "correct horse"
@@ -72,9 +72,9 @@ async def test_what_a_customer_hands_in_arrives_once_and_signed_and_comes_back_w
         ("mx2.elsewhere.test", "A"): ("127.0.0.1",),
         ("nomail.test", "MX"): ("0 .",),
     }
-    async with Zone(records) as zone, Sink(mx) as outside:
+    async with Names(zone=records) as names, Sink(mx) as outside:
         settings = {
-            "GATEPOST_DNS": zone.address,
+            "GATEPOST_DNS": names.address,
             "GATEPOST_RELAY_MX_PORT": str(mx),
             "GATEPOST_RELAY_PRIVATE_MX": "true",
             "GATEPOST_SUBMISSION_PORT": str(submission),
@@ -92,7 +92,7 @@ async def test_what_a_customer_hands_in_arrives_once_and_signed_and_comes_back_w
             for line in made.out.splitlines():
                 if " IN TXT ( " in line:
                     name, _, text = line.removesuffix(" )").partition(". IN TXT ( ")
-                    zone.records[name, "TXT"] = (text,)
+                    names.zone[name, "TXT"] = (text,)
             used = await house.gatepost("dkim", "use", "acme.test", "gp1")
             assert used.code == 0, used
 
@@ -107,7 +107,7 @@ async def test_what_a_customer_hands_in_arrives_once_and_signed_and_comes_back_w
     (arrival,) = outside.arrivals
     assert arrival.recipients == ("victor@elsewhere.test", "walter@elsewhere.test")
     assert arrival.reverse_path == "anna@acme.test"
-    verified(arrival.content, zone)
+    verified(arrival.content, names)
     assert b"X-Gatepost" not in arrival.content
     (returned,) = sink.arrivals
     assert (returned.reverse_path, returned.recipients) == ("<>", ("anna@acme.test",))
@@ -117,11 +117,11 @@ async def test_what_a_customer_hands_in_arrives_once_and_signed_and_comes_back_w
     assert "victor@elsewhere.test" in held.out
 
 
-def verified(message: bytes, zone: Zone) -> None:
+def verified(message: bytes, names: Names) -> None:
     """Both signatures pass, by a verifier that is not ours where it knows the algorithm."""
 
     def txt(name: bytes) -> bytes:
-        (text,) = zone.records[name.decode().removesuffix("."), "TXT"]
+        (text,) = names.zone[name.decode().removesuffix("."), "TXT"]
         return text.replace('" "', "").strip('"').encode()
 
     tree = walk(message)

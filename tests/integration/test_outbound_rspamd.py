@@ -15,7 +15,7 @@ from bench import engines
 from services.core import dkim
 from services.delivery.session import Letter
 from services.delivery.sign import signed
-from tests.house.zone import Zone
+from tests.house.names import Names
 from tests.parts import lacking
 
 HEADER = (
@@ -43,10 +43,9 @@ async def test_rspamd_passes_both_signatures_and_none_of_what_was_changed() -> N
     records = {
         (f"{key.selector}._domainkey.acme.test", "TXT"): (dkim.strings(dkim.record(key.private)),) for key in keys
     }
-    async with Zone(records) as zone:
-        options = (
-            f'dns {{ nameserver = ["{zone.address}"]; timeout = 1s; retransmits = 1; }}\nlocal_addrs = "192.0.2.255";\n'
-        )
+    async with Names(zone=records) as names:
+        asks = f'dns {{ nameserver = ["{names.address}"]; timeout = 1s; retransmits = 1; }}\n'
+        options = f'{asks}local_addrs = "192.0.2.255";\n'
         with tempfile.TemporaryDirectory() as folder:  # not below pytest's, which only its own user may enter
             try:
                 async with engines.rspamd(Path(folder), {"options.inc": options}) as server:

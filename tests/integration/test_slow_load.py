@@ -5,12 +5,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
+import pytest
+
 from schemas.catalog import RECEIVED
 from schemas.events import Event
 from services.core.clock import SystemClock
+from services.core.errors import BusUnavailable
 from services.runtime.bus import Record, Stateless, Tombstone
 from services.runtime.consume import Consumer
 from services.runtime.kafka import KafkaBus
+from services.runtime.membership import Membership
 from tests.eventually import eventually
 from tests.samples import received
 
@@ -49,16 +53,22 @@ async def test_a_load_longer_than_the_session_loses_no_partition_and_nothing_is_
     service, stop, message = Slow(), asyncio.Event(), received()
     group = f"slow-{message.id}"
     await bus.publish([message])
-    consumer = Consumer(group, bus.source(group, (RECEIVED,)), service, bus, SystemClock())
+    membership = Membership()
+    source = bus.source(group, (RECEIVED,), membership=membership)
+    consumer = Consumer(group, source, service, bus, SystemClock())
     running = asyncio.create_task(consumer.run(stop))
     try:
         await eventually(lambda: message.id in service.handled, 40)
         assert service.loads == 1
         assert service.let_go == 0
         assert service.early == []
+        await membership.sure(within=5.0)  # heartbeats go out, and confirm it
         stop.set()
         await asyncio.wait_for(running, 20)
         assert service.let_go == 1
+        await asyncio.sleep(SESSION_MS / 2_000)  # for that long the last heartbeat was good
+        with pytest.raises(BusUnavailable):
+            await membership.sure(within=0.0)
     finally:
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import secrets
 import smtplib
 import threading
 import time
@@ -24,7 +25,7 @@ class Load:
     def __init__(self, host: str, port: int, rate: float, threads: int = 4, name: str = "load") -> None:
         self.accepted: list[str] = []
         self.heard: collections.Counter[str] = collections.Counter()
-        self._where, self._name = (host, port), name
+        self._where, self._name = (host, port), f"{name}-{secrets.token_hex(3)}"  # marks of one run alone
         self._pause = threads / rate
         self._stop = threading.Event()
         self._threads = [threading.Thread(target=self._run, args=(n,), daemon=True) for n in range(threads)]

@@ -32,9 +32,12 @@ from services.core.compose import compose
 from services.core.direction import plan_of
 from services.core.errors import ConfigError, KeyDestroyed, StoreUnavailable
 from services.core.exemption import policy_version
-from services.delivery.decide import hosts_of, outward
+from services.delivery.config import DeliveryConfig, smarthosts
+from services.delivery.decide import fresh, goes_anywhere, hosts_of
+from services.delivery.destinations import Destinations
 from services.delivery.hops import Hops, NoMail
 from services.delivery.session import Letter
+from services.delivery.shelf import Brief
 from services.delivery.sign import Signing
 from services.delivery.vouch import vouched
 from services.policy.decide import decide
@@ -123,11 +126,31 @@ def test_nothing_of_what_we_thought_of_it_is_told_and_the_trace_says_that_a_pass
 
 
 def test_it_goes_by_mx_and_within_the_customer_to_its_own_mta() -> None:
-    assert outward(going_out())
-    assert hosts_of(ACME, "far.test", outward=True) == (Host(host="far.test", lookup="mx"),)
-    assert hosts_of(ACME, "example.test", outward=True) == ACME.domains[0].relay
+    assert goes_anywhere(going_out())
+    assert not goes_anywhere(received())
+    assert hosts_of(ACME, "far.test", anywhere=True) == (Host(host="far.test", lookup="mx"),)
+    assert hosts_of(ACME, "example.test", anywhere=True) == ACME.domains[0].relay
     assert hosts_of(ACME, "far.test") == ()
-    assert hosts_of(ACME, "far.test", "x@near.test", outward=True) == (Host(host="near.test", lookup="mx"),)
+    assert hosts_of(ACME, "far.test", "x@near.test", anywhere=True) == (Host(host="near.test", lookup="mx"),)
+
+
+def test_a_smarthost_takes_all_that_would_go_by_mx_and_nothing_of_the_customers_own_domains() -> None:
+    smarthost = smarthosts("smart.test:2525")
+    config = DeliveryConfig(hostname="gp.test", smarthost="smart.test:2525")
+    destinations = Destinations(config, {"example": ACME}.get)
+
+    def way(event: Received) -> tuple[Host, ...]:
+        branch = Branch(recipients=("v@far.test",), action=Action.DELIVER, rule="default", reason="")
+        disposition = Disposition(received=event, branches=(branch,), status=Status.CLEAN, score=0.0, decided_at=NOW)
+        entry = fresh(disposition, 0, branch.recipients)
+        small = msgspec.json.decode(msgspec.json.encode(entry), type=Brief)
+        assert destinations.route(small) == destinations.route(entry)  # what is loaded goes the same way
+        return destinations.route(entry)[1]
+
+    assert way(going_out()) == smarthost
+    assert way(going_out(domain="example.test")) == ACME.domains[0].relay
+    assert way(received(domain="example.test")) == ACME.domains[0].relay
+    assert way(received(domain="far.test")) == ()
 
 
 def test_its_sender_is_told_and_the_null_sender_never() -> None:

@@ -17,6 +17,7 @@ from services.scanners.contract import ContentReply, Finding
 from services.scanners.engines import rspamd
 from services.scanners.facts import gather
 from services.scanners.heuristics import GTUBE, RULES, apply
+from services.scanners.learned.features import consistent, features, one_place
 from services.scanners.mail import Mail
 from services.scanners.markup import read
 from tests.mails import DATA, PLAIN, attached, context, mail, sample
@@ -247,3 +248,19 @@ def test_the_sender_that_is_shown(value: str, name: str, domain: str) -> None:
     facts = gather(mail(PLAIN.replace(b"Alice <alice@sender.test>", value.encode())))
     assert (facts.from_name, facts.from_domain) == (name, domain)
     assert ("NO_FROM" in {rule.code for rule in apply(facts)}) is (domain == "")
+
+
+def test_a_message_that_has_one_home_is_told_from_one_that_has_not() -> None:
+    """A service's newsletter leads to whoever brought it, and is left there; a stranger's link leads elsewhere."""
+    body = b'<a href="https://letters.test/a">a</a> <a href="https://letters.test/unsubscribe?1">leave</a>'
+    raw = html(body).replace(b"Message-ID: <1@sender.test>", b"Message-ID: <1@out.letters.test>", 1)
+    brought = {"reverse_path": "bounce-1@letters.test", "helo": "out.letters.test"}
+    assert one_place(features(gather(mail(raw, **brought)), ()))
+    assert not one_place(features(gather(mail(raw.replace(b"letters.test/", b"other.test/"), **brought)), ()))
+
+
+def test_a_domain_that_cost_nothing_vouches_for_nobody() -> None:
+    for domain, vouched in ((b"shop.test", True), (b"shop.tk", False)):
+        body = b'<a href="https://' + domain + b'/a">a</a>'
+        raw = html(body).replace(b"alice@sender.test", b"alice@" + domain)
+        assert consistent(features(gather(mail(raw, helo=f"mx.{domain.decode()}")), ())) is vouched

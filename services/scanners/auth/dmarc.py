@@ -49,6 +49,11 @@ def organizational(domain: str) -> str:
     return _suffixes().privatesuffix(domain) or domain
 
 
+def delegated(domain: str) -> bool:
+    """Return whether the top-level domain is one that exists, by the list of public suffixes that is installed."""
+    return _suffixes().publicsuffix(domain, accept_unknown=False) is not None
+
+
 def author_domain(from_values: Sequence[str]) -> tuple[str, str]:
     """Return the domain that the From field shows and "", or "" and why there is no such one domain.
 

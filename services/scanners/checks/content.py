@@ -12,15 +12,15 @@ from services.scanners.decide import SPAM_FROM, SUSPICIOUS_FROM, by_score
 from services.scanners.facts import gather
 from services.scanners.heuristics import GTUBE_SCORE, apply, has_gtube
 from services.scanners.learned.explain import in_words
-from services.scanners.learned.features import consistent, features
+from services.scanners.learned.features import consistent, features, one_place
 from services.scanners.learned.model import open_model
 from services.scanners.mail import Mail
 from services.scanners.rule import Rule
 from services.scanners.text import clean
 
-SPEC: Final = Spec(name="content", version="3", cost=Cost.CPU, timeout=30.0, ports=frozenset({Port.RSPAMD, Port.MODEL}))
+SPEC: Final = Spec(name="content", version="4", cost=Cost.CPU, timeout=30.0, ports=frozenset({Port.RSPAMD, Port.MODEL}))
 
-_ENGINE: Final = "gatepost-content 3"
+_ENGINE: Final = "gatepost-content 4"
 _SYMBOLS: Final = 10  # of rspamd's, those that weigh most
 _AUTH: Final = ("R_SPF_", "R_DKIM_", "DKIM_", "DMARC_", "ARC_")  # its symbols of what our auth scanner judges
 _SLOPE: Final = 40.0  # points of score for 1 of margin
@@ -30,6 +30,7 @@ _SUPPORT: Final = 2.5  # points of rules, whatever they count for, that confirm 
 # what whoever sends through a service has: an invoice as well as spam, so it confirms nothing
 _BY_A_SERVICE: Final = frozenset({"ID_ELSEWHERE", "RETURN_ELSEWHERE"})
 _CONSISTENT: Final = 0.3  # of margin: a sender that is who it says must do worse to be called spam
+_ONE_PLACE: Final = 0.6  # of margin: so must what leads to, and is left at, the very place that it came from
 _THIN, _FULL = 1.4, 1.8  # weight of all that was known of a message: below, too little to call it spam; above, enough
 _THIN_MOST: Final = 2.0  # points of the classifier for a message that it knows too little of
 _LEAST, _MOST = -5.0, 20.0  # points of the classifier: it never outweighs what rules are sure of
@@ -59,6 +60,8 @@ def _of_ours(mail: Mail, ctx: Context) -> Finding:
     margin, shares = model.weigh(found)
     if consistent(found):
         margin -= _CONSISTENT
+    if one_place(found):
+        margin -= _ONE_PLACE
     points = max(_LEAST, min(_most(shares), SPAM_FROM + _SLOPE * (margin - _CUT)))
     spam = points > 0
     confirmed = sum(rule.score for rule in hits if rule.code not in _BY_A_SERVICE) >= _SUPPORT

@@ -84,6 +84,8 @@ _URL_WORDS: Final = frozenset(
         *("email", "id", "remove", "removal", "track", "unsubscribe", "user"),
     }
 )
+_GIVEN_AWAY: Final = frozenset({"tk", "ml", "ga", "cf", "gq"})  # top-level domains whose names cost nothing for years
+_ONE_PLACE: Final = frozenset({"link:most-way", "out:link-way", "return:on-its-way", "id:on-its-way"})
 _LONG: Final = 100  # letters from which a share of capitals means something
 
 
@@ -103,8 +105,19 @@ def features(facts: Facts, rules: Iterable[str]) -> set[str]:
 
 
 def consistent(found: Set[str]) -> bool:
-    """Return whether the sender is who it says: its domain had a part in the path, and its links lead to it."""
-    return "path:sender" in found and "link:to-sender" in found
+    """Return whether the sender is who it says: its domain had a part in the path, and its links lead to it.
+
+    A domain that cost nothing is left behind after a campaign: who it says it is means nothing.
+    """
+    return "path:sender" in found and "link:to-sender" in found and "from:given-away" not in found
+
+
+def one_place(found: Set[str]) -> bool:
+    """Return whether a message has one home, though not that of its From: a service's own newsletter.
+
+    Whoever brought it is where its links lead, where one leaves it, and where bounces and the Message-ID belong.
+    """
+    return found >= _ONE_PLACE
 
 
 def _fields(facts: Facts, found: set[str]) -> None:
@@ -162,6 +175,8 @@ def _sender(facts: Facts, found: set[str]) -> None:  # noqa: C901  # a list of s
         found.add(f"from:digits{step(digits, 3)}")
     if facts.from_domain in FREE_MAIL:
         found.add("from:free-mail")
+    if facts.from_domain.rpartition(".")[2] in _GIVEN_AWAY:
+        found.add("from:given-away")
     if facts.reply_domain:
         same = organizational(facts.reply_domain) == organizational(facts.from_domain or "-")
         found.add("reply:own" if same else "reply:elsewhere")

@@ -98,7 +98,7 @@ backblazeb2.com blogspot.com carrd.co cloudfront.net codesandbox.io cprapid.com 
 digitaloceanspaces.com firebaseapp.com fleek.co fly.dev framer.app framer.website ghost.io github.io gitbook.io
 gitlab.io glitch.me godaddysites.com herokuapp.com infinityfreeapp.com ipfs.io jimdosite.com linodeobjects.com
 mystrikingly.com myshopify.com netlify.app ngrok.io ngrok-free.app ngrok.app notion.site on.fleek.co onrender.com
-pages.dev pantheonsite.io plesk.page r2.dev railway.app repl.co replit.app replit.dev square.site
+pages.dev pantheonsite.io plesk.page r2.dev railway.app repl.co replit.app replit.dev rsc.cdn77.org square.site
 storage.googleapis.com surge.sh translate.goog trycloudflare.com typedream.app ukit.me vercel.app w3s.link
 web.app web.core.windows.net blob.core.windows.net webflow.io webnode.page weebly.com weeblysite.com wixsite.com
 wixstudio.com wordpress.com workers.dev yolasite.com zapier.app myportfolio.com sites.google.com webcindario.com
@@ -106,8 +106,8 @@ wixstudio.com wordpress.com workers.dev yolasite.com zapier.app myportfolio.com 
 
 _FORM_BUILDERS: Final = """
 123formbuilder.com cognitoforms.com docs.google.com/forms forms.gle forms.office.com formstack.com formspree.io
-forms.monday.com forms.yandex.ru formsubmit.co getform.io jotform.com paperform.co surveymonkey.com tally.so
-typeform.com wufoo.com smore.com padlet.com forms.zohopublic.com
+forms.monday.com forms.yandex.com forms.yandex.ru formsubmit.co getform.io jotform.com paperform.co surveymonkey.com
+tally.so typeform.com wufoo.com smore.com padlet.com forms.zohopublic.com
 """
 
 # host[/path]: leads wherever its query says.

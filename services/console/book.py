@@ -1,0 +1,236 @@
+"""Writing: a change, its audit line and what must be published of it are one transaction, or none of them is.
+
+A customer's row is held from the first change in a transaction to its end, so what is published of one customer stands
+in the outbox in the order in which it happened.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import os
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+from sqlalchemy import Row, delete, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from schemas import wire
+from schemas.catalog import CUSTOMERS, RECIPIENTS, Topic, key_of
+from schemas.events import Customer, Domain, Event, Recipient
+from services.console.tables import AUDIT, OUTBOX
+from services.console.tables import CUSTOMERS as ROWS
+from services.console.tables import DOMAINS as DOMAIN_ROWS
+from services.console.tables import RECIPIENTS as RECIPIENT_ROWS
+from services.core.address import quote
+from services.core.clock import Clock
+from services.core.directory import recipient_digest
+from services.core.ids import message_id
+from services.runtime.customers_plan import CONSOLE
+from services.runtime.database import Database, database_url
+from services.runtime.migrate import migrate
+
+FOLDER: Final = Path(__file__).parent / "migrations"
+TOPICS: Final = "topics"  # the lanes of the outbox
+MAIL: Final = "mail"
+_decode_customer = msgspec.json.Decoder(Customer)
+_decode_domain = msgspec.json.Decoder(Domain)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Author:
+    """Who changes something, as the audit log names him."""
+
+    name: str
+    client: str = ""  # the address that he asks from
+
+
+class MailOrder(msgspec.Struct, frozen=True, kw_only=True):
+    """A mail that is to be written and sent. It holds no secret: that is made when it is written."""
+
+    id: str
+    kind: str  # activate, reset, welcome, licence
+    account: str
+    domain: str = ""  # that a welcome is for
+
+
+class Change:
+    """One transaction."""
+
+    def __init__(self, connection: AsyncConnection, author: Author, now: float) -> None:
+        self.connection = connection
+        self.author = author
+        self.now = now
+        self.noted = 0
+        self.sent = 0
+
+    def new_id(self) -> str:
+        """Return an id for a new row."""
+        return message_id(self.now, os.urandom)
+
+    async def note(
+        self,
+        customer: str,
+        what: str,
+        subject: str,
+        *,
+        before: Mapping[str, Any] | None = None,
+        after: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Write the audit line. `before` and `after` are what it was and is; never a secret."""
+        row = {
+            "id": self.new_id(),
+            "customer": customer,
+            "at": self.now,
+            "by": self.author.name,
+            "client": self.author.client,
+            "what": what,
+            "subject": subject,
+            "before": "" if before is None else msgspec.json.encode(before).decode(),
+            "after": "" if after is None else msgspec.json.encode(after).decode(),
+        }
+        await self.connection.execute(insert(AUDIT), [row])
+        self.noted += 1
+
+    async def send(self, topic: Topic, key: str, event: Event | None) -> None:
+        """Put a record of a compacted topic into the outbox; None takes the key out."""
+        payload = "" if event is None else wire.encode(event).decode()
+        await self._put(TOPICS, topic.name, key, payload)
+
+    async def mail(self, kind: str, account: str, domain: str = "") -> None:
+        """Put a mail to an account into the outbox."""
+        order = MailOrder(id=self.new_id(), kind=kind, account=account, domain=domain)
+        await self._put(MAIL, kind, account, msgspec.json.encode(order).decode())
+
+    async def _put(self, lane: str, topic: str, key: str, payload: str) -> None:
+        row = {"lane": lane, "topic": topic, "key": key, "payload": payload, "made_at": self.now}
+        await self.connection.execute(insert(OUTBOX), [row])
+        self.sent += 1
+
+    # --- customers
+
+    async def hold(self, customer: str) -> bool:
+        """Hold the customer's row until this transaction ends; return whether there is such a customer."""
+        held = await self.connection.execute(
+            update(ROWS).where(ROWS.c.id == customer).values(version=ROWS.c.version + 1)
+        )
+        return held.rowcount > 0
+
+    async def publish(self, customer: str) -> None:
+        """Put the customer as it is now into the outbox. `hold` comes before whatever changed it."""
+        event = await event_of(self.connection, customer)
+        if event is not None:
+            await self.send(CUSTOMERS, customer, event)
+
+    async def set_recipients(self, customer: str, salt: str, addresses: frozenset[str]) -> None:
+        """Make these, canonical, the customer's recipients; what comes is published at once and what goes as well."""
+        mine = RECIPIENT_ROWS.c.customer == customer
+        found = await self.connection.execute(select(RECIPIENT_ROWS.c.address).where(mine))
+        there = {address for (address,) in found}
+        for address in sorted(addresses - there):
+            await self.connection.execute(insert(RECIPIENT_ROWS), [{"customer": customer, "address": address}])
+            event = _recipient(customer, salt, address)
+            await self.send(RECIPIENTS, key_of(event), event)
+        for address in sorted(there - addresses):
+            await self.connection.execute(delete(RECIPIENT_ROWS).where(mine, RECIPIENT_ROWS.c.address == address))
+            await self.send(RECIPIENTS, key_of(_recipient(customer, salt, address)), None)
+
+
+class Book:
+    """The database. Every method raises DatabaseUnavailable."""
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self.database = database
+        self.clock = clock
+        self.changed = asyncio.Event()  # something lies in the outbox: who empties it need not look all the time
+
+    @classmethod
+    async def open(cls, url: str, clock: Clock) -> Book:
+        """Return the database at the URL, its tables up to date; raises ConfigError or StartError, one line."""
+        parsed = database_url(url)
+        await migrate(parsed, FOLDER)
+        return cls(Database(parsed), clock)
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self.database.close()
+
+    @contextlib.asynccontextmanager
+    async def change(self, author: Author) -> AsyncIterator[Change]:
+        """A transaction that changes something. One that sends without an audit line is a defect: AssertionError."""
+        async with self.database.writing() as connection:
+            change = Change(connection, author, self.clock.now())
+            yield change
+            if change.sent and not change.noted:
+                raise AssertionError("a change without an audit line")
+        if change.sent:
+            self.changed.set()
+
+    @contextlib.asynccontextmanager
+    async def reading(self) -> AsyncIterator[AsyncConnection]:
+        """A transaction that only reads."""
+        async with self.database.reading() as connection:
+            yield connection
+
+
+# --- from rows to events
+
+
+async def event_of(connection: AsyncConnection, customer: str) -> Customer | None:
+    """Return the customer as the mail path is to know it, None when there is none of the id."""
+    row = (await connection.execute(select(ROWS).where(ROWS.c.id == customer))).first()
+    if row is None:
+        return None
+    domains = select(DOMAIN_ROWS).where(DOMAIN_ROWS.c.customer == customer).order_by(DOMAIN_ROWS.c.place)
+    return composed(row, [domain_of(found) for found in await connection.execute(domains)])
+
+
+def composed(row: Row[Any], domains: list[Domain]) -> Customer:
+    """Return the event: of the domains those that have somewhere to go."""
+    settings = settings_of(row)
+    routed = tuple(domain for domain in domains if domain.relay)
+    return msgspec.structs.replace(settings, id=row.id, domains=routed, origin=CONSOLE)
+
+
+def settings_of(row: Row[Any]) -> Customer:
+    """Return what a customer's row says beside its domains."""
+    return _decode_customer.decode(row.settings)
+
+
+def domain_of(row: Row[Any]) -> Domain:
+    """Return what a domain's row says."""
+    return _decode_domain.decode(row.spec)
+
+
+def written(event: Customer | Domain) -> str:
+    """Return how a row says it: domains stand in rows of their own."""
+    if isinstance(event, Customer):
+        event = msgspec.structs.replace(event, domains=(), origin="")
+    return msgspec.json.encode(event).decode()
+
+
+async def wanted(connection: AsyncConnection) -> dict[tuple[str, str], Event]:
+    """Return what the topics must hold of what the console keeps, by topic and key."""
+    found: dict[tuple[str, str], Event] = {}
+    salts: dict[str, str] = {}
+    for row in (await connection.execute(select(ROWS))).all():
+        event = await event_of(connection, row.id)
+        if event is not None:
+            found[CUSTOMERS.name, row.id] = event
+            salts[row.id] = event.salt
+    for customer, address in (await connection.execute(select(RECIPIENT_ROWS))).all():
+        recipient = _recipient(customer, salts[customer], address)
+        found[RECIPIENTS.name, key_of(recipient)] = recipient
+    return found
+
+
+def _recipient(customer: str, salt: str, address: str) -> Recipient:
+    return Recipient(customer=customer, digest=recipient_digest(salt, _spelled(address)))
+
+
+def _spelled(canonical: str) -> str:
+    local, _, domain = canonical.rpartition("@")
+    return f"{quote(local)}@{domain}"

@@ -1,0 +1,125 @@
+"""Who asks, what he may, and the one way in which an operation is called."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import inspect
+from collections.abc import Awaitable, Callable
+from typing import Concatenate, Final, ParamSpec, Protocol, TypeVar, cast
+
+from sqlalchemy import select
+
+from services.console.book import Author, Book
+from services.console.licence import Standing, State, state_of
+from services.console.roles import RENEWAL, Act, Role, may
+from services.console.tables import CUSTOMERS
+from services.core.clock import Clock
+from services.core.errors import Permanent
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+EVERY: Final = ""  # the customer of an operator: the whole service
+
+
+class NotFound(Permanent):
+    """There is no such thing, or it is another customer's: which of the two is none of the caller's business."""
+
+
+class Forbidden(Permanent):
+    """The caller's role, or his token's scopes, don't include it."""
+
+
+class Lapsed(Permanent):
+    """The customer's licence has lapsed: renewal is all that is open."""
+
+
+class Refused(Permanent):
+    """What was asked for can't be. The text is a key of `texts`, with what stands in its gaps."""
+
+    def __init__(self, key: str, **values: object) -> None:
+        super().__init__(key)
+        self.key = key
+        self.values = values
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Caller:
+    """Somebody who has shown who he is."""
+
+    account: str  # its id
+    customer: str  # empty: an operator
+    role: Role
+    address: str
+    language: str = ""
+    client: str = ""  # the address that he asks from
+    session: str = ""  # the id of his session; empty: a token
+    scopes: frozenset[Act] | None = None  # None: all that the role may
+
+    @property
+    def author(self) -> Author:
+        """How the audit log names him."""
+        return Author(f"{self.address} ({self.role.value})", self.client)
+
+    def may(self, act: Act) -> bool:
+        """Return whether role and scopes include it."""
+        return may(self.role, act) and (self.scopes is None or act in self.scopes)
+
+
+class Room(Protocol):
+    """What has operations."""
+
+    @property
+    def book(self) -> Book:
+        """The database."""
+        ...
+
+
+S = TypeVar("S", bound=Room)
+ACT: Final = "__act__"  # on an operation: what it needs
+
+
+Operation = Callable[Concatenate[S, Caller, P], Awaitable[R]]
+
+
+def allowed(act: Act) -> Callable[[Operation[S, P, R]], Operation[S, P, R]]:
+    """Let an operation be called only by who may. One with a `customer` is refused for another's as if there were none.
+
+    It raises NotFound, Forbidden or Lapsed before anything of the operation runs.
+    """
+
+    def wrap(operation: Operation[S, P, R]) -> Operation[S, P, R]:
+        signature = inspect.signature(operation)
+
+        @functools.wraps(operation)
+        async def guarded(room: S, caller: Caller, /, *args: P.args, **kwargs: P.kwargs) -> R:
+            given = signature.bind(room, caller, *args, **kwargs).arguments
+            customer = cast("str | None", given.get("customer"))
+            if customer is not None and caller.customer not in {EVERY, customer}:
+                raise NotFound("another customer's")
+            if not caller.may(act):
+                raise Forbidden(act.value)
+            concerned = customer if customer is not None else caller.customer
+            if act not in RENEWAL and caller.role is not Role.OPERATOR and concerned:
+                await _not_lapsed(room.book, concerned)
+            return await operation(room, caller, *args, **kwargs)
+
+        setattr(guarded, ACT, act)
+        return guarded
+
+    return wrap
+
+
+async def _not_lapsed(book: Book, customer: str) -> None:
+    state = await standing_state(book, customer, book.clock)
+    if state in {State.LAPSED, State.PURGE}:
+        raise Lapsed(customer)
+
+
+async def standing_state(book: Book, customer: str, clock: Clock) -> State | None:
+    """Return the licence's state, None where there is no such customer."""
+    asked = select(CUSTOMERS.c.trial_until, CUSTOMERS.c.paid_until).where(CUSTOMERS.c.id == customer)
+    async with book.reading() as connection:
+        row = (await connection.execute(asked)).first()
+    return None if row is None else state_of(Standing(row.trial_until, row.paid_until), clock.now())

@@ -1,0 +1,45 @@
+"""All operations together. API and pages stand on these and on nothing else: what one can do, the other can."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+from services.console.accounts import Accounts
+from services.console.book import Book
+from services.console.customers import Customers
+from services.console.domains import Domains, Surroundings
+from services.console.history import History
+from services.console.licences import Licences
+from services.console.signin import SignIn
+from services.console.tokens import Tokens
+from services.trace.index import Index
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Desk:
+    """The rooms of operations, and the way in."""
+
+    signin: SignIn
+    customers: Customers
+    domains: Domains
+    accounts: Accounts
+    tokens: Tokens
+    licences: Licences
+    history: History
+
+
+def make_desk(
+    book: Book, signin: SignIn, around: Surroundings, trace: Index, licence_key: Ed25519PublicKey | None
+) -> Desk:
+    """Return the desk over one database."""
+    return Desk(
+        signin=signin,
+        customers=Customers(book, around.config, around.directory),
+        domains=Domains(book, around),
+        accounts=Accounts(book),
+        tokens=Tokens(book),
+        licences=Licences(book, licence_key),
+        history=History(book, trace),
+    )

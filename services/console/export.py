@@ -1,0 +1,163 @@
+"""Customers as the customers file has them: what `services.core.customers` reads gives the same again. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import yaml
+
+from schemas.events import Action, Customer, Domain, Host, LdapSource, Match, Outbound, Protect, Rule
+from services.core.address import quote
+from services.core.customers import CustomerSpec
+
+_DEFAULT = Customer(id="")
+
+
+def to_yaml(specs: Iterable[CustomerSpec]) -> str:
+    """Return the file's text."""
+    tree = {"customers": [_customer(spec) for spec in specs]}
+    text: str = yaml.safe_dump(tree, allow_unicode=True, sort_keys=False, width=120)
+    return text
+
+
+def _customer(spec: CustomerSpec) -> dict[str, Any]:
+    customer = spec.customer
+    return _some(
+        id=customer.id,
+        name=customer.name,
+        domains=[_domain(domain, spec.recipients) for domain in customer.domains],
+        directory=[_source(source) for source in customer.directory],
+        policy=_policy(customer),
+        limits=_changed(
+            customer, {"queue_days", "delay_warning_hours", "quarantine_days", "retention_hours", "max_size"}
+        ),
+        lists=_some(allow=list(customer.allow), block=list(customer.block)),
+        bounces=_some(key=customer.bounce_key, unsolicited="refuse" if customer.refuse_unsolicited else "")
+        if customer.bounce_key
+        else {},
+        protect=_protect(customer.protect),
+        quarantine=_quarantine(customer),
+        outbound=_outbound(customer.outbound),
+    )
+
+
+def _some(**fields: object) -> dict[str, Any]:
+    """Return the fields that say something."""
+    return {key: value for key, value in fields.items() if value not in ("", None, [], {}, ())}
+
+
+def _changed(customer: Customer, names: set[str]) -> dict[str, str]:
+    return {
+        name: _number(getattr(customer, name))
+        for name in sorted(names)
+        if getattr(customer, name) != getattr(_DEFAULT, name)
+    }
+
+
+def _number(value: float) -> str:
+    return str(int(value)) if value == int(value) else f"{value:.9f}".rstrip("0")
+
+
+def _domain(domain: Domain, recipients: tuple[str, ...]) -> dict[str, Any]:
+    own = [_address(address) for address in recipients if address.rpartition("@")[2] == domain.name]
+    return {
+        "name": domain.name,
+        "relay": [_host(host) for host in domain.relay],
+        "recipients": "any" if domain.any_recipient else own or "directory",
+    }
+
+
+def _address(canonical: str) -> str:
+    local, _, domain = canonical.rpartition("@")
+    return f"{quote(local)}@{domain}"
+
+
+def _host(host: Host) -> dict[str, Any]:
+    tls: object = host.tls
+    if host.tls == "pinned":
+        tls = {"level": "pinned", "ca_file": host.ca_file}
+    port = "" if host.lookup == "srv" else str(host.port)
+    return _some(host=host.host, port=port, preference=str(host.preference), lookup=host.lookup, tls=tls)
+
+
+def _source(source: LdapSource) -> dict[str, Any]:
+    return _some(
+        name=source.name,
+        url=source.url,
+        base=source.base,
+        filter=source.filter,
+        attributes=list(source.attributes),
+        bind_dn=source.bind_dn,
+        password_env=source.password_env,
+        password_file=source.password_file,
+        ca_file=source.ca_file,
+        plain="yes" if source.plain else "",
+        every_minutes=_number(source.interval_seconds / 60),
+        full_every=str(source.full_every),
+        drop_percent=_number(source.drop_share * 100),
+    )
+
+
+def _policy(customer: Customer) -> dict[str, Any]:
+    unscanned = ""
+    if not customer.hold_unscanned:
+        unscanned = "deliver" if customer.unscanned is Action.DELIVER else "quarantine"
+    return _some(unscanned=unscanned, rules=[_rule(rule) for rule in customer.rules])
+
+
+def _rule(rule: Rule) -> dict[str, Any]:
+    return _some(
+        name=rule.name,
+        when=_match(rule.when),
+        then=rule.action.value if rule.action else "",
+        tag_subject=rule.tag_subject,
+        add_headers=dict(rule.add_headers),
+        redirect_to=rule.redirect_to,
+    )
+
+
+def _match(match: Match) -> Mapping[str, Any]:
+    return _some(
+        status=[status.value for status in match.status],
+        scanner=match.scanner,
+        min_score=None if match.min_score is None else _number(match.min_score),
+        evidence=list(match.evidence),
+        recipients=list(match.recipients),
+        senders=list(match.senders),
+    )
+
+
+def _protect(protect: Protect) -> dict[str, Any]:
+    return _some(
+        persons=[_some(name=person.name, addresses=list(person.addresses)) for person in protect.persons],
+        partners=list(protect.partners),
+        brands=[{"name": brand.name, "domains": list(brand.domains)} for brand in protect.brands],
+        allowed=list(protect.allowed),
+    )
+
+
+def _quarantine(customer: Customer) -> dict[str, Any]:
+    digest: dict[str, Any] = {}
+    if customer.digest != _DEFAULT.digest:
+        digest = {
+            "hours": [str(hour) for hour in customer.digest.hours],
+            "timezone": customer.digest.timezone,
+            "language": customer.digest.language,
+        }
+    return _some(
+        digest=digest,
+        training="yes" if customer.training else "",
+        approve_unauthenticated="yes" if customer.approve_unauthenticated else "",
+    )
+
+
+def _outbound(outbound: Outbound) -> dict[str, Any]:
+    if outbound == _DEFAULT.outbound:
+        return {}
+    return _some(
+        enabled="yes" if outbound.enabled else "no",
+        addresses=list(outbound.addresses),
+        accounts=[{"name": account.name, "password": account.password} for account in outbound.accounts],
+        policy=_some(rules=[_rule(rule) for rule in outbound.rules]),
+    )

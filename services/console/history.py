@@ -1,0 +1,125 @@
+"""What was changed, and what became of messages."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import msgspec
+from sqlalchemy import select
+
+from services.console import models
+from services.console.book import Book
+from services.console.caller import Caller, NotFound, Refused, allowed
+from services.console.roles import Act
+from services.console.tables import AUDIT
+from services.core.errors import ConfigError
+from services.core.ids import is_message_id
+from services.trace.index import Found, Index
+from services.trace.query import Query
+from services.trace.timeline import timeline
+
+PAGE: Final = 50
+
+
+class History:
+    """Operations that look back."""
+
+    def __init__(self, book: Book, trace: Index) -> None:
+        self.book = book
+        self._trace = trace
+
+    @allowed(Act.AUDIT_SHOW)
+    async def audit(self, caller: Caller, customer: str, after: str = "") -> models.AuditLines:  # noqa: ARG002 - `allowed` reads it
+        """What was changed for a customer and by whom, the latest first."""
+        asked = select(AUDIT).where(AUDIT.c.customer == customer).order_by(AUDIT.c.id.desc()).limit(PAGE)
+        if after:
+            asked = asked.where(AUDIT.c.id < after)
+        async with self.book.reading() as connection:
+            rows = (await connection.execute(asked)).all()
+        lines = [
+            models.AuditLine(
+                id=row.id,
+                at=row.at,
+                by=row.by,
+                client=row.client,
+                what=row.what,
+                subject=row.subject,
+                before=_read(row.before),
+                after=_read(row.after),
+            )
+            for row in rows
+        ]
+        return models.AuditLines(lines=lines, after=rows[-1].id if len(rows) == PAGE else "")
+
+    @allowed(Act.TRACE_SHOW)
+    async def trace(  # noqa: PLR0913, PLR0917  # what can be asked for
+        self,
+        caller: Caller,  # noqa: ARG002 - `allowed` reads it
+        customer: str,
+        sender: str = "",
+        recipient: str = "",
+        subject: str = "",
+        state: str = "",
+        since: float = 0.0,
+        until: float = 0.0,
+        before: str = "",
+    ) -> models.Trace:
+        """Messages and refusals of a customer, the latest first."""
+        try:
+            query = Query(
+                customer=customer,
+                sender=sender.strip(),
+                recipient=recipient.strip(),
+                subject=subject.strip(),
+                state=state,
+                since=since,
+                until=until,
+                before=before,
+                limit=PAGE,
+            )
+        except ConfigError as error:
+            raise Refused("trace.bad", reason=str(error)) from error
+        messages = await self._trace.search(query)
+        shown = [_traced(message) for message in messages]
+        return models.Trace(messages=shown, before=messages[-1].id if len(messages) == PAGE else "")
+
+    @allowed(Act.TRACE_SHOW)
+    async def traced(self, caller: Caller, customer: str, message: str) -> models.TracedMessage:  # noqa: ARG002 - as above
+        """One of them, with all that happened to it."""
+        known = await self._trace.get(message, customer) if is_message_id(message) else None
+        if known is None:
+            raise NotFound(message)
+        told = await self._trace.events(message, customer)
+        steps = timeline((each.stamp, each.event) for each in told)
+        return models.TracedMessage(
+            message=_traced(known),
+            steps=[models.Step(at=step.at, what=step.what, lines=list(step.lines)) for step in steps],
+        )
+
+
+def _traced(found: Found) -> models.Traced:
+    return models.Traced(
+        id=found.id,
+        at=found.at,
+        sender=found.sender,
+        subject=found.subject,
+        client=found.client_ip,
+        refused=found.refused,
+        size=found.size,
+        recipients=dict(found.recipients),
+    )
+
+
+def _read(text: str) -> Any:  # noqa: ANN401  # whatever was written down
+    return msgspec.json.decode(text) if text else None
+
+
+def day_start(text: str) -> float:
+    """Return the first second of an ISO date in UTC, 0 for an empty text; raise Refused for another."""
+    if not text:
+        return 0.0
+    try:
+        return datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp()
+    except ValueError as error:
+        raise Refused("date.bad") from error

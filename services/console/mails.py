@@ -1,0 +1,116 @@
+"""What the console writes to people: composed here, purely; sent through the mail path, as accepted mail."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import html
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from email.utils import format_datetime
+from typing import Final
+
+from services.console.texts import text
+from services.core.headers import field
+
+ACCOUNT: Final = "account"  # as Received.own says it: delivery sends it wherever its recipient is
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Mail:
+    """A mail before it has a form: paragraphs, and perhaps one link."""
+
+    subject: str
+    paragraphs: tuple[str, ...]
+    link: str = ""
+    facts: tuple[tuple[str, str], ...] = ()
+
+
+def with_link(kind: str, language: str, link: str, service: str) -> Mail:
+    """Return the mail with a link to activate an account, or to set a new password."""
+    return Mail(
+        subject=text(f"mail.{kind}.subject", language, service=service),
+        paragraphs=(
+            text(f"mail.{kind}.intro", language, service=service),
+            text(f"mail.{kind}.limit", language),
+            text("mail.not-you", language),
+        ),
+        link=link,
+    )
+
+
+def welcome(language: str, domain: str, mx: Sequence[str], networks: Sequence[str], link: str, service: str) -> Mail:
+    """Return the mail that says what to change once a domain is set up."""
+    facts = [(f"{domain}. MX {10 * (place + 1)}", f"{host}.") for place, host in enumerate(mx)]
+    facts += [(text("mail.welcome.network", language), network) for network in networks]
+    return Mail(
+        subject=text("mail.welcome.subject", language, domain=domain),
+        paragraphs=(
+            text("mail.welcome.intro", language, domain=domain, service=service),
+            text("mail.welcome.firewall", language),
+            text("mail.welcome.wait", language),
+        ),
+        link=link,
+        facts=tuple(facts),
+    )
+
+
+def ends(language: str, customer: str, end: float, link: str, service: str) -> Mail:
+    """Return the mail that says when a licence ends, and what follows."""
+    date = datetime.fromtimestamp(end, UTC).strftime("%Y-%m-%d")
+    return Mail(
+        subject=text("mail.licence.subject", language, date=date),
+        paragraphs=(
+            text("mail.licence.intro", language, customer=customer, service=service, date=date),
+            text("mail.licence.grace", language),
+        ),
+        link=link,
+    )
+
+
+def compose(mail: Mail, *, to: str, identity: str, hostname: str, language: str, now: float) -> bytes:
+    """Return the message: plain text and HTML that say the same."""
+    boundary = "=_" + hashlib.sha256(identity.encode()).hexdigest()[:32]
+    head = [
+        field("From", f"Gatepost <postmaster@{hostname}>"),
+        field("To", to),
+        field("Subject", mail.subject),
+        field("Date", format_datetime(datetime.fromtimestamp(now, UTC))),
+        field("Message-ID", f"<{identity}@{hostname}>"),
+        field("Auto-Submitted", "auto-generated"),
+        field("Content-Language", language),
+        b"MIME-Version: 1.0\r\n",
+        f'Content-Type: multipart/alternative; boundary="{boundary}"\r\n\r\n'.encode(),
+    ]
+    parts = [
+        f"--{boundary}\r\nContent-Type: {kind}; charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\n\r\n".encode()
+        + "\r\n".join(body.splitlines()).encode("utf-8", "replace")
+        + b"\r\n"
+        for kind, body in (("text/plain", _plain(mail)), ("text/html", _html(mail, language)))
+    ]
+    return b"".join([*head, *parts, f"--{boundary}--\r\n".encode()])
+
+
+def _plain(mail: Mail) -> str:
+    first, *rest = mail.paragraphs
+    lines = [first, ""]
+    lines += [f"{name}: {value}" for name, value in mail.facts] + ([""] if mail.facts else [])
+    lines += [mail.link, ""] if mail.link else []
+    return "\n".join(lines + [line for paragraph in rest for line in (paragraph, "")])
+
+
+def _html(mail: Mail, language: str) -> str:
+    first, *rest = (html.escape(paragraph) for paragraph in mail.paragraphs)
+    rows = "".join(
+        f'<tr><th scope="row" style="text-align:left;padding:4px 16px 4px 0">{html.escape(name)}</th>'
+        f"<td><code>{html.escape(value)}</code></td></tr>"
+        for name, value in mail.facts
+    )
+    link = html.escape(mail.link, quote=True)
+    body = [f"<p>{first}</p>", f"<table>{rows}</table>" if rows else "", f'<p><a href="{link}">{link}</a></p>']
+    body += [f"<p>{paragraph}</p>" for paragraph in rest]
+    return (
+        f'<!doctype html>\n<html lang="{language}"><body style="font-family:sans-serif;max-width:44em">\n'
+        + "\n".join(line for line in body if line)
+        + "\n</body></html>"
+    )

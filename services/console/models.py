@@ -1,0 +1,304 @@
+"""What goes over the API: the pages are given the same."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from services.console.licence import State
+from services.console.roles import Act, Role
+
+Short = Annotated[str, Field(max_length=320)]
+Language = Literal["en", "it"]
+
+
+class Strict(BaseModel):
+    """A body: what isn't known is refused."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class Licence(BaseModel):
+    """Where a customer stands. Times are seconds since the epoch."""
+
+    state: State
+    trial_until: float
+    paid_until: float  # 0: never paid
+    users: int  # 0: not counted
+    changes_at: float | None  # when the state changes next
+    days_left: int
+
+
+class Customer(BaseModel):
+    """A customer."""
+
+    id: str
+    name: str
+    region: str
+    language: str
+    made_at: float
+    domains: int
+    licence: Licence
+
+
+class Customers(BaseModel):
+    """Customers by id; `after` is where the next page begins, empty at the end."""
+
+    customers: list[Customer]
+    after: str
+
+
+class NewCustomer(Strict):
+    """A customer and its first owner, who is sent an invitation."""
+
+    id: Annotated[str, Field(pattern=r"^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$")]
+    name: Annotated[str, Field(max_length=200)] = ""
+    owner: Short
+    language: Language = "en"
+    region: Annotated[str, Field(max_length=63)] = ""
+
+
+class Relay(Strict):
+    """One MTA of a domain."""
+
+    host: Annotated[str, Field(min_length=1, max_length=255)]
+    port: Annotated[int, Field(ge=1, le=65_535)] = 25
+    preference: Annotated[int, Field(ge=0, le=65_535)] = 10
+    lookup: Literal["", "mx", "srv"] = ""
+    tls: Literal["", "none", "required", "verified"] = ""
+
+
+class Domain(BaseModel):
+    """A domain, or a claim to one that is not proved yet."""
+
+    name: str
+    proved: bool
+    record: str  # the name of the TXT record that proves it
+    proof: str  # and what it must say
+    relay: list[Relay]
+    any_recipient: bool
+    live: bool  # mail to it is taken
+
+
+class Domains(BaseModel):
+    """Every domain of a customer."""
+
+    domains: list[Domain]
+
+
+class NewDomain(Strict):
+    """A domain to take mail for."""
+
+    name: Annotated[str, Field(min_length=1, max_length=255)]
+
+
+class Routing(Strict):
+    """Where a domain's mail goes, and whether every recipient is taken or only those that the directory has."""
+
+    relay: Annotated[list[Relay], Field(min_length=1, max_length=20)]
+    any_recipient: bool = True
+
+
+class Test(Strict):
+    """A delivery test."""
+
+    recipient: Short = ""  # empty: postmaster at the domain
+    host: Annotated[int, Field(ge=0, le=19)] = 0  # which of the domain's hosts
+
+
+class DialogueLine(BaseModel):
+    """One line: `*` what was done, `>` what was said, `<` what the host answered."""
+
+    mark: str
+    text: str
+
+
+class Dialogue(BaseModel):
+    """An SMTP dialogue."""
+
+    good: bool
+    lines: list[DialogueLine]
+
+
+class Mx(BaseModel):
+    """What a domain's MX records are to say, and what they say now."""
+
+    wanted: list[str]
+    found: list[str] | None  # None: there was no answer
+    right: bool
+    networks: list[str]  # to let through firewall and MTA
+
+
+class Account(BaseModel):
+    """Somebody who may log in."""
+
+    id: str
+    address: str
+    name: str
+    role: Role
+    language: str
+    active: bool  # has a password
+    closed: bool
+    made_at: float
+
+
+class Accounts(BaseModel):
+    """The accounts of a customer, or of the service's operators."""
+
+    accounts: list[Account]
+
+
+class NewAccount(Strict):
+    """Somebody to invite."""
+
+    address: Short
+    name: Annotated[str, Field(max_length=200)] = ""
+    role: Role
+    language: Language = "en"
+
+
+class AccountChange(Strict):
+    """What is to be otherwise; what isn't there stays."""
+
+    role: Role | None = None
+    closed: bool | None = None
+
+
+class Session(BaseModel):
+    """One of one's own sessions."""
+
+    id: str
+    made_at: float
+    seen_at: float
+    client: str
+    agent: str
+    this: bool
+
+
+class Sessions(BaseModel):
+    """All of them, the latest first."""
+
+    sessions: list[Session]
+
+
+class Me(BaseModel):
+    """Who asks."""
+
+    account: str
+    customer: str
+    address: str
+    role: Role
+    scopes: list[Act]
+
+
+class Token(BaseModel):
+    """An API token, without its secret."""
+
+    id: str
+    label: str
+    address: str  # whose it is
+    scopes: list[Act]
+    made_at: float
+    expires_at: float
+    revoked: bool
+
+
+class Tokens(BaseModel):
+    """The tokens of a customer."""
+
+    tokens: list[Token]
+
+
+class NewToken(Strict):
+    """A token of the caller's own, with some of what he may do."""
+
+    label: Annotated[str, Field(min_length=1, max_length=100)]
+    scopes: Annotated[list[Act], Field(min_length=1, max_length=30)]
+    days: Annotated[float, Field(gt=0, le=730)] = 365.0
+
+
+class MadeToken(BaseModel):
+    """A new token: its text is shown this once."""
+
+    id: str
+    token: str
+
+
+class LicenceKey(Strict):
+    """A registration key."""
+
+    key: Annotated[str, Field(max_length=2_000)]
+
+
+class AuditLine(BaseModel):
+    """One change."""
+
+    id: str
+    at: float
+    by: str
+    client: str
+    what: str
+    subject: str
+    before: Any
+    after: Any
+
+
+class AuditLines(BaseModel):
+    """Changes, the latest first; `after` is where the next page begins, empty at the end."""
+
+    lines: list[AuditLine]
+    after: str
+
+
+class Traced(BaseModel):
+    """A message or a refusal."""
+
+    id: str
+    at: float
+    sender: str
+    subject: str
+    client: str
+    refused: str
+    size: int
+    recipients: dict[str, str]  # with where it is for each
+
+
+class Trace(BaseModel):
+    """A page of them, the latest first; `before` is where the next page begins, empty at the end."""
+
+    messages: list[Traced]
+    before: str
+
+
+class Step(BaseModel):
+    """One thing that happened to a message."""
+
+    at: float
+    what: str
+    lines: list[str]
+
+
+class TracedMessage(BaseModel):
+    """A message and what happened to it."""
+
+    message: Traced
+    steps: list[Step]
+
+
+class Yaml(BaseModel):
+    """Customers as the customers file has them."""
+
+    yaml: str
+
+
+class Empty(BaseModel):
+    """Done."""
+
+    done: bool = True
+
+
+class Problem(BaseModel):
+    """Why not."""
+
+    detail: str

@@ -1,0 +1,132 @@
+"""Sends the console's mail into the mail path: it has an id, an object and an outcome like any other message."""
+
+from __future__ import annotations
+
+import logging
+import os
+from typing import Any
+
+from sqlalchemy import Row, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from schemas.events import Envelope, Received
+from services.console.book import Author, Book, MailOrder
+from services.console.config import ConsoleConfig
+from services.console.licence import Standing
+from services.console.mails import ACCOUNT, Mail, compose, ends, welcome, with_link
+from services.console.signin import LINK_SECONDS, SignIn
+from services.console.tables import ACCOUNTS, CUSTOMERS
+from services.core.address import parse, quote
+from services.core.errors import ObjectConflict, ObjectNotFound
+from services.core.ids import message_id
+from services.core.stored import object_key, pack
+from services.runtime.bus import Bus
+from services.runtime.store import Store
+
+log = logging.getLogger("gatepost.console")
+OPERATORS = "_operators"  # whose mail it is that goes to an operator of the service: no customer's id begins so
+
+
+class MailPath:
+    """The Post over store and topics."""
+
+    def __init__(
+        self, book: Book, signin: SignIn, store: Store, bus: Bus, config: ConsoleConfig, hostname: str
+    ) -> None:
+        self._book = book
+        self._signin = signin
+        self._store = store
+        self._bus = bus
+        self._config = config
+        self._hostname = hostname
+
+    async def send(self, order: MailOrder) -> None:
+        """See `outbox.Post`: a link's secret is made here, and stands nowhere but in the mail."""
+        now = self._book.clock.now()
+        identity = message_id(now, os.urandom)
+        async with self._book.change(Author("console")) as change:
+            row = (await change.connection.execute(select(ACCOUNTS).where(ACCOUNTS.c.id == order.account))).first()
+            if row is None or row.closed_at:
+                return
+            language = row.language or "en"
+            mail = await self._mail(change.connection, order, row, language)
+            await change.note(row.customer, "mail-sent", row.address, after={"kind": order.kind, "id": identity})
+        local, _, domain = row.address.rpartition("@")
+        to = f"{quote(local)}@{domain}"
+        message = compose(mail, to=to, identity=identity, hostname=self._hostname, language=language, now=now)
+        received = Received(
+            id=identity,
+            customer=row.customer or OPERATORS,
+            domain=domain,
+            key=object_key(row.customer or OPERATORS, identity),
+            envelope=Envelope(
+                reverse_path="",
+                recipients=(to,),
+                client_ip="127.0.0.1",
+                helo=self._hostname,
+                eight_bit=True,
+                smtputf8=not parse(to).ascii,
+            ),
+            size=len(message),
+            received_at=now,
+            server=self._hostname,
+            plan=(),
+            subject=mail.subject,
+            own=ACCOUNT,
+        )
+        await self._put(received, message)
+        await self._bus.publish([received])
+        log.info("id=%s customer=%s event=account-mail kind=%s", identity, received.customer, order.kind)
+
+    async def _mail(self, connection: AsyncConnection, order: MailOrder, row: Row[Any], language: str) -> Mail:
+        base = self._config.base
+        if order.kind in LINK_SECONDS:
+            identity = message_id(self._book.clock.now(), os.urandom)
+            text = await self._signin.make_link(connection, row.id, order.kind, identity)
+            return with_link(order.kind, language, f"{base}/link/{text}", self._hostname)
+        found = (await connection.execute(select(CUSTOMERS).where(CUSTOMERS.c.id == row.customer))).first()
+        if found is None:
+            raise ObjectNotFound("its customer is gone")
+        if order.kind == "licence":
+            end = Standing(found.trial_until, found.paid_until).end
+            return ends(language, row.customer, end, f"{base}/c/{row.customer}/licence", self._hostname)
+        region = found.region
+        return welcome(
+            language,
+            order.domain,
+            self._config.mx_of(region, self._hostname),
+            self._config.networks_of(region),
+            f"{base}/c/{row.customer}/domains/{order.domain}",
+            self._hostname,
+        )
+
+    async def _put(self, received: Received, message: bytes) -> None:
+        try:
+            await self._store.put(received.key, [pack(received), message])
+        except ObjectConflict:
+            raise AssertionError("an id of 80 bits of chance came twice") from None
+
+
+class FakePost:
+    """Keeps what would have been sent, with the text of its link. `down` set: nothing is taken."""
+
+    def __init__(self, book: Book, signin: SignIn) -> None:
+        self._book = book
+        self._signin = signin
+        self.sent: list[tuple[MailOrder, str]] = []
+        self.down: Exception | None = None
+
+    async def send(self, order: MailOrder) -> None:
+        """See `outbox.Post`."""
+        if self.down is not None:
+            raise self.down
+        text = ""
+        async with self._book.reading() as connection:
+            asked = select(ACCOUNTS.c.id).where(ACCOUNTS.c.id == order.account, ACCOUNTS.c.closed_at == 0)
+            if await connection.scalar(asked) is None:
+                return
+        if order.kind in LINK_SECONDS:
+            async with self._book.database.writing() as connection:
+                identity = message_id(self._book.clock.now(), os.urandom)
+                text = await self._signin.make_link(connection, order.account, order.kind, identity)
+        self.sent.append((order, text))

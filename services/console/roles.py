@@ -1,0 +1,91 @@
+"""Who may do what. One table: an operation without a line in it can't be called, and a test walks all of it."""
+
+from __future__ import annotations
+
+import enum
+from typing import Final
+
+
+class Role(enum.StrEnum):
+    """What somebody is to a customer, or to the whole service."""
+
+    OPERATOR = "operator"  # runs the service: every customer's configuration, nobody's mail
+    OWNER = "owner"  # of the customer: everything, other owners and the licence included
+    ADMINISTRATOR = "administrator"
+    HELPDESK = "helpdesk"  # looks messages up, and sends links for passwords
+    AUDITOR = "auditor"  # sees what was done and by whom
+    READER = "read-only"  # sees how it is set up
+
+
+class Act(enum.StrEnum):
+    """What can be done. These are the scopes of tokens as well."""
+
+    SELF = "self"  # one's own sessions, password and language
+    CUSTOMERS_SHOW = "customers.show"  # of the whole service
+    CUSTOMERS_CHANGE = "customers.change"
+    CUSTOMER_SHOW = "customer.show"
+    CUSTOMER_EXPORT = "customer.export"
+    DOMAINS_SHOW = "domains.show"
+    DOMAINS_CHANGE = "domains.change"
+    DOMAINS_TEST = "domains.test"
+    ACCOUNTS_SHOW = "accounts.show"
+    ACCOUNTS_CHANGE = "accounts.change"
+    PASSWORDS_RESET = "passwords.reset"  # the name of an act
+    TOKENS_SHOW = "tokens.show"
+    TOKENS_CHANGE = "tokens.change"
+    LICENCE_SHOW = "licence.show"
+    LICENCE_CHANGE = "licence.change"
+    AUDIT_SHOW = "audit.show"
+    TRACE_SHOW = "trace.show"
+
+
+_ALL: Final = frozenset(Role)
+_OF_CUSTOMER: Final = _ALL - {Role.OPERATOR}
+_MANAGERS: Final = frozenset({Role.OPERATOR, Role.OWNER, Role.ADMINISTRATOR})
+
+MAY: Final[dict[Act, frozenset[Role]]] = {
+    Act.SELF: _ALL,
+    Act.CUSTOMERS_SHOW: frozenset({Role.OPERATOR}),
+    Act.CUSTOMERS_CHANGE: frozenset({Role.OPERATOR}),
+    Act.CUSTOMER_SHOW: _ALL,
+    Act.CUSTOMER_EXPORT: _MANAGERS,
+    Act.DOMAINS_SHOW: _ALL,
+    Act.DOMAINS_CHANGE: _MANAGERS,
+    Act.DOMAINS_TEST: _MANAGERS | {Role.HELPDESK},
+    Act.ACCOUNTS_SHOW: _ALL - {Role.READER},
+    Act.ACCOUNTS_CHANGE: _MANAGERS,
+    Act.PASSWORDS_RESET: _MANAGERS | {Role.HELPDESK},
+    Act.TOKENS_SHOW: _MANAGERS | {Role.AUDITOR},
+    Act.TOKENS_CHANGE: _MANAGERS,
+    Act.LICENCE_SHOW: _ALL,
+    Act.LICENCE_CHANGE: frozenset({Role.OPERATOR, Role.OWNER}),
+    Act.AUDIT_SHOW: frozenset({Role.OPERATOR, Role.OWNER, Role.ADMINISTRATOR, Role.AUDITOR}),
+    Act.TRACE_SHOW: _OF_CUSTOMER - {Role.READER},
+}
+
+# What stays when a customer's licence has lapsed: renewal, and leaving.
+RENEWAL: Final = frozenset({Act.SELF, Act.CUSTOMER_SHOW, Act.LICENCE_SHOW, Act.LICENCE_CHANGE, Act.CUSTOMER_EXPORT})
+
+_RANK: Final = {
+    Role.OPERATOR: 4,
+    Role.OWNER: 3,
+    Role.ADMINISTRATOR: 2,
+    Role.HELPDESK: 1,
+    Role.AUDITOR: 1,
+    Role.READER: 0,
+}
+
+
+def may(role: Role, act: Act) -> bool:
+    """Return whether the role may do it."""
+    return role in MAY[act]
+
+
+def may_manage(role: Role, other: Role) -> bool:
+    """Return whether the role may make, change or reset an account of the other role: never one above its own."""
+    return _RANK[role] >= _RANK[other] and (other is not Role.OPERATOR or role is Role.OPERATOR)
+
+
+def acts_of(role: Role) -> frozenset[Act]:
+    """Return everything that the role may do."""
+    return frozenset(act for act, roles in MAY.items() if role in roles)

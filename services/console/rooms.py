@@ -1,0 +1,315 @@
+"""The console's pages, one after the other."""
+
+from __future__ import annotations
+
+import dataclasses
+import urllib.parse
+from collections.abc import Sequence
+from typing import Final
+
+from fastapi import FastAPI, Response
+
+from services.console import models
+from services.console.api import make_api
+from services.console.caller import Forbidden, NotFound, Refused
+from services.console.config import ConsoleConfig
+from services.console.desk import Desk
+from services.console.history import day_start
+from services.console.pages import Doors, Frame, Visit, go, make_pages_app
+from services.console.roles import Act, Role, acts_of, may_manage
+from services.console.texts import text
+from services.core.clock import Clock
+
+TLS: Final = ("", "none", "required", "verified")
+DAY: Final = 86_400.0
+
+
+def make_console(desk: Desk, config: ConsoleConfig, clock: Clock) -> FastAPI:
+    """Return the whole application: the pages, and the API under /api/v1."""
+    app = make_pages_app(config)
+    app.mount("/api/v1", make_api(desk, clock))
+    frame = Frame(config, clock)
+    rooms = Rooms(frame, Doors(app, desk, frame))
+    rooms.open()
+    return app
+
+
+class Rooms:
+    """Each page, and what its forms do."""
+
+    def __init__(self, frame: Frame, doors: Doors) -> None:
+        self._page = frame.page
+        self._doors = doors
+        self._regions = frame.config.regions
+
+    def open(self) -> None:
+        """Add every page."""
+        door = self._doors.open
+        door("/login", self.login, self.do_login, anybody=True)
+        door("/forgot", self.forgot, self.do_forgot, anybody=True)
+        door("/link/{link}", self.link, self.do_link, anybody=True)
+        door("/logout", self.me, self.do_logout)
+        door("/me", self.me, self.do_me)
+        door("/", self.home)
+        door("/customers", self.customers, self.do_customers)
+        of = "/c/{customer}"
+        door(of, self.customer, self.do_customer)
+        door(f"{of}/domains", self.domains, self.do_domains)
+        door(f"{of}/domains/{{name}}", self.domain, self.do_domain)
+        door(f"{of}/accounts", self.accounts, self.do_accounts)
+        door(f"{of}/tokens", self.tokens, self.do_tokens)
+        door(f"{of}/licence", self.licence, self.do_licence)
+        door(f"{of}/audit", self.audit)
+        door(f"{of}/messages", self.messages)
+        door(f"{of}/messages/{{message}}", self.message)
+
+    # --- the way in
+
+    async def login(self, visit: Visit) -> Response:
+        return await self._page(visit, "login", address=visit.field("address"))
+
+    async def do_login(self, visit: Visit) -> Response:
+        agent = visit.request.headers.get("user-agent", "")
+        session = await visit.desk.signin.login(visit.field("address"), visit.field("password"), visit.client, agent)
+        return self._doors.begin(go("/"), session.text)
+
+    async def do_logout(self, visit: Visit) -> Response:
+        await visit.desk.signin.logout(visit.who)
+        return self._doors.end(go("/login"))
+
+    async def forgot(self, visit: Visit) -> Response:
+        return await self._page(visit, "forgot")
+
+    async def do_forgot(self, visit: Visit) -> Response:
+        await visit.desk.signin.forgot(visit.field("address"), visit.client)
+        return go("/forgot", "link-on-its-way")
+
+    async def link(self, visit: Visit) -> Response:
+        """Opening a link changes nothing: programs that check mail open all of them."""
+        address = await visit.desk.signin.link(visit.path("link"), visit.client)
+        bare = dataclasses.replace(visit, caller=None)
+        return await self._page(bare, "link", 200 if address else 404, address=address or "")
+
+    async def do_link(self, visit: Visit) -> Response:
+        password = visit.field("password")
+        if password != visit.field("again"):
+            raise Refused("password.differ")
+        agent = visit.request.headers.get("user-agent", "")
+        session = await visit.desk.signin.set_password(visit.path("link"), password, visit.client, agent)
+        return self._doors.begin(go("/", "password-set"), session.text)
+
+    async def home(self, visit: Visit) -> Response:
+        done = visit.query("done")
+        if visit.who.role is Role.OPERATOR:
+            return go("/customers", done)
+        return go(f"/c/{visit.who.customer}", done)
+
+    async def me(self, visit: Visit) -> Response:
+        found = await visit.desk.accounts.sessions(visit.who)
+        return await self._page(visit, "me", sessions=found.sessions)
+
+    async def do_me(self, visit: Visit) -> Response:
+        await visit.desk.accounts.end_session(visit.who, session=visit.field("session"))
+        return go("/me", "session-ended")
+
+    # --- customers
+
+    async def customers(self, visit: Visit) -> Response:
+        found = await visit.desk.customers.customers(visit.who, after=visit.query("after"))
+        return await self._page(visit, "customers", customers=found.customers, after=found.after, regions=self._regions)
+
+    async def do_customers(self, visit: Visit) -> Response:
+        body = models.NewCustomer(
+            id=visit.field("id").strip(),
+            name=visit.field("name"),
+            owner=visit.field("owner"),
+            region=visit.field("region"),
+            language="it" if visit.field("language") == "it" else "en",
+        )
+        await visit.desk.customers.add_customer(visit.who, body=body)
+        return go("/customers", "customer-added")
+
+    async def customer(self, visit: Visit) -> Response:
+        found = await visit.desk.customers.customer(visit.who, customer=visit.customer)
+        domains: Sequence[models.Domain] = ()
+        if found.licence.state.value not in {"lapsed", "purge"} or visit.who.role is Role.OPERATOR:
+            domains = (await visit.desk.domains.domains(visit.who, customer=visit.customer)).domains
+        return await self._page(visit, "customer", found=found, domains=domains, remove=visit.query("remove"))
+
+    async def do_customer(self, visit: Visit) -> Response:
+        if visit.field("action") == "export":
+            found = await visit.desk.customers.export(visit.who, customer=visit.customer)
+            name = f'attachment; filename="{visit.customer}.yaml"'
+            return Response(found.yaml, media_type="application/yaml", headers={"Content-Disposition": name})
+        if visit.field("confirm") != visit.customer:
+            raise Refused("customer.confirm")
+        await visit.desk.customers.remove_customer(visit.who, customer=visit.customer)
+        return go("/customers", "customer-removed")
+
+    # --- domains
+
+    async def domains(self, visit: Visit) -> Response:
+        found = await visit.desk.domains.domains(visit.who, customer=visit.customer)
+        return await self._page(visit, "domains", domains=found.domains, name=visit.field("name"))
+
+    async def do_domains(self, visit: Visit) -> Response:
+        body = models.NewDomain(name=visit.field("name"))
+        added = await visit.desk.domains.add_domain(visit.who, customer=visit.customer, body=body)
+        return go(_domain_path(visit.customer, added.name), "domain-claimed")
+
+    async def domain(self, visit: Visit) -> Response:
+        name = visit.path("name")
+        found = await visit.desk.domains.domain(visit.who, customer=visit.customer, name=name)
+        mx = None
+        if found.proved:
+            mx = await visit.desk.domains.mx(visit.who, customer=visit.customer, name=name)
+        return await self._page(
+            visit,
+            "domain",
+            found=found,
+            mx=mx,
+            tls=TLS,
+            relay=visit.field("relay") or "\n".join(_written(each) for each in found.relay),
+            dialogue=visit.shown.get("dialogue"),
+        )
+
+    async def do_domain(self, visit: Visit) -> Response:
+        name, domains, who, customer = visit.path("name"), visit.desk.domains, visit.who, visit.customer
+        path = _domain_path(customer, name)
+        match visit.field("action"):
+            case "prove":
+                await domains.prove_domain(who, customer=customer, name=name)
+                return go(path, "domain-proved")
+            case "route":
+                body = models.Routing(
+                    relay=_relay(visit.field("relay"), visit.field("tls")),
+                    any_recipient=visit.field("recipients") != "directory",
+                )
+                await domains.route_domain(who, customer=customer, name=name, body=body)
+                return go(path, "domain-routed")
+            case "test":
+                asked = models.Test(recipient=visit.field("recipient"))
+                dialogue = await domains.test_domain(who, customer=customer, name=name, body=asked)
+                return await self.domain(dataclasses.replace(visit, shown={"dialogue": dialogue}))
+            case "remove":
+                await domains.remove_domain(who, customer=customer, name=name)
+                return go(f"/c/{customer}/domains", "domain-removed")
+        raise NotFound("no such action")
+
+    # --- people
+
+    async def accounts(self, visit: Visit) -> Response:
+        found = await visit.desk.accounts.accounts(visit.who, customer=visit.customer)
+        roles = [role for role in Role if role is not Role.OPERATOR and may_manage(visit.who.role, role)]
+        return await self._page(visit, "accounts", accounts=found.accounts, roles=roles)
+
+    async def do_accounts(self, visit: Visit) -> Response:
+        accounts, who, customer = visit.desk.accounts, visit.who, visit.customer
+        path = f"/c/{customer}/accounts"
+        match visit.field("action"):
+            case "invite":
+                body = models.NewAccount(
+                    address=visit.field("address"),
+                    name=visit.field("name"),
+                    role=_role(visit.field("role")),
+                    language="it" if visit.field("language") == "it" else "en",
+                )
+                await accounts.invite(who, customer=customer, body=body)
+                return go(path, "account-invited")
+            case "link":
+                await accounts.send_link(who, customer=customer, account=visit.field("account"))
+                return go(path, "link-sent")
+            case "close" | "reopen":
+                change = models.AccountChange(closed=visit.field("action") == "close")
+                await accounts.change_account(who, customer=customer, account=visit.field("account"), body=change)
+                return go(path, "account-changed")
+            case "role":
+                change = models.AccountChange(role=_role(visit.field("role")))
+                await accounts.change_account(who, customer=customer, account=visit.field("account"), body=change)
+                return go(path, "account-changed")
+        raise NotFound("no such action")
+
+    async def tokens(self, visit: Visit) -> Response:
+        found = await visit.desk.tokens.tokens(visit.who, customer=visit.customer)
+        scopes = [act for act in Act if act in acts_of(visit.who.role)]
+        return await self._page(visit, "tokens", tokens=found.tokens, scopes=scopes, made=visit.shown.get("made", ""))
+
+    async def do_tokens(self, visit: Visit) -> Response:
+        if visit.field("action") == "revoke":
+            await visit.desk.tokens.revoke_token(visit.who, customer=visit.customer, token=visit.field("token"))
+            return go(f"/c/{visit.customer}/tokens", "token-revoked")
+        if not visit.form.get("scope"):
+            raise Refused("token.no-scope")
+        body = models.NewToken(label=visit.field("label"), scopes=[Act(each) for each in visit.form["scope"]])
+        made = await visit.desk.tokens.make_token(visit.who, customer=visit.customer, body=body)
+        return await self.tokens(dataclasses.replace(visit, shown={"made": made.token}))
+
+    async def licence(self, visit: Visit) -> Response:
+        if visit.who.customer not in {"", visit.customer}:
+            raise NotFound(visit.customer)
+        return await self._page(visit, "licence")
+
+    async def do_licence(self, visit: Visit) -> Response:
+        body = models.LicenceKey(key=visit.field("key"))
+        await visit.desk.licences.renew(visit.who, customer=visit.customer, body=body)
+        return go(f"/c/{visit.customer}/licence", "licence-renewed")
+
+    # --- looking back
+
+    async def audit(self, visit: Visit) -> Response:
+        found = await visit.desk.history.audit(visit.who, customer=visit.customer, after=visit.query("after"))
+        return await self._page(visit, "audit", lines=found.lines, after=found.after)
+
+    async def messages(self, visit: Visit) -> Response:
+        asked = {name: visit.query(name) for name in ("sender", "recipient", "subject", "state", "since", "until")}
+        found = models.Trace(messages=[], before="")
+        try:
+            until = day_start(asked["until"])
+            found = await visit.desk.history.trace(
+                visit.who,
+                customer=visit.customer,
+                sender=asked["sender"],
+                recipient=asked["recipient"],
+                subject=asked["subject"],
+                state=asked["state"],
+                since=day_start(asked["since"]),
+                until=until + DAY if until else 0.0,
+                before=visit.query("before"),
+            )
+        except Refused as error:
+            visit = dataclasses.replace(visit, error=text(error.key, visit.language, **error.values))
+        further = urllib.parse.urlencode({**asked, "before": found.before}) if found.before else ""
+        return await self._page(visit, "messages", found=found.messages, asked=asked, further=further)
+
+    async def message(self, visit: Visit) -> Response:
+        message = visit.path("message")
+        found = await visit.desk.history.traced(visit.who, customer=visit.customer, message=message)
+        return await self._page(visit, "message", found=found.message, steps=found.steps)
+
+
+def _domain_path(customer: str, name: str) -> str:
+    return f"/c/{customer}/domains/{urllib.parse.quote(name, safe='')}"
+
+
+def _role(name: str) -> Role:
+    try:
+        return Role(name)
+    except ValueError as error:
+        raise Forbidden(name) from error
+
+
+def _written(relay: models.Relay) -> str:
+    host = f"[{relay.host}]" if ":" in relay.host else relay.host
+    return f"{relay.lookup}:{relay.host}" if relay.lookup else f"{host}:{relay.port}"
+
+
+def _relay(lines: str, tls: str) -> list[models.Relay]:
+    """Return the hosts, one a line, best first: HOST[:PORT], or mx:NAME, srv:NAME."""
+    found = []
+    for place, line in enumerate(filter(None, (each.strip() for each in lines.splitlines()))):
+        lookup, colon, name = line.partition(":")
+        entry = {"host": name, "lookup": lookup} if colon and lookup in {"mx", "srv"} else {"host": line}
+        found.append(models.Relay.model_validate({**entry, "preference": 10 * (place + 1), "tls": tls}))
+    if not found:
+        raise Refused("relay.empty")
+    return found

@@ -1,0 +1,74 @@
+"""The console as a unit of a process: the pages with their API, and the outbox."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator
+
+from services.console.book import Book
+from services.console.config import PREFIX, ConsoleConfig, Neighbours
+from services.console.credentials import Passwords
+from services.console.desk import Desk, make_desk
+from services.console.domains import Surroundings
+from services.console.outbox import Outbox
+from services.console.post import MailPath
+from services.console.reminders import Reminders
+from services.console.rooms import make_console
+from services.console.signin import SignIn
+from services.core.errors import DatabaseUnavailable
+from services.quarantine.api.serve import listening, server_of
+from services.runtime.config import load
+from services.runtime.dns import Resolver
+from services.runtime.host import Context
+from services.trace.index import Index
+
+log = logging.getLogger("gatepost.console")
+
+
+async def serve(ctx: Context) -> None:
+    """Answer, and publish what is written, until `ctx.stop`."""
+    config, around = load(ConsoleConfig, ctx.environ, PREFIX), load(Neighbours, ctx.environ)
+    async with contextlib.AsyncExitStack() as stack:
+        book = await Book.open(around.database, ctx.clock)
+        stack.push_async_callback(book.close)
+        trace = await Index.open(around.database)
+        stack.push_async_callback(trace.close)
+        signin = SignIn(book, Passwords(), by_client=config.failures_by_client, by_subject=config.failures_by_account)
+        surroundings = Surroundings(
+            config=config,
+            hostname=around.hostname,
+            directory=ctx.directory,
+            resolver=lambda: Resolver(around.dns, ctx.clock),
+        )
+        desk = make_desk(book, signin, surroundings, trace, around.licences())
+        post = MailPath(book, signin, ctx.store, ctx.bus, config, around.hostname)
+        outbox = Outbox(book, ctx.bus, post)
+        await ctx.directory_ready()
+        async with _emptied(outbox):
+            await _answer(ctx, config, desk, outbox, Reminders(book))
+
+
+async def _answer(ctx: Context, config: ConsoleConfig, desk: Desk, outbox: Outbox, reminders: Reminders) -> None:
+    with listening(config.host, config.port) as listener:
+        server = server_of(make_console(desk, config, ctx.clock))
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(server.serve([listener]), name="console-server")
+            tasks.create_task(outbox.run(ctx.stop), name="console-outbox")
+            tasks.create_task(reminders.run(ctx.stop), name="console-reminders")
+            ctx.ready("console")  # it listens already: who comes now waits a moment at most
+            await ctx.stop.wait()
+            server.should_exit = True
+
+
+@contextlib.asynccontextmanager
+async def _emptied(outbox: Outbox) -> AsyncIterator[None]:
+    """Let another process have its turn at the outbox when this one has ended."""
+    try:
+        yield
+    finally:
+        try:
+            await outbox.release()
+        except DatabaseUnavailable as error:
+            log.warning("event=lease-kept error=%s", error)

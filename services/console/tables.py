@@ -1,0 +1,153 @@
+"""The tables of the console. `migrations/` makes them; a test holds the two together.
+
+Every row but an operator's belongs to a customer, and every statement that reads rows for somebody names the customer.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sqlalchemy import Column, Double, ForeignKey, Index, Integer, LargeBinary, MetaData, Table, Text
+
+METADATA: Final = MetaData()
+
+CUSTOMERS: Final = Table(
+    "console_customers",
+    METADATA,
+    Column("id", Text, primary_key=True),
+    Column("settings", Text, nullable=False),  # the Customer event as JSON, without domains
+    Column("region", Text, nullable=False),
+    Column("language", Text, nullable=False),
+    Column("version", Integer, nullable=False),  # counts changes: who changes it holds its row until he is done
+    Column("made_at", Double, nullable=False),
+    Column("trial_until", Double, nullable=False),
+    Column("paid_until", Double, nullable=False),  # 0: on trial
+    Column("users", Integer, nullable=False),  # that are paid for; 0: not counted
+    Column("licence", Text, nullable=False),  # the id of the key that is in force; empty: none yet
+)
+
+DOMAINS: Final = Table(
+    "console_domains",
+    METADATA,
+    Column("name", Text, primary_key=True),  # one customer's at a time, for it decides where mail goes
+    Column("customer", Text, ForeignKey("console_customers.id"), nullable=False),
+    Column("place", Integer, nullable=False),  # among the customer's domains
+    Column("spec", Text, nullable=False),  # the Domain of the event as JSON
+    Column("made_at", Double, nullable=False),
+    Index("console_domains_of_customer", "customer", "place"),
+)
+
+CLAIMS: Final = Table(
+    "console_claims",
+    METADATA,
+    Column("customer", Text, ForeignKey("console_customers.id"), primary_key=True),
+    Column("name", Text, primary_key=True),  # several may claim a name; who proves it first has it
+    Column("proof", Text, nullable=False),  # what the TXT record must say
+    Column("made_at", Double, nullable=False),
+)
+
+RECIPIENTS: Final = Table(
+    "console_recipients",
+    METADATA,
+    Column("customer", Text, ForeignKey("console_customers.id"), primary_key=True),
+    Column("address", Text, primary_key=True),  # canonical
+)
+
+ACCOUNTS: Final = Table(
+    "console_accounts",
+    METADATA,
+    Column("id", Text, primary_key=True),
+    Column("customer", Text, nullable=False),  # empty: an operator
+    Column("address", Text, nullable=False, unique=True),  # canonical; one account an address, whoever's it is
+    Column("name", Text, nullable=False),
+    Column("role", Text, nullable=False),
+    Column("language", Text, nullable=False),
+    Column("password", Text, nullable=False),  # argon2's own form; empty: none yet
+    Column("made_at", Double, nullable=False),
+    Column("closed_at", Double, nullable=False),  # 0 while it may log in
+    Index("console_accounts_of_customer", "customer", "address"),
+)
+
+LINKS: Final = Table(
+    "console_links",
+    METADATA,
+    Column("id", Text, primary_key=True),
+    Column("hash", LargeBinary, nullable=False),  # SHA-256 of the secret
+    Column("account", Text, ForeignKey("console_accounts.id"), nullable=False),
+    Column("purpose", Text, nullable=False),
+    Column("expires_at", Double, nullable=False),
+    Column("used_at", Double, nullable=False),  # 0 while it is good
+    Index("console_links_of_account", "account"),
+)
+
+SESSIONS: Final = Table(
+    "console_sessions",
+    METADATA,
+    Column("id", Text, primary_key=True),
+    Column("hash", LargeBinary, nullable=False),
+    Column("account", Text, ForeignKey("console_accounts.id"), nullable=False),
+    Column("made_at", Double, nullable=False),
+    Column("seen_at", Double, nullable=False),
+    Column("client", Text, nullable=False),  # the address that it was begun from
+    Column("agent", Text, nullable=False),  # what its browser calls itself
+    Index("console_sessions_of_account", "account"),
+)
+
+TOKENS: Final = Table(
+    "console_tokens",
+    METADATA,
+    Column("id", Text, primary_key=True),
+    Column("hash", LargeBinary, nullable=False),
+    Column("customer", Text, nullable=False),  # empty: the whole service
+    Column("account", Text, ForeignKey("console_accounts.id"), nullable=False),  # whose role is the most it may do
+    Column("label", Text, nullable=False),
+    Column("scopes", Text, nullable=False),  # acts, one a line
+    Column("made_at", Double, nullable=False),
+    Column("expires_at", Double, nullable=False),
+    Column("revoked_at", Double, nullable=False),  # 0 while it is good
+    Index("console_tokens_of_customer", "customer", "id"),
+)
+
+AUDIT: Final = Table(
+    "console_audit",
+    METADATA,
+    Column("id", Text, primary_key=True),
+    Column("customer", Text, nullable=False),  # empty: what concerns the whole service
+    Column("at", Double, nullable=False),
+    Column("by", Text, nullable=False),
+    Column("client", Text, nullable=False),  # the address it was asked from; empty: the command line
+    Column("what", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("before", Text, nullable=False),  # JSON; empty: there was nothing
+    Column("after", Text, nullable=False),  # JSON; empty: there is nothing
+    Index("console_audit_of_customer", "customer", "id"),
+)
+
+OUTBOX: Final = Table(
+    "console_outbox",
+    METADATA,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("lane", Text, nullable=False),  # topics, mail: neither waits for the other
+    Column("topic", Text, nullable=False),  # or the kind of mail
+    Column("key", Text, nullable=False),
+    Column("payload", Text, nullable=False),  # the event, or what a mail is about, as JSON; empty: a tombstone
+    Column("made_at", Double, nullable=False),
+    Index("console_outbox_lane", "lane", "id"),
+)
+
+LEASES: Final = Table(
+    "console_leases",
+    METADATA,
+    Column("name", Text, primary_key=True),
+    Column("holder", Text, nullable=False),
+    Column("until", Double, nullable=False),
+)
+
+FAILURES: Final = Table(
+    "console_failures",
+    METADATA,
+    Column("id", Text, primary_key=True),
+    Column("key", Text, nullable=False),  # the hash of who tried, or of what was tried
+    Column("at", Double, nullable=False),
+    Index("console_failures_of_key", "key", "at"),
+)

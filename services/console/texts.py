@@ -1,0 +1,392 @@
+"""Everything that people read in pages and mails, in both languages. A language is complete or a test fails."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+LANGUAGES: Final = ("en", "it")
+
+_TEXTS: Final[Mapping[str, tuple[str, str]]] = {
+    # --- frame
+    "skip": ("Skip to the content", "Vai al contenuto"),
+    "nav": ("Main", "Principale"),
+    "nav.overview": ("Overview", "Panoramica"),
+    "nav.domains": ("Domains", "Domini"),
+    "nav.messages": ("Messages", "Messaggi"),
+    "nav.accounts": ("Accounts", "Account"),
+    "nav.tokens": ("API tokens", "Token API"),
+    "nav.audit": ("Audit log", "Registro modifiche"),
+    "nav.licence": ("Licence", "Licenza"),
+    "nav.customers": ("Customers", "Clienti"),
+    "nav.me": ("Your sessions", "Le tue sessioni"),
+    "logout": ("Log out", "Esci"),
+    "signed-in": ("Signed in as {address}", "Accesso eseguito come {address}"),
+    "error": ("Not done", "Operazione non eseguita"),
+    "next-page": ("Next page", "Pagina successiva"),
+    "none": ("Nothing here yet.", "Ancora nulla qui."),
+    "save": ("Save", "Salva"),
+    "remove": ("Remove", "Rimuovi"),
+    "name": ("Name", "Nome"),
+    "state": ("State", "Stato"),
+    "address": ("E-mail address", "Indirizzo e-mail"),
+    "language": ("Language", "Lingua"),
+    "language.en": ("English", "Inglese"),
+    "language.it": ("Italian", "Italiano"),
+    "role": ("Role", "Ruolo"),
+    "when": ("When", "Quando"),
+    "action": ("Action", "Azione"),
+    # --- banner
+    "banner.trial": ("Trial: {days} days left.", "Prova: restano {days} giorni."),
+    "banner.grace": (
+        "The licence has ended. Everything goes on for {days} more days; please renew.",
+        "La licenza è scaduta. Tutto continua per altri {days} giorni; si prega di rinnovare.",
+    ),
+    "banner.lapsed": (
+        "The licence has lapsed. Enter a registration key to go on; every setting is kept.",
+        "La licenza è decaduta. Inserire una chiave di registrazione per continuare; ogni impostazione è conservata.",
+    ),
+    "banner.purge": (
+        "The licence lapsed long ago, and the data may be deleted. Enter a registration key to keep it.",
+        "La licenza è decaduta da tempo e i dati possono essere eliminati. Inserire una chiave per conservarli.",
+    ),
+    # --- way in
+    "login.title": ("Log in", "Accedi"),
+    "login.password": ("Password", "Password"),
+    "login.forgot": ("Forgotten your password?", "Password dimenticata?"),
+    "login.wrong": ("Address or password is wrong.", "Indirizzo o password errati."),
+    "login.wait": (
+        "Too many attempts. Please wait a quarter of an hour.",
+        "Troppi tentativi. Attendere un quarto d'ora.",
+    ),
+    "forgot.title": ("A new password", "Una nuova password"),
+    "forgot.hint": (
+        "If there is an account for the address, a link is sent to it. The link is good for an hour.",
+        "Se esiste un account per l'indirizzo, verrà inviato un collegamento valido per un'ora.",
+    ),
+    "forgot.send": ("Send the link", "Invia il collegamento"),
+    "link.title": ("Choose a password", "Scegli una password"),
+    "link.for": ("For {address}", "Per {address}"),
+    "link.again": ("The same again", "Ripeti la password"),
+    "link.hint": (
+        "At least 12 characters. Several words are easier to remember than signs.",
+        "Almeno 12 caratteri. Più parole si ricordano meglio dei simboli.",
+    ),
+    "link.bad": (
+        "This link is not valid: it was used, or is too old. Ask for a new one.",
+        "Questo collegamento non è valido: è stato usato o è scaduto. Richiederne uno nuovo.",
+    ),
+    "password.short": ("The password is shorter than 12 characters.", "La password ha meno di 12 caratteri."),
+    "password.long": ("The password is longer than 256 characters.", "La password supera i 256 caratteri."),
+    "password.guessable": ("The password is too easy to guess.", "La password è troppo facile da indovinare."),
+    "password.differ": ("The two passwords are not the same.", "Le due password non coincidono."),
+    # --- customers
+    "customers.title": ("Customers", "Clienti"),
+    "customers.add": ("Invite a customer", "Invita un cliente"),
+    "customers.id": ("Id", "Id"),
+    "customers.id.hint": (
+        "a-z, 0-9 and -; part of every object's key, so it never changes",
+        "a-z, 0-9 e -; fa parte delle chiavi degli oggetti e non cambia mai",
+    ),
+    "customers.owner": ("The owner's e-mail address", "Indirizzo e-mail del titolare"),
+    "customers.region": ("Region", "Regione"),
+    "customers.count": ("Domains", "Domini"),
+    "customers.invite": ("Invite", "Invita"),
+    "customer.export": ("Export as YAML", "Esporta come YAML"),
+    "customer.remove": ("Remove this customer", "Rimuovi questo cliente"),
+    "customer.remove.hint": (
+        "Mail to its domains is refused from then on. Type the id {id} to confirm.",
+        "La posta per i suoi domini verrà rifiutata. Digitare l'id {id} per confermare.",
+    ),
+    "customer.confirm": (
+        "The id does not match; nothing was removed.",
+        "L'id non corrisponde; nulla è stato rimosso.",
+    ),
+    "customer.taken": ("There is, or was, a customer {id} already.", "Esiste, o esisteva, già un cliente {id}."),
+    "customer.steps": ("What to do next", "Prossimi passi"),
+    "customer.step.domain": ("Add your domain", "Aggiungi il tuo dominio"),
+    "customer.step.proof": ("Prove that {name} is yours", "Dimostra che {name} è tuo"),
+    "customer.step.relay": ("Say where mail for {name} goes", "Indica dove va la posta di {name}"),
+    "customer.step.mx": ("Check the MX record of {name}", "Controlla il record MX di {name}"),
+    "region.unknown": ("There is no such region; there are {regions}.", "Regione inesistente; ci sono {regions}."),
+    # --- domains
+    "domains.title": ("Domains", "Domini"),
+    "domains.add": ("Add a domain", "Aggiungi un dominio"),
+    "domains.name": ("Domain name", "Nome di dominio"),
+    "domain.state.claimed": ("not proved yet", "non ancora dimostrato"),
+    "domain.state.proved": ("proved; no host to relay to yet", "dimostrato; nessun server di destinazione"),
+    "domain.state.publishing": ("being published", "in pubblicazione"),
+    "domain.state.live": ("mail is taken", "la posta viene accettata"),
+    "domain.bad": ("This is not a full domain name, such as acme.example.", "Non è un nome di dominio completo."),
+    "domain.known": ("{name} is in your list already.", "{name} è già nell'elenco."),
+    "domain.many": ("{most} domains wait for their proof; prove some first.", "{most} domini attendono la prova."),
+    "domain.taken": ("{name} is another customer's.", "{name} appartiene a un altro cliente."),
+    "domain.not-proved": (
+        "{name} has no such TXT record yet. A new record may take a while to be seen.",
+        "{name} non ha ancora questo record TXT. Un nuovo record può richiedere tempo.",
+    ),
+    "domain.no-answer": (
+        "The name servers of {name} did not answer. Please try again.",
+        "I server dei nomi di {name} non hanno risposto. Riprova.",
+    ),
+    "domain.proof.title": ("1. Prove that it is yours", "1. Dimostra che è tuo"),
+    "domain.proof.hint": (
+        "Add this TXT record to the zone, then check it.",
+        "Aggiungi questo record TXT alla zona, poi verifica.",
+    ),
+    "domain.proof.check": ("Check the record", "Verifica il record"),
+    "domain.proof.done": ("Proved.", "Dimostrato."),
+    "domain.relay.title": ("2. Your mail servers", "2. I tuoi server di posta"),
+    "domain.relay.label": ("Hosts, one a line, best first", "Server, uno per riga, il preferito per primo"),
+    "domain.relay.hint": (
+        "HOST, HOST:PORT, [IPv6]:PORT, or mx:NAME and srv:NAME for what those records list.",
+        "HOST, HOST:PORTA, [IPv6]:PORTA, oppure mx:NOME e srv:NOME per ciò che elencano quei record.",
+    ),
+    "domain.tls": ("TLS to these hosts", "TLS verso questi server"),
+    "domain.tls.": ("when offered", "se disponibile"),
+    "domain.tls.none": ("never", "mai"),
+    "domain.tls.required": ("required", "obbligatorio"),
+    "domain.tls.verified": ("required, certificate checked", "obbligatorio, certificato verificato"),
+    "domain.recipients": ("Recipients", "Destinatari"),
+    "domain.recipients.any": ("any: your MTA knows them", "qualsiasi: li conosce il tuo MTA"),
+    "domain.recipients.directory": ("only those of the directory", "solo quelli della directory"),
+    "domain.test.title": ("3. Delivery test", "3. Prova di consegna"),
+    "domain.test.hint": (
+        "Sends a test message to the first host and shows what was said.",
+        "Invia un messaggio di prova al primo server e mostra il dialogo.",
+    ),
+    "domain.test.recipient": ("Recipient of the test", "Destinatario della prova"),
+    "domain.test.send": ("Send a test message", "Invia un messaggio di prova"),
+    "domain.test.good": ("Your server took the message.", "Il tuo server ha accettato il messaggio."),
+    "domain.test.not-good": (
+        "Your server did not take the message; the last lines say why.",
+        "Il tuo server non ha accettato il messaggio; le ultime righe dicono perché.",
+    ),
+    "domain.mx.title": ("4. Point the MX record here", "4. Punta qui il record MX"),
+    "domain.mx.wanted": ("The zone of {name} should say:", "La zona di {name} deve contenere:"),
+    "domain.mx.found": ("It says now: {found}", "Ora contiene: {found}"),
+    "domain.mx.nothing": ("no MX record", "nessun record MX"),
+    "domain.mx.unknown": ("no answer from its name servers", "nessuna risposta dai suoi server dei nomi"),
+    "domain.mx.right": ("The MX record points here.", "Il record MX punta qui."),
+    "domain.mx.wrong": (
+        (
+            "The MX record does not point here yet. Others may see a change up to 48 hours late, for as long as "
+            "the old record's time to live."
+        ),
+        (
+            "Il record MX non punta ancora qui. Altri possono vedere una modifica con un ritardo fino a 48 ore, "
+            "secondo il TTL del vecchio record."
+        ),
+    ),
+    "domain.mx.networks": (
+        "Let these addresses reach your mail servers on port 25, and take mail from no others:",
+        "Consenti a questi indirizzi di raggiungere i tuoi server di posta sulla porta 25, e a nessun altro:",
+    ),
+    "domain.remove.hint": (
+        "Mail to the domain is refused from then on.",
+        "La posta per il dominio verrà rifiutata.",
+    ),
+    "relay.bad": ("{host} is no host of the form asked for.", "{host} non è un server nella forma richiesta."),
+    "relay.twice": ("A host is listed twice.", "Un server è elencato due volte."),
+    "relay.empty": ("Name one host at least.", "Indicare almeno un server."),
+    "relay.none": ("There is no such host; save the hosts first.", "Server inesistente; salvare prima i server."),
+    "relay.private": (
+        "{host} is not reachable from the Internet, and this service connects to no private addresses.",
+        "{host} non è raggiungibile da Internet, e questo servizio non si collega a indirizzi privati.",
+    ),
+    "address.bad": ("This is not an e-mail address.", "Non è un indirizzo e-mail."),
+    "address.elsewhere": ("The address is not in {name}.", "L'indirizzo non è in {name}."),
+    # --- accounts
+    "accounts.title": ("Accounts", "Account"),
+    "accounts.invite": ("Invite somebody", "Invita qualcuno"),
+    "accounts.send": ("Send the invitation", "Invia l'invito"),
+    "accounts.active": ("active", "attivo"),
+    "accounts.invited": ("invited", "invitato"),
+    "accounts.closed": ("closed", "chiuso"),
+    "accounts.link": ("Send a link for the password", "Invia un collegamento per la password"),
+    "accounts.close": ("Close", "Chiudi"),
+    "accounts.reopen": ("Open again", "Riapri"),
+    "accounts.for": ("of {address}", "di {address}"),
+    "account.taken": ("There is an account for this address already.", "Esiste già un account per questo indirizzo."),
+    "account.closed": ("This account is closed.", "Questo account è chiuso."),
+    "account.last-owner": (
+        "This is the last owner: make another one first.",
+        "È l'ultimo titolare: nominarne prima un altro.",
+    ),
+    "role.operator": ("operator of the service", "gestore del servizio"),
+    "role.owner": ("owner", "titolare"),
+    "role.administrator": ("administrator", "amministratore"),
+    "role.helpdesk": ("help desk", "assistenza"),
+    "role.auditor": ("auditor", "revisore"),
+    "role.read-only": ("read-only", "sola lettura"),
+    # --- tokens
+    "tokens.title": ("API tokens", "Token API"),
+    "tokens.make": ("Make a token", "Crea un token"),
+    "tokens.label": ("What it is for", "A cosa serve"),
+    "tokens.scopes": ("What it may do", "Cosa può fare"),
+    "tokens.until": ("Good until", "Valido fino al"),
+    "tokens.revoked": ("revoked", "revocato"),
+    "tokens.revoke": ("Revoke", "Revoca"),
+    "tokens.made": ("The new token, shown this once:", "Il nuovo token, mostrato solo ora:"),
+    "tokens.whose": ("Whose", "Di chi"),
+    "token.no-scope": ("Choose one thing at least that it may do.", "Scegliere almeno un permesso."),
+    # --- licence
+    "licence.title": ("Licence", "Licenza"),
+    "licence.state.trial": ("trial", "prova"),
+    "licence.state.full": ("full", "completa"),
+    "licence.state.grace": ("grace: renew now", "proroga: rinnovare ora"),
+    "licence.state.lapsed": ("lapsed", "decaduta"),
+    "licence.state.purge": ("data may be deleted", "dati eliminabili"),
+    "licence.trial": ("Trial until", "Prova fino al"),
+    "licence.paid": ("Paid until", "Pagata fino al"),
+    "licence.users": ("Users", "Utenti"),
+    "licence.changes": ("Changes on", "Cambia il"),
+    "licence.key": ("Registration key", "Chiave di registrazione"),
+    "licence.enter": ("Enter the key", "Inserisci la chiave"),
+    "licence.bad": ("The key was not taken: {reason}.", "La chiave non è stata accettata: {reason}."),
+    "licence.none-taken": (
+        "This installation takes no registration keys.",
+        "Questa installazione non accetta chiavi di registrazione.",
+    ),
+    # --- looking back
+    "audit.title": ("Audit log", "Registro modifiche"),
+    "audit.by": ("By", "Da"),
+    "audit.what": ("What", "Cosa"),
+    "audit.subject": ("Subject", "Oggetto"),
+    "audit.before": ("Before", "Prima"),
+    "audit.after": ("After", "Dopo"),
+    "audit.details": ("Details", "Dettagli"),
+    "messages.title": ("Messages", "Messaggi"),
+    "messages.search": ("Search", "Cerca"),
+    "messages.sender": ("Sender, or @domain", "Mittente, o @dominio"),
+    "messages.recipient": ("Recipient, or @domain", "Destinatario, o @dominio"),
+    "messages.subject": ("Subject holds", "L'oggetto contiene"),
+    "messages.since": ("From (date)", "Dal (data)"),
+    "messages.until": ("Until (date)", "Al (data)"),
+    "messages.state": ("State", "Stato"),
+    "messages.any": ("any", "qualsiasi"),
+    "messages.none": ("No message was found.", "Nessun messaggio trovato."),
+    "messages.from": ("From", "Da"),
+    "messages.to": ("To", "A"),
+    "messages.refused": ("refused: {reason}", "rifiutato: {reason}"),
+    "message.title": ("Message {id}", "Messaggio {id}"),
+    "message.client": ("Came from", "Proveniente da"),
+    "message.size": ("Size (octets)", "Dimensione (ottetti)"),
+    "message.steps": ("What happened", "Cosa è successo"),
+    "trace.bad": ("This can't be searched for: {reason}", "Ricerca non possibile: {reason}"),
+    "date.bad": ("A date is written 2026-11-25.", "Una data si scrive 2026-11-25."),
+    "field.bad": ("This is not as it should be: {where}", "Valore non valido: {where}"),
+    # --- one's own
+    "me.title": ("Your sessions", "Le tue sessioni"),
+    "me.begun": ("Begun", "Iniziata"),
+    "me.seen": ("Last used", "Ultimo uso"),
+    "me.from": ("From", "Da"),
+    "me.agent": ("Browser", "Browser"),
+    "me.this": ("this one", "questa"),
+    "me.end": ("End", "Termina"),
+    # --- done
+    "done.customer-added": ("The customer was added, and its owner invited.", "Cliente aggiunto e titolare invitato."),
+    "done.customer-removed": ("The customer was removed.", "Cliente rimosso."),
+    "done.domain-claimed": ("The domain was added. Now prove it.", "Dominio aggiunto. Ora va dimostrato."),
+    "done.domain-proved": ("The domain is proved.", "Il dominio è dimostrato."),
+    "done.domain-routed": ("Saved; it counts within seconds.", "Salvato; vale entro pochi secondi."),
+    "done.domain-removed": ("The domain was removed.", "Dominio rimosso."),
+    "done.account-invited": ("The invitation is on its way.", "L'invito è in arrivo."),
+    "done.account-changed": ("The account was changed.", "Account modificato."),
+    "done.link-sent": ("The link is on its way.", "Il collegamento è in arrivo."),
+    "done.link-on-its-way": (
+        "If there is an account for the address, a link is on its way to it.",
+        "Se esiste un account per l'indirizzo, il collegamento è in arrivo.",
+    ),
+    "done.password-set": ("Your password is set.", "La password è impostata."),
+    "done.session-ended": ("The session was ended.", "Sessione terminata."),
+    "done.token-revoked": ("The token was revoked.", "Token revocato."),
+    "done.licence-renewed": ("The licence was renewed; thank you.", "Licenza rinnovata; grazie."),
+    # --- problems
+    "problem.not-found": ("There is no such page.", "Pagina inesistente."),
+    "problem.forbidden": ("Your role may not do this.", "Il tuo ruolo non lo consente."),
+    "problem.form": (
+        "This form did not come from here, or is too old. Go back, load the page again and repeat it.",
+        "Questo modulo non proviene da qui o è scaduto. Tornare indietro, ricaricare la pagina e ripetere.",
+    ),
+    "problem.busy": (
+        "The console can't reach its database. Mail flows all the same; please try again in a minute.",
+        "La console non raggiunge il suo database. La posta continua a fluire; riprovare tra un minuto.",
+    ),
+    "problem.home": ("To the start", "Torna all'inizio"),
+    # --- mails
+    "mail.activate.subject": ("Your account at {service}", "Il tuo account su {service}"),
+    "mail.activate.intro": (
+        "You were invited to administer mail security at {service}. Open this link to choose a password:",
+        (
+            "Sei stato invitato ad amministrare la sicurezza della posta su {service}. Apri questo collegamento "
+            "per scegliere una password:"
+        ),
+    ),
+    "mail.activate.limit": (
+        "The link works once, and for seven days.",
+        "Il collegamento funziona una sola volta, per sette giorni.",
+    ),
+    "mail.reset.subject": ("A new password at {service}", "Una nuova password su {service}"),
+    "mail.reset.intro": (
+        "Open this link to choose a new password at {service}:",
+        "Apri questo collegamento per scegliere una nuova password su {service}:",
+    ),
+    "mail.reset.limit": (
+        "The link works once, and for an hour.",
+        "Il collegamento funziona una sola volta, per un'ora.",
+    ),
+    "mail.not-you": (
+        "If you did not expect this, do nothing: without the link nothing changes.",
+        "Se non te lo aspettavi, non fare nulla: senza il collegamento non cambia nulla.",
+    ),
+    "mail.licence.subject": ("Your licence ends on {date}", "La licenza scade il {date}"),
+    "mail.licence.intro": (
+        "The licence or trial of {customer} at {service} ends on {date}. Enter a registration key here:",
+        "La licenza o la prova di {customer} su {service} scade il {date}. Inserisci qui una chiave di registrazione:",
+    ),
+    "mail.licence.grace": (
+        "For 30 days after that everything goes on; then only the renewal is open in the console.",
+        "Per altri 30 giorni tutto continua; poi nella console resta aperto solo il rinnovo.",
+    ),
+    "mail.welcome.subject": ("Mail for {domain}: the next step", "Posta per {domain}: il prossimo passo"),
+    "mail.welcome.intro": (
+        "{service} now takes mail for {domain}. Change the MX record of the domain to exactly this:",
+        "{service} ora accetta posta per {domain}. Imposta il record MX del dominio esattamente così:",
+    ),
+    "mail.welcome.network": ("Our mail comes from", "La nostra posta proviene da"),
+    "mail.welcome.firewall": (
+        (
+            "Let our addresses reach your mail servers on port 25. When the record has changed everywhere, take mail "
+            "from no others: who knows your servers' addresses could otherwise go round the filter."
+        ),
+        (
+            "Consenti ai nostri indirizzi di raggiungere i tuoi server di posta sulla porta 25. Quando il record è "
+            "cambiato ovunque, non accettare posta da altri: chi conosce i tuoi server potrebbe aggirare il filtro."
+        ),
+    ),
+    "mail.welcome.wait": (
+        "Others may see the change up to 48 hours late. The page shows what the record says now:",
+        "Altri possono vedere la modifica con un ritardo fino a 48 ore. La pagina mostra il valore attuale:",
+    ),
+}
+
+
+def text(key: str, language: str, **values: object) -> str:
+    """Return the text in the language, English where it is none of ours. Raises KeyError for a key that isn't there."""
+    return raw(key, language).format(**values)
+
+
+def raw(key: str, language: str) -> str:
+    """Return the text with its gaps."""
+    return _TEXTS[key][LANGUAGES.index(language) if language in LANGUAGES else 0]
+
+
+def known(key: str) -> bool:
+    """Return whether there is such a text."""
+    return key in _TEXTS
+
+
+def keys() -> list[str]:
+    """Return every key."""
+    return list(_TEXTS)

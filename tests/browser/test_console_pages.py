@@ -1,0 +1,176 @@
+"""Every page of the console in a real browser: both languages, wide and narrow, light and dark; and axe finds nothing.
+
+GATEPOST_TEST_AXE names axe-core's axe.min.js. GATEPOST_TEST_SHOTS names a folder for pictures of what was seen.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from services.console import models
+from services.console.accounts import add_account
+from services.console.book import Author
+from services.console.licence import DAY
+from services.console.roles import Role
+from services.quarantine.api.serve import listening, server_of
+from services.runtime.ports import free_ports
+from tests.house.chromium import Chromium, chromium
+from tests.house.console import OPERATOR, PASSWORD, ConsoleHouse, console_house
+from tests.parts import named, program
+
+WEIGHT_MOST = 300_000  # octets of a page with all that it loads
+WIDE, NARROW = (1280, 900), (360, 740)
+SERIOUS = {"serious", "critical"}
+
+
+@contextlib.asynccontextmanager
+async def served(folder: Path) -> AsyncIterator[ConsoleHouse]:
+    (port,) = free_ports(1)
+    url = f"http://127.0.0.1:{port}"
+    async with console_house(folder, base=url) as house:
+        with listening("127.0.0.1", port) as listener:
+            server = server_of(house.app)
+            serving = asyncio.create_task(server.serve([listener]))
+            try:
+                yield house
+            finally:
+                server.should_exit = True
+                await serving
+
+
+async def link(house: ConsoleHouse, role: Role, customer: str, language: str) -> str:
+    async with house.book.change(Author("test")) as change:
+        body = models.NewAccount(
+            address=f"{role.value}@{customer or 'console'}.test",
+            role=role,
+            language="it" if language == "it" else "en",
+        )
+        account = await add_account(change, customer, body)
+        return await house.signin.make_link(change.connection, account, "activate", change.new_id())
+
+
+def keep(path: Path, picture: bytes) -> None:
+    path.write_bytes(picture)
+
+
+async def look(browser: Chromium, axe: str, name: str) -> list[str]:
+    """Return what is wrong with the page as it is seen now: wide and narrow, light and dark."""
+    found = []
+    shots = os.environ.get("GATEPOST_TEST_SHOTS")
+    for size, dark in ((WIDE, False), (NARROW, True)):
+        await browser.shape(*size, dark=dark)
+        if await browser.run("document.documentElement.scrollWidth > innerWidth + 1"):
+            found.append(f"{name}: wider than a window of {size[0]}")
+        await browser.run(axe)
+        for violation in await browser.run("axe.run().then(result => result.violations)"):
+            where = ", ".join(str(node["target"]) for node in violation["nodes"][:3])
+            if violation["impact"] in SERIOUS:
+                found.append(f"{name} {size[0]}: {violation['id']} at {where}")
+        if shots:
+            keep(Path(shots) / f"{name}-{'narrow' if size == NARROW else 'wide'}.png", await browser.shot())
+    weight = await browser.run(
+        "performance.getEntriesByType('resource').concat(performance.getEntriesByType('navigation'))"
+        ".reduce((sum, entry) => sum + (entry.encodedBodySize || 0), 0)"
+    )
+    if not 0 < weight < WEIGHT_MOST:
+        found.append(f"{name}: {weight} octets")
+    return found
+
+
+class Walk:
+    """Goes from page to page and notes what is wrong."""
+
+    def __init__(self, house: ConsoleHouse, browser: Chromium, axe: str, language: str) -> None:
+        self.house = house
+        self.browser = browser
+        self.wrong: list[str] = []
+        self._axe = axe
+        self._language = language
+
+    async def go(self, path: str) -> None:
+        await self.browser.open(self.house.config.base + path)
+        assert await self.browser.run("document.documentElement.lang") == self._language, path
+
+    async def look(self, name: str) -> None:
+        self.wrong += await look(self.browser, self._axe, f"{self._language}-{name}")
+
+    async def see(self, path: str, name: str) -> None:
+        await self.go(path)
+        await self.look(name)
+
+    async def login(self) -> None:
+        await self.go("/login")
+        await self.browser.submit({"address": "owner@acme.test", "password": PASSWORD})
+
+    async def operator(self) -> None:
+        """Of the operator: the ways in, and an invitation."""
+        await self.see("/login", "login")
+        await self.see("/forgot", "forgot")
+        await self.browser.submit({"address": "nobody@acme.test"})
+        await self.see("/link/nothing", "link-bad")
+        await self.see(f"/link/{await link(self.house, Role.OPERATOR, '', self._language)}", "link")
+        await self.browser.submit({"password": PASSWORD, "again": "something else"})
+        await self.look("link-differ")
+        await self.browser.submit({"password": PASSWORD, "again": PASSWORD})
+        await self.browser.submit({"id": "acme", "name": "Acme Ltd", "owner": "ann@acme.test"})
+        await self.see("/customers", "customers")
+        await self.see("/c/acme", "customer-for-operators")
+        await self.browser.submit({}, ".who button")
+
+    async def domain(self) -> None:
+        """Of the owner: a domain from its claim to its MX record."""
+        await self.go(f"/link/{await link(self.house, Role.OWNER, 'acme', self._language)}")
+        await self.browser.submit({"password": PASSWORD, "again": PASSWORD})
+        await self.go("/c/acme/domains")
+        await self.browser.submit({"name": "acme.test"})
+        await self.see("/c/acme/domains/acme.test", "domain-claimed")
+        claim = await self.house.desk.domains.domain(OPERATOR, customer="acme", name="acme.test")
+        self.house.dns.zone["_gatepost.acme.test", "TXT"] = (claim.proof.encode(),)
+        await self.browser.submit({}, "button[value=prove]")
+        await self.see("/c/acme/domains/acme.test", "domain-proved")
+        await self.browser.submit({"relay": "mx.acme.test"}, "button[value=route]")
+        await self.house.settle()
+        await self.browser.submit({}, "button[value=test]")
+        await self.look("domain-test")
+
+    async def rest(self) -> None:
+        """Every other page, and what time does to a licence."""
+        for name in ("domains", "messages", "accounts", "audit", "licence"):
+            await self.see(f"/c/acme/{name}", name)
+        await self.see("/c/acme", "customer")
+        await self.see("/c/acme/domains/acme.test", "domain")
+        await self.go("/c/acme/tokens")
+        await self.browser.run("document.getElementById('scope-1').checked = true")
+        await self.browser.submit({"label": "monitoring"})
+        await self.look("tokens")
+        await self.see("/me", "me")
+        self.house.clock.advance(40 * DAY)
+        await self.login()
+        await self.see("/c/acme", "grace")
+        self.house.clock.advance(40 * DAY)
+        await self.login()
+        await self.see("/c/acme/licence", "lapsed")
+
+
+@pytest.fixture(scope="session")
+def axe() -> str:
+    return Path(named("GATEPOST_TEST_AXE", "axe.min.js")).read_text()
+
+
+@pytest.mark.parametrize("language", ["en", "it"])
+async def test_every_page_can_be_seen_and_heard(tmp_path: Path, axe: str, language: str) -> None:
+    async with (
+        served(tmp_path) as house,
+        chromium(program("chromium"), tmp_path / "profile", language) as browser,
+    ):
+        walk = Walk(house, browser, axe, language)
+        await walk.operator()
+        await walk.domain()
+        await walk.rest()
+    assert walk.wrong == []

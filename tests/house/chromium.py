@@ -1,0 +1,124 @@
+"""A real browser: Chromium without a window, told over its DevTools protocol what to do."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import itertools
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+
+from tests.eventually import eventually
+
+READY = 15.0  # seconds until it listens
+WITHIN = 20.0  # seconds for one thing that it is told
+
+
+class Chromium:
+    """One tab."""
+
+    def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
+        self._socket = socket
+        self._ids = itertools.count(1)
+
+    async def tell(self, method: str, **parameters: Any) -> dict[str, Any]:
+        """Send a command and return its result; events are passed over."""
+        number = next(self._ids)
+        async with asyncio.timeout(WITHIN):
+            await self._socket.send_json({"id": number, "method": method, "params": parameters})
+            while True:
+                message = json.loads((await self._socket.receive()).data)
+                if message.get("id") == number:
+                    assert "error" not in message, message
+                    result: dict[str, Any] = message["result"]
+                    return result
+
+    async def run(self, script: str) -> Any:
+        """Return what the expression gives; a promise is awaited. The page's own policy does not bind this."""
+        told = await self.tell("Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True)
+        assert "exceptionDetails" not in told, told["exceptionDetails"]
+        return told["result"].get("value")
+
+    async def open(self, url: str) -> None:
+        """Load a page and return when all of it is there."""
+        await self.tell("Page.navigate", url=url)
+        await self.loaded(url)
+
+    async def loaded(self, url: str = "") -> None:
+        """Return when the page that is under way is there."""
+        there = f"document.readyState == 'complete' && location.href.startsWith({json.dumps(url)})"
+        await self._until(there)
+
+    async def submit(self, fields: dict[str, str], button: str = "main form button") -> None:
+        """Fill in fields by their ids, press the button, and wait for the page that comes."""
+        for name, value in fields.items():
+            field = f"document.getElementById({json.dumps(name)})"
+            assert await self.run(f"{field} !== null"), (name, await self.run("document.body.innerText"))
+            await self.run(f"{field}.value = {json.dumps(value)}")
+        await self.run("window.here = true")
+        await self.run(f"document.querySelector({json.dumps(button)}).click()")
+        await self._until("window.here !== true && document.readyState == 'complete'")
+
+    async def _until(self, true: str) -> None:
+        async def holds() -> bool:
+            return bool(await self.run(true))
+
+        await eventually(holds, within=WITHIN, every=0.03)
+
+    async def shape(self, width: int, height: int, *, dark: bool = False) -> None:
+        """Be a window of this size, by day or by night."""
+        await self.tell(
+            "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False
+        )
+        scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
+        await self.tell("Emulation.setEmulatedMedia", features=[scheme])
+
+    async def shot(self) -> bytes:
+        """Return what is seen, to the end of the page, as PNG."""
+        told = await self.tell("Page.captureScreenshot", format="png", captureBeyondViewport=True)
+        return base64.b64decode(told["data"])
+
+
+@contextlib.asynccontextmanager
+async def chromium(program: str, folder: Path, language: str) -> AsyncIterator[Chromium]:
+    """A new browser without a past."""
+    process = await asyncio.create_subprocess_exec(
+        program,
+        "--headless=new",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-dev-shm-usage",
+        "--no-first-run",
+        "--remote-debugging-port=0",
+        f"--user-data-dir={folder}",
+        f"--accept-lang={language}",
+        "about:blank",
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.DEVNULL,
+    )
+    try:
+        async with aiohttp.ClientSession() as session:
+            port = await _port(folder / "DevToolsActivePort")
+            async with session.get(f"http://127.0.0.1:{port}/json") as answer:
+                tabs = await answer.json()
+            url = next(tab["webSocketDebuggerUrl"] for tab in tabs if tab["type"] == "page")
+            async with session.ws_connect(url, max_msg_size=64 << 20) as socket:
+                yield Chromium(socket)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            process.terminate()
+        await process.wait()
+
+
+async def _port(file: Path) -> int:
+    await eventually(lambda: _read(file) != "", within=READY, every=0.05)
+    return int(_read(file).split()[0])
+
+
+def _read(file: Path) -> str:
+    return file.read_text().strip() if file.exists() else ""

@@ -1,0 +1,147 @@
+"""A console in one process: its real database and pages; broker, post, name system and clock in memory."""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from schemas.catalog import CUSTOMERS, RECIPIENTS
+from schemas.events import Customer, Event
+from services.console import models
+from services.console.accounts import add_account
+from services.console.book import FOLDER as CONSOLE
+from services.console.book import Author, Book
+from services.console.caller import Caller
+from services.console.config import ConsoleConfig
+from services.console.credentials import Passwords
+from services.console.desk import make_desk
+from services.console.domains import Surroundings
+from services.console.outbox import Outbox
+from services.console.post import FakePost
+from services.console.roles import Role
+from services.console.rooms import make_console
+from services.console.signin import SignIn
+from services.core.clock import ManualClock
+from services.core.directory import Directory
+from services.runtime.consume import decode
+from services.runtime.database import Database, database_url
+from services.runtime.fakes import MemoryBus
+from services.runtime.fakes_dns import FakeDns
+from services.runtime.migrate import migrate
+from services.trace.index import FOLDER as TRACE
+from services.trace.index import Index
+from tests.house.asgi import Browser
+
+BASE = "https://console.test"
+PASSWORD = "correct horse battery staple"
+OPERATOR = Caller(account="op", customer="", role=Role.OPERATOR, address="op@console.test")
+
+
+class ConsoleHouse:
+    """Everything that a test of the console needs."""
+
+    def __init__(self, book: Book, trace: Index, base: str, **settings: object) -> None:
+        self.book = book
+        self.trace = trace
+        assert isinstance(book.clock, ManualClock)
+        self.clock = book.clock
+        self.bus = MemoryBus(book.clock)
+        self.dns = FakeDns()
+        self.directory = Directory()
+        self._followed = {CUSTOMERS.name: 0, RECIPIENTS.name: 0}
+        self.licences = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
+        self.config = ConsoleConfig(url=base, mx=("eu:mx1.console.test", "eu:mx2.console.test"), **settings)  # type: ignore[arg-type]  # a test's own
+        self.signin = SignIn(
+            book, Passwords(time_cost=1, memory_kib=8), by_client=100, by_subject=self.config.failures_by_account
+        )
+        around = Surroundings(
+            config=self.config, hostname="gp.test", directory=self.directory, resolver=lambda: self.dns
+        )
+        self.desk = make_desk(book, self.signin, around, trace, self.licences.public_key())
+        self.post = FakePost(book, self.signin)
+        self.outbox = Outbox(book, self.bus, self.post, "one")
+        self.app = make_console(self.desk, self.config, self.clock)
+
+    def browser(self, client: str = "192.0.2.1") -> Browser:
+        return Browser(self.app, self.config.base, client=client)
+
+    async def settle(self) -> None:
+        """Empty the outbox, and let the directory follow the topics."""
+        while await self.outbox.turn():
+            pass
+        for topic in (CUSTOMERS, RECIPIENTS):
+            records = self.bus.logs[topic.name, 0]
+            for raw in records[self._followed[topic.name] :]:
+                record = decode(raw)
+                if record.event is None:
+                    self.directory.remove(topic.struct, record.key)
+                else:
+                    self.directory.apply(record.event)
+            self._followed[topic.name] = len(records)
+
+    def published(self, customer: str) -> Customer | None:
+        """Return the customer as a service that reads the topic from its beginning has it."""
+        last: Event | None = None
+        for raw in self.bus.logs[CUSTOMERS.name, 0]:
+            record = decode(raw)
+            if record.key == customer:
+                last = record.event
+        assert last is None or isinstance(last, Customer)
+        return last
+
+    async def customer(self, name: str = "acme", owner: str = "") -> str:
+        """Make a customer by invitation; return the text of its owner's link."""
+        body = models.NewCustomer(id=name, name=name.title(), owner=owner or f"first@{name}.test")
+        await self.desk.customers.add_customer(OPERATOR, body=body)
+        await self.settle()
+        return self.post.sent[-1][1]
+
+    async def person(self, role: Role, customer: str = "acme", address: str = "") -> Browser:
+        """Return the browser of somebody who has logged in."""
+        address = address or f"{role.value}@{customer or 'console'}.test"
+        browser = self.browser()
+        async with self.book.change(Author("test")) as change:
+            identity = await add_account(change, customer, models.NewAccount(address=address, role=role))
+            link = await self.signin.make_link(change.connection, identity, "activate", change.new_id())
+        answer = await browser.post(f"/link/{link}", {"password": PASSWORD, "again": PASSWORD})
+        assert answer.status == 303, answer.text
+        return browser
+
+
+_made: list[bytes] = []
+
+
+async def _tables() -> bytes:
+    """Return a database file with every table, made once: migrations take longer than most tests."""
+    if not _made:
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "console.db"
+            url = database_url(f"sqlite:///{path}")
+            for room in (CONSOLE, TRACE):
+                await migrate(url, room)
+            _made.append(path.read_bytes())
+    return _made[0]
+
+
+@contextlib.asynccontextmanager
+async def console_house(
+    folder: Path, url: str = "", *, base: str = BASE, **settings: object
+) -> AsyncIterator[ConsoleHouse]:
+    """A house on a new SQLite database, or on the one of the URL."""
+    clock = ManualClock()
+    if url:
+        book, trace = await Book.open(url, clock), await Index.open(url)
+    else:
+        path = folder / "console.db"
+        path.write_bytes(await _tables())
+        book = Book(Database(database_url(f"sqlite:///{path}")), clock)
+        trace = Index(Database(database_url(f"sqlite:///{path}")))
+    try:
+        yield ConsoleHouse(book, trace, base, **settings)
+    finally:
+        await trace.close()
+        await book.close()
