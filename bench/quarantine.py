@@ -20,9 +20,10 @@ from sqlalchemy import insert, text
 from schemas import wire
 from schemas.events import Action, Branch, Disposition, Envelope, Received, Status
 from services.core.ids import message_id
+from services.core.wrapping import KEY
 from services.quarantine.decide import Shown, holds
 from services.quarantine.index import Index
-from services.quarantine.seal import KEY, SHARED, decrypted, encrypted
+from services.quarantine.seal import SHARED, decrypted, encrypted
 from services.quarantine.search import Query, search
 from services.quarantine.tables import HELD, MESSAGES
 

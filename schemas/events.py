@@ -21,6 +21,13 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Fal
 # --- what moves a message
 
 
+class Direction(enum.StrEnum):
+    """Which way a message goes, as the customer sees it."""
+
+    INBOUND = "inbound"
+    OUTBOUND = "outbound"
+
+
 class Envelope(Event, frozen=True, kw_only=True):
     """What SMTP said about a message, apart from its content (RFC 5321 section 2.3.1)."""
 
@@ -48,7 +55,7 @@ class Received(Event, frozen=True, kw_only=True):
 
     id: str
     customer: str
-    domain: str  # the customer's domain that all recipients belong to
+    domain: str  # that all recipients belong to: the customer's, or of what goes out anybody's
     key: str
     envelope: Envelope
     size: int  # octets of the message as stored
@@ -64,6 +71,8 @@ class Received(Event, frozen=True, kw_only=True):
     subject: str = ""  # at most SUBJECT_LIMIT characters
     message_id: str = ""  # RFC 5322 section 3.6.4, without its angle brackets
     own: str = ""  # what it is when we wrote it: digest, copy, account. Nothing scans it, and no rule stops it
+    direction: Direction = Direction.INBOUND
+    submitter: str = ""  # of what goes out, who handed it in: the account, or else the client's address
 
 
 class Rescan(Event, frozen=True, kw_only=True):
@@ -514,6 +523,22 @@ class Protect(Event, frozen=True, kw_only=True):
     allowed: tuple[str, ...] = ()  # domains that look like one of the customer's, a partner's or a brand's and may
 
 
+class Account(Event, frozen=True, kw_only=True):
+    """Who may hand in mail after SMTP AUTH (RFC 4954)."""
+
+    name: str  # an address in one of the customer's domains, lower case
+    password: str  # its Argon2id hash as a PHC string; the password itself is nowhere
+
+
+class Outbound(Event, frozen=True, kw_only=True):
+    """Who may send for a customer, and what is done with that mail."""
+
+    enabled: bool = False
+    addresses: tuple[str, ...] = ()  # addresses and networks of its MTAs: they need no password
+    accounts: tuple[Account, ...] = ()
+    rules: tuple[Rule, ...] = ()  # as `Customer.rules`, for what goes out
+
+
 class DigestPlan(Event, frozen=True, kw_only=True):
     """When and how a customer's recipients hear what is held for them."""
 
@@ -547,6 +572,7 @@ class Customer(Event, frozen=True, kw_only=True):
     approve_unauthenticated: bool = False  # an approved sender counts although nothing shows that it is the sender
     retention_hours: float = 0.0  # how long a copy of a message that is done stays for replay; 72 is the most
     origin: str = ""  # who keeps it: empty: the customers file; console: the console's database
+    outbound: Outbound = Outbound()
 
 
 class SenderEntry(Event, frozen=True, kw_only=True):

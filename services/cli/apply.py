@@ -80,6 +80,11 @@ async def any_directory(bus: Bus) -> bool:
     return any(customer.directory for customer in (await latest(bus, CUSTOMERS, Customer)).values())
 
 
+async def any_outbound(bus: Bus) -> bool:
+    """Return whether a customer sends its mail through us."""
+    return any(customer.outbound.enabled for customer in (await latest(bus, CUSTOMERS, Customer)).values())
+
+
 async def latest(bus: Bus, topic: Topic, struct: type[E]) -> dict[str, E]:
     """Return what a compacted topic holds, by key."""
     there: dict[str, E] = {}

@@ -14,7 +14,7 @@ from services.cli.views import stamp
 from services.console.licence import DAY, BadLicence, Terms, issue_key, private_key, public_key, read
 from services.core.errors import ConfigError
 from services.core.ids import message_id
-from services.quarantine.master import make_key as make_file
+from services.runtime.secret_key import make_key as make_file
 
 
 def make_key(path: Path) -> str:

@@ -12,6 +12,7 @@ from services.cli.commands.console import console
 from services.cli.commands.customers import customers
 from services.cli.commands.deadletters import deadletters
 from services.cli.commands.directory import directory
+from services.cli.commands.dkim import dkim
 from services.cli.commands.ledger import ledger
 from services.cli.commands.licence import licence
 from services.cli.commands.mailbox import mailbox
@@ -23,6 +24,7 @@ from services.cli.commands.scan import scan
 from services.cli.commands.senders import senders
 from services.cli.commands.shadow import shadow
 from services.cli.commands.signals import signals
+from services.cli.commands.submission import submission
 from services.cli.commands.tokens import tokens
 from services.cli.commands.topics import topics
 from services.cli.commands.trace import trace
@@ -51,6 +53,7 @@ gatepost.add_command(console)
 gatepost.add_command(customers)
 gatepost.add_command(deadletters)
 gatepost.add_command(directory)
+gatepost.add_command(dkim)
 gatepost.add_command(ledger)
 gatepost.add_command(licence)
 gatepost.add_command(mailbox)
@@ -62,6 +65,7 @@ gatepost.add_command(scan)
 gatepost.add_command(senders)
 gatepost.add_command(shadow)
 gatepost.add_command(signals)
+gatepost.add_command(submission)
 gatepost.add_command(tokens)
 gatepost.add_command(topics)
 gatepost.add_command(trace)

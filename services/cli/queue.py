@@ -134,7 +134,7 @@ async def _waiting(bus: Bus) -> list[tuple[Deferred, str]]:
     for entry in live.values():
         received = entry.disposition.received
         redirect = entry.disposition.branches[entry.branch].redirect_to
-        anywhere = goes_anywhere(received.bounce_of, received.own)
+        anywhere = goes_anywhere(received)
         hosts = hosts_of(
             customers.get(received.customer), received.domain, redirect, anywhere=anywhere, smarthost=smarthost
         )

@@ -9,6 +9,7 @@ from services.runtime.host import Unit
 
 UNITS = (
     "ingress",
+    "submission",
     "scanners",
     "shadow",
     "policy",
@@ -23,7 +24,11 @@ UNITS = (
     "console",
 )
 
-ROOMS = {"api": "quarantine.api", "shadow": "scanners.shadow"}  # of those that are not named after theirs
+ROOMS = {
+    "api": "quarantine.api",
+    "shadow": "scanners.shadow",
+    "submission": "ingress.submission",
+}  # of those that are not named after theirs
 
 
 def unit(name: str) -> Unit:

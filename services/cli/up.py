@@ -17,7 +17,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping
 from itertools import count, repeat
 from pathlib import Path
 
@@ -25,20 +25,23 @@ from schemas.catalog import PARTITIONS, partition_count
 from services.cli import apply, ground, settings_file, site
 from services.cli.child import RESTART_FIRST, RESTART_MOST, Child
 from services.cli.customers_file import CustomerSpec, read_customers
+from services.cli.dkim import FILE as DKIM_FILE
 from services.console.config import PREFIX as CONSOLE_PREFIX
 from services.console.config import ConsoleConfig
 from services.core.errors import BusUnavailable, ConfigError, StartError, StoreUnavailable
 from services.quarantine.index import Index
-from services.quarantine.master import MasterConfig, make_key
+from services.quarantine.master import MasterConfig
 from services.reaper.recover import recover
 from services.runtime import cut
 from services.runtime.broker import Broker
 from services.runtime.config import load
+from services.runtime.dkim_keys import NAME as DKIM_KEY
 from services.runtime.kafka import KafkaBus
 from services.runtime.open_store import open_store
 from services.runtime.provision import make_topics
 from services.runtime.s3_location import s3_location
 from services.runtime.s3_provision import provision
+from services.runtime.secret_key import make_key
 from services.runtime.store import Store
 
 log = logging.getLogger("gatepost.up")
@@ -54,6 +57,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "directory": ("directory",),
     "trace": ("trace",),
     "api": ("api", "console"),  # both wait for people, and one process idles cheaper than two
+    "submission": ("submission",),  # where some customer sends through us; last, so that no other's metrics port moves
 }
 BOOKKEEPING = {"signals", "trace", "api", "shadow"}  # no mail waits for these: where cores are few they come second
 SETTINGS: dict[str, dict[str, str]] = {
@@ -131,10 +135,16 @@ async def _run(
         stack.push_async_callback(bus.close)
         alone = await _prepare(bus, options, specs, environ)
         site.save(options.data, _site(options, environ, given, has_mailbox=alone))
-        with_directory = await apply.any_directory(bus)
-        children = await stack.enter_async_context(
-            _children(environ, with_mailbox=alone, with_directory=with_directory)
-        )
+        without = set()
+        if not with_signals(environ):
+            without.add("signals")
+        if not await apply.any_directory(bus):
+            without.add("directory")
+        if not await apply.any_outbound(bus):
+            without.add("submission")
+        else:
+            _take_outbound(options, environ)
+        children = await stack.enter_async_context(_children(environ, with_mailbox=alone, without=without))
         async with _kept(children):
             if recover_before is not None:
                 await _recover(store, bus, environ["GATEPOST_DATABASE"], recover_before)
@@ -146,14 +156,11 @@ async def _run(
 
 @contextlib.asynccontextmanager
 async def _children(
-    environ: Mapping[str, str], *, with_mailbox: bool, with_directory: bool
+    environ: Mapping[str, str], *, with_mailbox: bool, without: Collection[str]
 ) -> AsyncIterator[list[Child]]:
     """Every group of services, started; stopped in the order of the flow, so that each empties into the next."""
-    groups = {**({"mailbox": ("mailbox",)} if with_mailbox else {}), **GROUPS}
-    if not with_signals(environ):
-        del groups["signals"]
-    if not with_directory:
-        del groups["directory"]
+    wanted = {name: units for name, units in GROUPS.items() if name not in without}
+    groups = {**({"mailbox": ("mailbox",)} if with_mailbox else {}), **wanted}
     if environ.get("GATEPOST_SHADOW"):
         groups["shadow"] = ("shadow",)
     children = [
@@ -178,7 +185,18 @@ async def _children(
     except* StartError as several:
         raise several.exceptions[0] from None
     finally:
-        for name in ("ingress", "api", "directory", "signals", "shadow", "scanners", "backend", "trace", "mailbox"):
+        for name in (
+            "ingress",
+            "submission",
+            "api",
+            "directory",
+            "signals",
+            "shadow",
+            "scanners",
+            "backend",
+            "trace",
+            "mailbox",
+        ):
             for child in children:
                 if child.name == name:
                     await child.stop()
@@ -244,6 +262,15 @@ def _environ(options: Options) -> dict[str, str]:
         "GATEPOST_MAILBOX_FOLDER": str(data / "mailbox"),
         **({"GATEPOST_STORE": options.store} if options.store else {}),
     }
+
+
+def _take_outbound(options: Options, environ: dict[str, str]) -> None:
+    """Make the master key of the signing keys, and tell submission where to listen; what the operator has set wins."""
+    environ.setdefault("GATEPOST_SUBMISSION_HOST", options.host)
+    if not environ.get(DKIM_KEY) and not environ.get(f"{DKIM_KEY}_FILE"):
+        file = options.data.resolve() / DKIM_FILE
+        make_key(file)
+        environ[f"{DKIM_KEY}_FILE"] = str(file)
 
 
 def _partitions(options: Options) -> int:

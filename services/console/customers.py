@@ -207,6 +207,8 @@ def _summary(spec: CustomerSpec) -> dict[str, Any]:
     tree: dict[str, Any] = msgspec.to_builtins(spec.customer)
     for secret in ("salt", "bounce_key"):
         tree.pop(secret, None)
+    for account in tree["outbound"]["accounts"]:
+        account.pop("password")
     return {**tree, "recipients": len(spec.recipients)}
 
 

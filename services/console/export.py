@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from schemas.events import Action, Customer, Domain, Host, LdapSource, Match, Protect, Rule
+from schemas.events import Action, Customer, Domain, Host, LdapSource, Match, Outbound, Protect, Rule
 from services.core.address import quote
 from services.core.customers import CustomerSpec
 
@@ -38,6 +38,7 @@ def _customer(spec: CustomerSpec) -> dict[str, Any]:
         else {},
         protect=_protect(customer.protect),
         quarantine=_quarantine(customer),
+        outbound=_outbound(customer.outbound),
     )
 
 
@@ -148,4 +149,15 @@ def _quarantine(customer: Customer) -> dict[str, Any]:
         digest=digest,
         training="yes" if customer.training else "",
         approve_unauthenticated="yes" if customer.approve_unauthenticated else "",
+    )
+
+
+def _outbound(outbound: Outbound) -> dict[str, Any]:
+    if outbound == _DEFAULT.outbound:
+        return {}
+    return _some(
+        enabled="yes" if outbound.enabled else "no",
+        addresses=list(outbound.addresses),
+        accounts=[{"name": account.name, "password": account.password} for account in outbound.accounts],
+        policy=_some(rules=[_rule(rule) for rule in outbound.rules]),
     )

@@ -13,6 +13,7 @@ from email.utils import format_datetime
 from typing import Final
 
 from schemas.events import Branch, Disposition, Received
+from services.core.direction import outbound, signed_in
 from services.core.headers import (
     LINE_AIM,
     Field,
@@ -55,15 +56,18 @@ def compose(
 
 def _added(disposition: Disposition, branch: Branch, hostname: str) -> list[bytes]:
     received = disposition.received
-    parts = [
-        field(
-            OWN_FIELD,
-            f"id={received.id}; status={disposition.status.value}; score={disposition.score:.1f}; "
-            f"rule={_quoted(branch.rule)}",
-        ),
-        authentication_results(disposition.auth_results, hostname),
-        trace(received, branch, hostname),
-    ]
+    if outbound(received):  # what we thought of it, and which rule, is nobody's business out there
+        parts = [trace(received, branch, hostname)]
+    else:
+        parts = [
+            field(
+                OWN_FIELD,
+                f"id={received.id}; status={disposition.status.value}; score={disposition.score:.1f}; "
+                f"rule={_quoted(branch.rule)}",
+            ),
+            authentication_results(disposition.auth_results, hostname),
+            trace(received, branch, hostname),
+        ]
     for name, value in branch.add_headers:
         if is_field_name(name) and not name.lower().startswith(OWN_PREFIX):
             parts.append(field(name, value))
@@ -94,9 +98,8 @@ def trace(received: Received, branch: Branch, hostname: str) -> bytes:
     envelope = received.envelope
     address = f"IPv6:{envelope.client_ip}" if ":" in envelope.client_ip else envelope.client_ip
     helo = _UNFIT_ATOM.sub("?", envelope.helo)[:255] or "unknown"
-    protocol = (
-        f"{'UTF8SMTP' if envelope.smtputf8 else 'ESMTP'}{'S' if envelope.tls else ''}" if envelope.esmtp else "SMTP"
-    )
+    extended = f"{'UTF8SMTP' if envelope.smtputf8 else 'ESMTP'}{'S' if envelope.tls else ''}"
+    protocol = f"{extended}{'A' if signed_in(received) else ''}" if envelope.esmtp else "SMTP"
     cipher = f" ({_UNFIT_ATOM.sub(' ', envelope.tls)})" if envelope.tls else ""
     single = branch.recipients[0] if len(set(branch.recipients)) == 1 else ""
     wanted = f" for <{single}>" if single and single.isascii() and _UNFIT_TEXT.search(single) is None else ""

@@ -31,25 +31,30 @@ _STATUSES: Final = {status.value: status for status in Status if status is not S
 _ACTIONS: Final = {action.value: action for action in Action}
 
 
-def parse_rules(place: Place, domains: Collection[str]) -> tuple[Rule, ...]:
-    """Return the rules in the order written; raise ConfigError for the first that means nothing or never applies."""
+def parse_rules(
+    place: Place, domains: Collection[str] | None, senders: Collection[str] | None = None
+) -> tuple[Rule, ...]:
+    """Return the rules in the order written; raise ConfigError for the first that means nothing or never applies.
+
+    `domains` are those that recipients may be in, `senders` those of senders; None: any.
+    """
     places = place.items("a list of rules")
     if len(places) > RULES_MOST:
         raise place.wrong(f"{len(places)} rules, and {RULES_MOST} is the most")
     rules: list[Rule] = []
     for each in places:
-        rule = _rule(each, domains)
+        rule = _rule(each, domains, senders)
         if any(rule.name == other.name for other in rules):
             raise each.wrong(f"another rule is named {quoted(rule.name)}, and the trace would not tell them apart")
         rules.append(rule)
     return tuple(rules)
 
 
-def _rule(place: Place, domains: Collection[str]) -> Rule:
+def _rule(place: Place, domains: Collection[str] | None, senders: Collection[str] | None) -> Rule:
     fields = place.fields("name", "when", "then", "tag_subject", "add_headers", "redirect_to", required=["name"])
     rule = Rule(
         name=fields["name"].text(100),
-        when=_match(fields["when"], domains) if "when" in fields else Match(),
+        when=_match(fields["when"], domains, senders) if "when" in fields else Match(),
         action=fields["then"].choice(_ACTIONS) if "then" in fields else None,
         tag_subject=fields["tag_subject"].text(TAG_LIMIT) if "tag_subject" in fields else "",
         add_headers=_headers(fields["add_headers"]) if "add_headers" in fields else (),
@@ -63,7 +68,7 @@ def _rule(place: Place, domains: Collection[str]) -> Rule:
     return rule
 
 
-def _match(place: Place, domains: Collection[str]) -> Match:
+def _match(place: Place, domains: Collection[str] | None, senders: Collection[str] | None) -> Match:
     known = Match.__struct_fields__
     fields = place.fields(*known)
     if not fields:
@@ -83,7 +88,7 @@ def _match(place: Place, domains: Collection[str]) -> Match:
     if "recipients" in fields:
         match = _replace(match, recipients=tuple(_whom(each, domains) for each in _some(fields["recipients"])))
     if "senders" in fields:
-        match = _replace(match, senders=tuple(_whom(each, None) for each in _some(fields["senders"])))
+        match = _replace(match, senders=tuple(_whom(each, senders) for each in _some(fields["senders"])))
     return match
 
 

@@ -21,6 +21,7 @@ import msgspec
 
 from schemas.events import Action, Customer, DigestPlan, Domain, Host, Protect
 from services.core.address import parse, parse_domain
+from services.core.customer_outbound import parse_outbound
 from services.core.customer_rules import parse_rules
 from services.core.directory_config import parse_directory
 from services.core.errors import BadAddress
@@ -52,6 +53,7 @@ _KEYS: Final = (
     "protect",
     "quarantine",
     "tls",
+    "outbound",
 )
 _ID: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 _SIZE: Final = re.compile(r"([0-9]{1,12}) ?([KMG]?)i?B?", re.IGNORECASE)
@@ -116,6 +118,8 @@ def _customer(place: Place, ids: dict[str, Place], domains: dict[str, tuple[str,
         customer = _with_bounces(customer, fields["bounces"])
     if "quarantine" in fields:
         customer = _with_quarantine(customer, fields["quarantine"])
+    if "outbound" in fields:
+        customer = _replace(customer, outbound=parse_outbound(fields["outbound"], [each.name for each in own]))
     return CustomerSpec(customer, tuple(recipients))
 
 

@@ -10,7 +10,7 @@ import hmac
 from collections import defaultdict
 from typing import Final, Protocol
 
-from schemas.events import Customer, Domain, Event, Recipient, Scanner
+from schemas.events import Account, Customer, Domain, Event, Recipient, Scanner
 from services.core.address import Address, parse
 from services.core.errors import UnreadableEvent
 from services.core.networks import networks
@@ -74,6 +74,7 @@ class Directory:
         self._recipients: dict[str, dict[bytes, tuple[str, ...]]] = defaultdict(dict)  # customer: digest: sources
         self._scanners: dict[str, Scanner] = {}
         self._allowing: dict[str, tuple[str, ...]] = {}  # customers with a list of their own
+        self._sending: dict[str, Customer] = {}  # those whose mail goes out through us
         self._plan: tuple[str, ...] = ()
         self._ready = False
 
@@ -90,6 +91,9 @@ class Directory:
                 self._allowing.pop(event.id, None)
                 if event.allow:
                     self._allowing[event.id] = event.allow
+                self._sending.pop(event.id, None)
+                if event.outbound.enabled:
+                    self._sending[event.id] = event
                 for domain in event.domains:
                     self._owners[domain.name][event.id] = domain
             case Recipient():
@@ -108,6 +112,7 @@ class Directory:
             self._disown(key, keep=frozenset())
             self._customers.pop(key, None)
             self._allowing.pop(key, None)
+            self._sending.pop(key, None)
         elif struct is Recipient:
             self._let_go(*(*key.split("/", 2), "")[:3])
         elif struct is Scanner:
@@ -153,6 +158,21 @@ class Directory:
     def allows(self, ip: str) -> bool:
         """See DirectoryView."""
         return any(ip in networks(listed) for listed in self._allowing.values())
+
+    def submitters(self, ip: str) -> tuple[Customer, ...]:
+        """Return the customers that send from the address without a password: more than one where a provider does."""
+        return tuple(each for each in self._sending.values() if ip in networks(each.outbound.addresses))
+
+    def account(self, name: str) -> tuple[Customer, Account] | None:
+        """Return who may send under the name (an address, lower case), None when nobody may.
+
+        Only in a domain that is the customer's: nobody takes another's names by writing them into his own record.
+        """
+        owner = self.lookup_domain(name.rpartition("@")[2])
+        if owner is None or owner[0].id not in self._sending:
+            return None
+        found = next((each for each in owner[0].outbound.accounts if each.name == name), None)
+        return None if found is None else (owner[0], found)
 
     def _let_go(self, customer: str, digest: str, source: str) -> None:
         """Take one source's word for an address back: it goes with the last of them."""

@@ -21,7 +21,8 @@ _CONTEXT = b"gatepost exemption 1\n"
 
 def policy_version(customer: Customer) -> str:
     """Return 16 hex digits that change whenever the customer's rules do."""
-    said = msgspec.json.encode([customer.rules, customer.hold_unscanned, customer.unscanned])
+    outbound = (customer.outbound.rules,) if customer.outbound.rules else ()
+    said = msgspec.json.encode([customer.rules, customer.hold_unscanned, customer.unscanned, *outbound])
     return hashlib.sha256(said).hexdigest()[:16]
 
 

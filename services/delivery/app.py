@@ -26,6 +26,7 @@ from services.delivery.pool import Pool
 from services.delivery.queue import Queue, end
 from services.delivery.report import Reporter
 from services.delivery.shelf import Shelf
+from services.delivery.sign import Signs
 from services.runtime.bus import Bus, Record, Tombstone
 from services.runtime.dns import Dns, Resolver
 from services.runtime.store import Store
@@ -65,10 +66,13 @@ class Delivery:
         dial: Dial | None = None,
         dns: Dns | None = None,
         ours: Callable[[], Awaitable[None]] | None = None,
+        hosted: Callable[[str], bool] = lambda _: False,
+        signs: Signs | None = None,
     ) -> None:
         """`customer` looks a customer up by id; `chance` returns numbers in [0, 1), such as `random.random`.
 
-        `ours` returns once what waits is surely this member's to send; by default it always is.
+        `ours` returns once what waits is surely this member's to send; by default it always is. `hosted` says whether a
+        domain is some customer's; `signs` signs what goes out, None: nobody does.
         """
         self._bus = bus
         self._config = config
@@ -77,9 +81,10 @@ class Delivery:
         dns = dns or Resolver(config.dns, clock, validating=config.dns_validating)
         self._dial = dial or SmtpDial(config, clock, dns)
         self._pool = Pool(config, self._dial, clock, chance)
-        hops = Hops(dns, private=config.relay_private_mx)
+        own = (config.hostname, *config.own_names)
+        hops = Hops(dns, private=config.relay_private_mx, port=config.relay_mx_port, own=own, hosted=hosted)
         self._attempts = Attempts(
-            config, store=store, pool=self._pool, hops=hops, customer=customer, clock=clock, chance=chance
+            config, store=store, pool=self._pool, hops=hops, customer=customer, clock=clock, chance=chance, signs=signs
         )
         self.queue = Queue(
             config,

@@ -12,6 +12,7 @@ from typing import Final
 from schemas.events import Customer, Deferred, Host, State
 from services.core.clock import Clock
 from services.core.compose import compose
+from services.core.direction import outbound
 from services.core.errors import ObjectNotFound
 from services.core.headers import header_end
 from services.core.stored import unpack
@@ -23,6 +24,7 @@ from services.delivery.notices import Notices
 from services.delivery.pool import Pool
 from services.delivery.relay import Before, Relayed, relay
 from services.delivery.session import Letter
+from services.delivery.sign import Signs
 from services.runtime.store import Store
 
 log = logging.getLogger("gatepost.delivery")
@@ -51,7 +53,9 @@ class Attempts:
         customer: Callable[[str], Customer | None],
         clock: Clock,
         chance: Callable[[], float],
+        signs: Signs | None = None,
     ) -> None:
+        self._signs = signs
         self.counts: Counter[str] = Counter()
         self._config = config
         self._store = store
@@ -117,8 +121,12 @@ class Attempts:
 
     async def _letter(self, entry: Deferred, stored: bytes) -> Letter:
         if len(stored) > IN_LOOP:
-            return await asyncio.to_thread(letter_of, entry, stored, self._config.hostname)
-        return letter_of(entry, stored, self._config.hostname)
+            letter = await asyncio.to_thread(letter_of, entry, stored, self._config.hostname)
+        else:
+            letter = letter_of(entry, stored, self._config.hostname)
+        if self._signs is None or not outbound(entry.disposition.received):
+            return letter
+        return await self._signs(entry.disposition.received, letter)
 
 
 def letter_of(entry: Deferred, stored: bytes, hostname: str) -> Letter:

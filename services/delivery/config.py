@@ -34,10 +34,12 @@ class DeliveryConfig(msgspec.Struct, frozen=True, kw_only=True):
     relay_idle_seconds: Seconds = 30.0  # how long an unused connection is kept
     relay_age_seconds: Seconds = 300.0  # how long a connection is used
     relay_memory_bytes: Count = 268_435_456  # messages held in memory at a time; one destination has a quarter of it
-    smarthost: str = ""  # HOST[:PORT] for what goes to others than customers' MTAs: our own mail; empty: by MX
+    smarthost: str = ""  # HOST[:PORT] for what goes to others than customers' MTAs; empty: by MX
     relay_private_mx: bool = False  # notifications may go to private addresses; a sender's MX record names them
+    relay_mx_port: Annotated[int, msgspec.Meta(gt=0, le=65535)] = 25  # of hosts that MX records name; for tests
     relay_send_eight_bit: bool = False  # to hosts without 8BITMIME as well; otherwise such mail is returned
     relay_ca_folder: str = ""  # where the files that customers pin (ca_file) lie
+    own_names: tuple[str, ...] = ()  # of this installation beside `hostname`: MX records that name one lead back here
     dns: str = ""  # ip:port,… ; empty: the system's
     dns_validating: bool = False  # the resolver validates DNSSEC, and the way to it is trusted: DANE is used
     retry_first_seconds: Seconds = 60.0

@@ -7,11 +7,11 @@ import enum
 import re
 from collections import defaultdict
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, Protocol
 
 import msgspec
 
-from schemas.events import Action, Customer, Deferred, Disposition, Event, Host, Outcome, Received, State
+from schemas.events import Action, Customer, Deferred, Direction, Disposition, Event, Host, Outcome, Received, State
 from services.core import backoff
 
 QUEUE_DAYS: Final = 10.0  # for a customer that is no longer known
@@ -105,10 +105,23 @@ def to_deliver(disposition: Disposition) -> list[int]:
     return [index for index, branch in enumerate(disposition.branches) if branch.action is Action.DELIVER]
 
 
-def goes_anywhere(bounce_of: str, own: str) -> bool:
-    """Return whether the message is one of ours to somebody who need not be a customer's: a notification, or a link
-    to an account."""
-    return bool(bounce_of) or own == ACCOUNT
+class Sent(Protocol):
+    """What of a message says whose MTA it goes to: the event, or the part of it that the shelf reads."""
+
+    @property
+    def bounce_of(self) -> str: ...
+
+    @property
+    def own(self) -> str: ...
+
+    @property
+    def direction(self) -> Direction: ...
+
+
+def goes_anywhere(received: Sent) -> bool:
+    """Return whether its recipients need not be a customer's: a notification, a link to an account, a customer's own
+    mail on its way out."""
+    return bool(received.bounce_of) or received.own == ACCOUNT or received.direction is Direction.OUTBOUND
 
 
 def hosts_of(
@@ -128,7 +141,7 @@ def hosts_of(
     redirected = redirect_to.rpartition("@")[2].lower()
     relay = relays.get(redirected) or relays.get(domain) or ()
     if anywhere and not relay:
-        relay = smarthost or (Host(host=domain, lookup="mx"),)
+        relay = smarthost or (Host(host=redirected or domain, lookup="mx"),)
     return tuple(sorted(relay, key=lambda host: host.preference))
 
 

@@ -43,7 +43,7 @@ class Destinations:
         received = entry.disposition.received
         asked = (received.customer, received.domain, entry.disposition.branches[entry.branch].redirect_to)
         customer = self._customer(received.customer)
-        anywhere = goes_anywhere(received.bounce_of, received.own)
+        anywhere = goes_anywhere(received)
         known = self._routes.get((*asked, anywhere))
         if known is not None and known[0] is customer:  # what was changed since is another object
             return known

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import socket
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any, Final
 
 from schemas.events import Host
@@ -16,6 +16,7 @@ from services.core.errors import DnsUnavailable, Permanent
 from services.runtime.dns import Dns
 
 MX, SRV = "mx", "srv"
+MX_PORT: Final = 25
 ADDRESSES_MOST: Final = 8  # of one name that are tried
 
 AddressInfo = tuple[Any, Any, int, str, Any]
@@ -24,6 +25,11 @@ Resolve = Callable[[str, int], Awaitable[Sequence[AddressInfo]]]
 
 class NoMail(Permanent):
     """The domain says that it takes no mail, or there is no such domain."""
+
+    def __init__(self, text: str, status: str = "5.1.10") -> None:
+        """`status` is the enhanced code (RFC 3463) that the sender is told."""
+        super().__init__(text)
+        self.status = status
 
 
 class Hop(Host, frozen=True, kw_only=True):
@@ -37,10 +43,24 @@ class Hop(Host, frozen=True, kw_only=True):
 class Hops:
     """Expands hosts. Raises DnsUnavailable where the answer can't be had now."""
 
-    def __init__(self, dns: Dns, *, private: bool = False) -> None:
-        """`private`: hosts that a stranger's record names may have private addresses; for tests and closed networks."""
+    def __init__(
+        self,
+        dns: Dns,
+        *,
+        private: bool = False,
+        port: int = MX_PORT,
+        own: Iterable[str] = (),
+        hosted: Callable[[str], bool] = lambda _: False,
+    ) -> None:
+        """`private`: hosts that a stranger's record names may have private addresses; for tests and closed networks.
+
+        `port` is theirs; `own` are our names, to which nothing goes that is for a domain which isn't `hosted` here.
+        """
         self._dns = dns
         self._private = private
+        self._port = port
+        self._own = frozenset(name.lower() for name in own)
+        self._hosted = hosted
 
     async def expand(self, hosts: Sequence[Host]) -> list[Host]:
         """Return the hosts to connect to. Raises NoMail when all of them are domains without mail."""
@@ -71,12 +91,24 @@ class Hops:
                 if len(answer) == 1:
                     raise NoMail(f"{host.host} takes no mail (null MX)")
                 continue
-            hops.append(self._hop(host, name, host.port, int(preference), secure=secure))
+            port = host.port if host.port != MX_PORT else self._port
+            hops.append(self._hop(host, name, port, int(preference), secure=secure))
         if hops:
-            return list(hops)
+            return list(self._before_us(host, hops))
         if not (await self._dns.resolve(host.host, "A") or await self._dns.resolve(host.host, "AAAA")):
             raise NoMail(f"{host.host} has no mail server and no address")
-        return [self._hop(host, host.host, host.port, host.preference, secure=False)]
+        port = host.port if host.port != MX_PORT else self._port
+        return list(self._before_us(host, [self._hop(host, host.host, port, host.preference, secure=False)]))
+
+    def _before_us(self, host: Host, hops: list[Hop]) -> list[Hop]:
+        """Return the hosts that are nearer than we are (RFC 5321 section 5.1): the others would send it back to us."""
+        ours = min((hop.preference for hop in hops if hop.host.lower() in self._own), default=None)
+        if self._hosted(host.host):  # another customer's: the way to it is our own front door
+            return hops
+        nearer = hops if ours is None else [hop for hop in hops if hop.preference < ours]
+        if not nearer:
+            raise NoMail(f"mail for {host.host} comes back to here", "5.4.6")
+        return nearer
 
     async def _srv(self, host: Host) -> list[Host]:
         hops = []

@@ -41,7 +41,7 @@ async def relay(  # what it needs of five others
     try:
         found = await hops.expand(hosts)
     except NoMail as error:
-        never = Result(Reply(556, f"5.1.10 {error}", Stage.CONNECT))
+        never = Result(Reply(556, f"{error.status} {error}", Stage.CONNECT))
         return Relayed(dict.fromkeys(letter.recipients, never), reached=True)
     except DnsUnavailable as error:
         nowhere = Result(Reply(0, f"{hosts[0].host}: {error}", Stage.CONNECT))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 from typing import Final
 
@@ -11,10 +12,13 @@ from services.core.waiting import before, happens
 from services.delivery.app import Delivery
 from services.delivery.config import DeliveryConfig
 from services.delivery.exempt import Exempt
+from services.delivery.sign import Signing
 from services.runtime.config import load
+from services.runtime.dkim_keys import NAME, DkimConfig, DkimKeys
 from services.runtime.dns import Resolver
 from services.runtime.host import Context
 from services.runtime.membership import Membership
+from services.runtime.secret_key import given_key
 
 ORDERS_WITHIN: Final = 30.0  # seconds
 IN_FLIGHT: Final = 1_000  # records; one destination takes few of them, so that a slow one holds up nobody
@@ -34,6 +38,8 @@ async def serve(ctx: Context) -> None:
         chance=random.random,
         dns=resolver,
         ours=membership.sure,
+        hosted=lambda domain: ctx.directory.lookup_domain(domain) is not None,
+        signs=_signing(ctx),
     )
     await ctx.directory_ready()
     caught_up = asyncio.Event()
@@ -52,3 +58,10 @@ async def serve(ctx: Context) -> None:
         await asyncio.gather(following, return_exceptions=True)
         await delivery.close()
         await resolver.close()
+
+
+def _signing(ctx: Context) -> Signing | None:
+    """Return what signs, None without a master key: nothing goes out signed then."""
+    config = load(DkimConfig, ctx.environ)
+    master = given_key(NAME, config.dkim_key, config.dkim_key_file)
+    return None if master is None else Signing(DkimKeys(ctx.store, master, ctx.clock, os.urandom), ctx.clock)

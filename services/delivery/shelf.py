@@ -23,7 +23,7 @@ import zstandard
 
 from schemas import wire
 from schemas.catalog import DEFERRED, key_of, partition_of
-from schemas.events import Branch, Deferred, Disposition, Envelope, Event, Evidence, Received, Status
+from schemas.events import Branch, Deferred, Direction, Disposition, Envelope, Event, Evidence, Received, Status
 from services.core.spread import Spread
 from services.runtime.bus import Bus, Tombstone
 from services.runtime.source import Raw
@@ -52,6 +52,7 @@ class Brief(msgspec.Struct):
             domain: str
             bounce_of: str = ""
             own: str = ""
+            direction: Direction = Direction.INBOUND
 
         class Way(msgspec.Struct):
             """The part of a branch."""

@@ -13,6 +13,7 @@ from typing import Final
 import publicsuffixlist
 
 from schemas.events import Disposition, Status
+from services.core.direction import outbound
 
 _NEVER: Final = frozenset({Status.SPAM, Status.PHISHING, Status.VIRUS})
 _PROPERTY = re.compile(r'(?:^|\s)(smtp\.mailfrom|header\.d)="?([A-Za-z0-9._-]+)"?(?=\s|$)')
@@ -30,9 +31,12 @@ def _organization(domain: str) -> str:
 def vouched(disposition: Disposition) -> bool:
     """Return whether SPF passed for the reverse-path's domain, or DKIM for one of its organisation (RFC 7489 3.1).
 
-    Never for the null sender, nor for what a scanner called spam, phishing or a virus.
+    What goes out is vouched for: submission saw whose sender it is. Else never for what a scanner called spam, phishing
+    or a virus; and in no case for the null sender.
     """
     domain = disposition.received.envelope.reverse_path.rpartition("@")[2].rstrip(".").lower()
+    if domain and outbound(disposition.received):  # it was handed in by who may use the address
+        return True
     if not domain or disposition.received.bounce_of or disposition.status in _NEVER:
         return False
     for method, text in disposition.auth_results:

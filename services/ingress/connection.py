@@ -93,6 +93,7 @@ class Connection(Receiving):
             "PIPELINING",
             "CHUNKING",
             *(["STARTTLS"] if self._front.tls is not None and self._client.tls is None else []),
+            *self._front.door.offers(self._client),
         ]
         self._say_raw("\r\n".join([*(f"250-{line}" for line in lines), "250 ENHANCEDSTATUSCODES"]))
 
@@ -135,7 +136,7 @@ class Connection(Receiving):
         if self._sender is not None:
             self._mistake(replies.NESTED_MAIL)
             return
-        sender = decide.sender(argument, self._front.directory, self._config)
+        sender = self._front.door.sender(argument, self._visitor)
         if isinstance(sender, decide.Refusal):
             self._refuse(sender, reverse_path=_said(argument))
             return
@@ -161,14 +162,7 @@ class Connection(Receiving):
             return
         await self._slowly()
         path = self._sender.reverse_path
-        answer = decide.recipient(
-            argument,
-            self._sender,
-            len(self._accepted),
-            self._front.directory,
-            self._config,
-            lambda customer: self._visitor.admitted(customer, path),
-        )
+        answer = self._front.door.recipient(argument, self._sender, len(self._accepted), self._visitor)
         if isinstance(answer, decide.Accepted):
             self._visitor.asked(path, exists=True)
             answer = self._visitor.takes(answer, path)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Final
 
-from schemas.events import Customer, Domain, Envelope, Evidence, Received, Rejection
+from schemas.events import Customer, Direction, Domain, Envelope, Evidence, Received, Rejection
 from services.core import replies
 from services.core.address import Address, parse
 from services.core.canonical import HEAD_LIMIT, Decoder, Defect
@@ -67,6 +67,8 @@ class Sender:
     smtputf8: bool = False
     at: float = 0.0  # when it was taken
     data_at: float = 0.0  # when the message began to come in
+    owner: Customer | None = None  # whose outgoing mail it is; None: it comes in from anybody
+    submitter: str = ""  # with an owner: who handed it in
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -89,16 +91,19 @@ def connection(in_all: int, from_address: int, config: IngressConfig) -> Refusal
 
 
 def sender(  # noqa: PLR0911  # each return is one rule, in the order in which they apply
-    argument: str, directory: DirectoryView, config: IngressConfig
+    argument: str, directory: DirectoryView, config: IngressConfig, *, ignored: frozenset[str] = frozenset()
 ) -> Sender | Refusal:
-    """Return the sender that MAIL names (RFC 5321 section 4.1.1.2, with RFC 1870, 6152, 6531), or why it is refused."""
+    """Return the sender that MAIL names (RFC 5321 section 4.1.1.2, with RFC 1870, 6152, 6531), or why it is refused.
+
+    `ignored` names the parameters that may be there and say nothing here.
+    """
     try:
         mailbox, parameters = parse_path("FROM:", argument)
     except BadCommand:
         return Refusal(replies.BAD_ARGUMENT)
     if not directory.ready() or not directory.plan():
         return Refusal(replies.UNAVAILABLE)
-    if parameters.keys() - {"SIZE", "BODY", "SMTPUTF8"}:
+    if parameters.keys() - {"SIZE", "BODY", "SMTPUTF8"} - ignored:
         return Refusal(replies.BAD_PARAMETER)
     size, body = parameters.get("SIZE", "0"), (parameters.get("BODY", "7BIT") or "").upper()
     smtputf8 = "SMTPUTF8" in parameters
@@ -273,6 +278,8 @@ def received(
                 data_at=sender.data_at,
                 subject=heading.subject,
                 message_id=heading.message_id,
+                direction=Direction.INBOUND if sender.owner is None else Direction.OUTBOUND,
+                submitter=sender.submitter,
             )
         )
     return tuple(events)

@@ -16,6 +16,7 @@ from services.core.waiting import happens
 from services.ingress import decide
 from services.ingress.accept import Acceptor
 from services.ingress.config import IngressConfig
+from services.ingress.door import Door, Mx
 from services.ingress.guards import Guards
 from services.ingress.room import Budget
 from services.ingress.visitor import Visitor
@@ -67,12 +68,15 @@ class Front:
         clock: Clock,
         tls: ssl.SSLContext | None,
         guards: Guards,
+        door: Door | None = None,
     ) -> None:
+        """`door` is the MX where none is given."""
         self.config = config
         self.directory = directory
         self.acceptor = acceptor
         self.tls = tls
         self.guards = guards
+        self.door: Door = door or Mx(config, directory)
         self._rejections = rejections
         self._clock = clock
         self._guests: dict[Guest, tuple[str, Visitor]] = {}

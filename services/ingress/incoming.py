@@ -83,6 +83,7 @@ class Incoming(Generic[D]):
     async def end(self) -> Reply:
         """Return the answer to the whole message: 250 when it is ours (see `accept`)."""
         refusal = decide.content(self.decoder, self.limit, self._front.config)
+        refusal = refusal or self._front.door.content(self.decoder, self._sender)
         if refusal is not None:
             for each in self._accepted:
                 to = str(each.address)
@@ -92,7 +93,7 @@ class Incoming(Generic[D]):
             await self._write()
         if self.answer is not None:
             return self.answer
-        plan = self._front.directory.plan()
+        plan = self._plan()
         if not plan:
             return replies.UNAVAILABLE
         heading = heading_of(self.decoder.head(HEAD_LIMIT))
@@ -106,6 +107,9 @@ class Incoming(Generic[D]):
             plan=plan,
             heading=heading,
         )
+
+    def _plan(self) -> tuple[str, ...]:
+        return self._front.door.plan(self._front.directory.plan())
 
     def close(self) -> None:
         """Let go of everything. Again does nothing."""
@@ -123,8 +127,7 @@ class Incoming(Generic[D]):
         """Give what is held to the store; where that can't take it, the answer is known."""
         try:
             if self._long is None:
-                plan = self._front.directory.plan()
-                self._long = self._front.acceptor.begin(self._accepted, self._client, self._sender, plan)
+                self._long = self._front.acceptor.begin(self._accepted, self._client, self._sender, self._plan())
             if not self._disk.hold(self.decoder.size):
                 log.warning("event=spool-full client=%s octets=%d", self._client.ip, self._front.disk.held)
                 self.answer = replies.NO_ROOM

@@ -16,13 +16,13 @@ from services.runtime.dns import Resolver
 from services.runtime.follow import follow_signals
 from services.runtime.host import Context
 
-_FILES: Final = 512  # beside the clients: the store, the broker, DNS
+FILES: Final = 512  # beside the clients: the store, the broker, DNS
 
 
 async def serve(ctx: Context) -> None:
     """Take mail in until `ctx.stop`."""
     config = read(ctx.environ)
-    _allow_files(config.max_connections + _FILES)
+    allow_files(config.max_connections + FILES)
     signals = Signals()
     dns = Resolver(ctx.environ.get("GATEPOST_DNS", "").strip(), ctx.clock)
     await ctx.directory_ready()
@@ -45,7 +45,7 @@ async def serve(ctx: Context) -> None:
         await dns.close()
 
 
-def _allow_files(wanted: int) -> None:
+def allow_files(wanted: int) -> None:
     """Let the process have as many open files as it may; short of them, asyncio stops accepting for a second a time."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)

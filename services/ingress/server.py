@@ -18,6 +18,7 @@ from services.ingress.accept import Acceptor
 from services.ingress.certificates import Certificates
 from services.ingress.config import IngressConfig
 from services.ingress.connection import Connection
+from services.ingress.door import Door, Mx
 from services.ingress.front import Front
 from services.ingress.guards import Guards
 from services.ingress.rejections import Rejections
@@ -31,7 +32,9 @@ _BACKLOG: Final = 512
 
 
 class Ingress:
-    """The MX: what `app.run` starts and stops."""
+    """The MX: what `app.run` starts and stops. Submission overrides what makes it one."""
+
+    name = "ingress"
 
     def __init__(
         self,
@@ -52,7 +55,7 @@ class Ingress:
         self._acceptor = Acceptor(config, store=store, bus=bus, clock=clock, entropy=entropy)
         self._bus = bus
         self._rejections = Rejections(bus)
-        self._guards = Guards(
+        self._guards = self._guarded(
             config, dns=dns, directory=directory, signals=signals, clock=clock, publish=self._rejections.note
         )
         self._certificates = Certificates(config, clock)
@@ -73,23 +76,30 @@ class Ingress:
             clock=self._clock,
             tls=tls,
             guards=self._guards,
+            door=self._door(),
         )
         await self._guards.start(self._bus)
         loop = asyncio.get_running_loop()
         try:
             server = await loop.create_server(
-                lambda: Connection(front), config.host, config.port, backlog=_BACKLOG, reuse_address=True
+                lambda: self._connection(front), config.host, config.port, backlog=_BACKLOG, reuse_address=True
             )
         except OSError as error:
             await self._certificates.close()
             reason = os.strerror(error.errno) if error.errno else str(error)
-            raise StartError(f"ingress can't listen on {config.host}:{config.port}: {reason}") from error
+            raise StartError(f"{self.name} can't listen on {config.host}:{config.port}: {reason}") from error
         self._front, self._server = front, server
         self._acceptor.sweeper.start()
         self._rejections.start()
         port: int = server.sockets[0].getsockname()[1]
         log.info("listening host=%s port=%d tls=%s", config.host, port, tls is not None)
         return port
+
+    _guarded: Callable[..., Guards] = Guards
+    _connection: Callable[[Front], Connection] = Connection
+
+    def _door(self) -> Door:
+        return Mx(self._config, self._directory)
 
     async def serve(self, stop: asyncio.Event) -> None:
         """Return when `stop` is set; raise what ended a task of ours before that."""

@@ -26,7 +26,7 @@ class Visitor:
         self.wanted = self.trusted or guards.directory.allows(ip)  # by some customer, for its own mail
         self.reputation = Reputation()
         self._guards = guards
-        self._ip = ip
+        self.ip = ip
         self._facts: asyncio.Task[Facts] | None = None if self.trusted else guards.ask(ip)
         self._customers: set[str] = set()
 
@@ -37,22 +37,22 @@ class Visitor:
         for customer in self._customers:
             self._guards.limits.vacate(customer)
         self._customers.clear()
-        self._guards.limits.left(self._ip)
+        self._guards.limits.left(self.ip)
 
     @property
     def pause(self) -> float:
         """How many seconds it waits for its greeting."""
-        if self.wanted or self._guards.records.good(self._ip, self._guards.clock.monotonic()):
+        if self.wanted or self._guards.records.good(self.ip, self._guards.clock.monotonic()):
             return 0.0
         return self._guards.config.greet_pause
 
     def waited(self) -> None:
         """Say that it didn't speak before its greeting."""
-        self._guards.records.passed(self._ip, self._guards.clock.monotonic())
+        self._guards.records.passed(self.ip, self._guards.clock.monotonic())
 
     def spoke_early(self, reason: str) -> decide.Refusal:
         """Return the refusal for who doesn't wait for its turn."""
-        self._guards.records.failed(self._ip)
+        self._guards.records.failed(self.ip)
         return decide.Refusal(replies.OUT_OF_TURN, reason)
 
     async def judge(self, helo: str) -> decide.Refusal | None:
@@ -61,7 +61,7 @@ class Visitor:
             return None
         facts = Facts() if self._facts is None else await self._facts
         guards = self._guards
-        self.reputation = with_helo(weigh(self._ip, facts), greeted(helo, self._ip, guards.config.hostname))
+        self.reputation = with_helo(weigh(self.ip, facts), greeted(helo, self.ip, guards.config.hostname))
         return None if self.wanted else self._unwelcome("")
 
     @property
@@ -74,34 +74,34 @@ class Visitor:
         if self.trusted:
             return None
         guards = self._guards
-        if guards.signals.active(Kind.ABUSE_RATE, self._ip, guards.clock.now()) is not None:
+        if guards.signals.active(Kind.ABUSE_RATE, self.ip, guards.clock.now()) is not None:
             return decide.Refusal(replies.TOO_MANY_MESSAGES, "abuse-rate")
-        return guards.limits.message(self._ip, guards.clock.monotonic())
+        return guards.limits.message(self.ip, guards.clock.monotonic())
 
     def admitted(self, customer: Customer, reverse_path: str) -> decide.Refusal | None:
         """Return why the customer takes nothing from the client."""
-        if evidence := on_file("FRONT_BLOCKED", self._ip, networks(customer.block), "the customer's list"):
+        if evidence := on_file("FRONT_BLOCKED", self.ip, networks(customer.block), "the customer's list"):
             return decide.Refusal(replies.BLOCKED, "blocked-by-customer", customer.id, evidence)
-        if self.trusted or self._ip in networks(customer.allow):
+        if self.trusted or self.ip in networks(customer.allow):
             return None
-        if self._ip in self._guards.block.networks:
-            return self._guards.blocked(self._ip, customer.id)
+        if self.ip in self._guards.block.networks:
+            return self._guards.blocked(self.ip, customer.id)
         if (refusal := self._unwelcome(customer.id)) is not None:
             return refusal
-        if self._guards.harvest.suspected(self._ip, reverse_path, self._guards.clock.now()):
+        if self._guards.harvest.suspected(self.ip, reverse_path, self._guards.clock.now()):
             return decide.Refusal(replies.NOT_NOW, "harvest", customer.id)
         return None
 
     def asked(self, reverse_path: str, *, exists: bool) -> None:
         """Count a recipient that the client asked for."""
         if not self.trusted:
-            self._guards.harvest.asked(self._ip, reverse_path, self._guards.clock.now(), exists=exists)
+            self._guards.harvest.asked(self.ip, reverse_path, self._guards.clock.now(), exists=exists)
 
     def takes(self, accepted: decide.Accepted, reverse_path: str) -> decide.Accepted | decide.Refusal:
         """Return the recipient with what is held against the client on its behalf, or why it is put off or refused."""
         customer, guards = accepted.customer, self._guards
         refusal = None
-        if not self.trusted and self._ip not in networks(customer.allow):
+        if not self.trusted and self.ip not in networks(customer.allow):
             refusal = self._put_off(accepted, reverse_path)
         if refusal is not None:
             return dataclasses.replace(refusal, customer=customer.id)
@@ -118,20 +118,20 @@ class Visitor:
 
     def mistaken(self) -> bool:
         """Count a mistake, and return whether the address has made too many, over all its connections."""
-        return not self.trusted and self._guards.limits.error(self._ip, self._guards.clock.monotonic())
+        return not self.trusted and self._guards.limits.error(self.ip, self._guards.clock.monotonic())
 
     def _put_off(self, accepted: decide.Accepted, reverse_path: str) -> decide.Refusal | None:
         guards, customer, address = self._guards, accepted.customer.id, accepted.address.canonical
         for kind in (Kind.CUSTOMER_RATE, Kind.CUSTOMER_RECIPIENTS):
             if guards.signals.active(kind, customer, guards.clock.now()) is not None:
                 return decide.Refusal(replies.RECIPIENT_BUSY, kind.value)
-        if guards.greylist is not None and guards.greylist.waits(self._ip, reverse_path, address, guards.clock.now()):
+        if guards.greylist is not None and guards.greylist.waits(self.ip, reverse_path, address, guards.clock.now()):
             return decide.Refusal(replies.GREYLISTED, "greylisted")
         if customer not in self._customers:
             if (refusal := guards.limits.occupy(customer)) is not None:
                 return refusal
             self._customers.add(customer)
-        return guards.limits.recipient(self._ip, address, customer, guards.clock.monotonic())
+        return guards.limits.recipient(self.ip, address, customer, guards.clock.monotonic())
 
     def _unwelcome(self, customer: str) -> decide.Refusal | None:
         config = self._guards.config

@@ -22,7 +22,8 @@ from schemas.events import (
     Status,
     Verdict,
 )
-from services.policy.defaults import LAST, RULES, UNSCANNED_HEADER
+from services.core.direction import INBOUND_ONLY, outbound
+from services.policy.defaults import LAST, OUTBOUND_RULES, RULES, UNSCANNED_HEADER
 from services.policy.lists import Lists, approved, blocked, counts, severe, without_spam
 
 DAY = 86_400.0
@@ -111,6 +112,10 @@ def _decide(
     pending: Pending, received: Received, customer: Customer, now: float, lists: Lists | None
 ) -> Hold | Disposition | Outcome | None:
     answers = {verdict.scanner: verdict for verdict in pending.verdicts}
+    if outbound(received):
+        # No list of approved senders: theirs is an inbound matter, and the customer must not approve its own spam.
+        lists = None
+        answers = {name: answers[name] for name in answers if name not in INBOUND_ONLY}
     if received.front:
         answers[FRONT] = _front(received)
     if any(verdict.status is Status.GONE for verdict in pending.verdicts):
@@ -171,7 +176,10 @@ def branches(
 
 
 def _each(received: Received, answers: Mapping[str, Verdict], customer: Customer, lists: Lists | None) -> list[Branch]:
-    rules = (*(customer.rules or RULES), LAST)
+    if outbound(received):
+        rules = (*(customer.outbound.rules or OUTBOUND_RULES), LAST)
+    else:
+        rules = (*(customer.rules or RULES), LAST)
     recipients = dict.fromkeys(received.envelope.recipients)
     if lists is None or severe(answers):
         return [_apply(rules, received, answers, recipient) for recipient in recipients]
@@ -283,7 +291,7 @@ def _disposition(
 def contacts(disposition: Disposition, verdicts: Sequence[Verdict]) -> tuple[Contact, ...]:
     """Return the correspondent to be remembered: the sender of a message that is clean in all and is delivered."""
     delivered = any(branch.action is Action.DELIVER for branch in disposition.branches)
-    if disposition.status is not Status.CLEAN or not delivered:
+    if disposition.status is not Status.CLEAN or not delivered or outbound(disposition.received):
         return ()
     digests = dict.fromkeys(verdict.contact for verdict in verdicts if verdict.contact)
     customer = disposition.received.customer

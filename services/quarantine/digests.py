@@ -9,7 +9,7 @@ import asyncio
 import logging
 from typing import Final
 
-from sqlalchemy import and_, func, insert, select
+from sqlalchemy import and_, exists, func, insert, select
 
 from schemas.events import Customer, DigestPlan
 from services.core.address import parse
@@ -23,7 +23,7 @@ from services.quarantine.decide import DAY, Held
 from services.quarantine.digest import ITEMS_MOST, Due, compose, digest_id, window_of
 from services.quarantine.index import fetch, rows_of
 from services.quarantine.links import Link, sign
-from services.quarantine.tables import DIGESTS, HELD, PREFERENCES, State
+from services.quarantine.tables import DIGESTS, HELD, MESSAGES, PREFERENCES, State
 from services.runtime.bus import Bus
 from services.runtime.database import Database
 from services.runtime.store import Store
@@ -32,7 +32,15 @@ log = logging.getLogger("gatepost.digest")
 
 EVERY: Final = 30.0  # seconds between looks
 DIGEST: Final = "digest"
-_SHOWN: Final = HELD.c.state.in_((State.HELD, State.STOPPED))
+# What goes out is for the administrator to release: its recipients are strangers, and no digest goes to them. The event
+# is JSON without blanks, so no text that somebody wrote can look like the field.
+_OF: Final = MESSAGES.alias("of")
+_GOES_OUT: Final = (
+    exists()
+    .where(_OF.c.id == HELD.c.id, _OF.c.disposition.contains('"direction":"outbound"', autoescape=True))
+    .correlate(HELD)
+)
+_SHOWN: Final = and_(HELD.c.state.in_((State.HELD, State.STOPPED)), ~_GOES_OUT)
 
 
 class Digests:

@@ -16,7 +16,7 @@ from services.core.clock import Clock
 from services.core.errors import KeyDestroyed, ObjectNotFound
 from services.core.ids import is_message_id, message_id
 from services.core.sealed import KEYS
-from services.quarantine.seal import KEY, unwrap, wrap
+from services.core.wrapping import KEY, unwrap, wrap
 from services.quarantine.tables import CUSTOMER_KEYS, HELD
 from services.runtime.database import Database
 from services.runtime.store import Store

@@ -7,42 +7,17 @@ authenticated with each.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Final
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from services.core.errors import KeyDestroyed, ObjectCorrupt
+from services.core.errors import ObjectCorrupt
 
-KEY: Final = 32  # octets
-NONCE: Final = 12
 SHARED: Final = 7  # octets of a chunk's nonce that are the object's; 4 count, 1 says which is the last
 TAG: Final = 16
 CHUNK: Final = 262_144  # octets of plain text; encrypting one takes about 0.1 ms
-
-Entropy = Callable[[int], bytes]
-
-
-def derived(master: bytes, purpose: str) -> bytes:
-    """Return the 32 octets that the master key has for one purpose (RFC 5869)."""
-    return HKDF(algorithm=SHA256(), length=KEY, salt=None, info=f"gatepost {purpose}".encode()).derive(master)
-
-
-def wrap(key: bytes, secret: bytes, about: str, entropy: Entropy) -> bytes:
-    """Return the secret encrypted under the key, good only for what `about` names."""
-    nonce = entropy(NONCE)
-    return nonce + AESGCM(key).encrypt(nonce, secret, about.encode())
-
-
-def unwrap(key: bytes, wrapped: bytes, about: str) -> bytes:
-    """Return the secret; raise KeyDestroyed when this key, or `about`, is not the one that it was wrapped with."""
-    try:
-        return AESGCM(key).decrypt(wrapped[:NONCE], wrapped[NONCE:], about.encode())
-    except (InvalidTag, ValueError) as error:
-        raise KeyDestroyed("a key does not open with the master key that is configured") from error
 
 
 def encrypted(

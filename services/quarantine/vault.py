@@ -20,8 +20,9 @@ from services.core.sealed import (
     unpack_head,
 )
 from services.core.stored import pack
+from services.core.wrapping import KEY, unwrap, wrap
 from services.quarantine.keyring import Keyring
-from services.quarantine.seal import CHUNK, KEY, SHARED, decrypted, encrypted, unwrap, wrap
+from services.quarantine.seal import CHUNK, SHARED, decrypted, encrypted
 from services.runtime.store import Store
 
 IN_LOOP: Final = 1_048_576  # octets that are encrypted in the event loop; more of them in a thread

@@ -39,7 +39,8 @@ from services.runtime.tracing import TRACING
 log = logging.getLogger("gatepost.host")
 
 BEAT = 1.0  # seconds
-STORED = frozenset({"ingress", "scanners", "delivery", "quarantine", "reaper"})  # units that can't work without a store
+# Units that can't work without a store
+STORED = frozenset({"ingress", "submission", "scanners", "delivery", "quarantine", "reaper"})
 DIRECTORY_WITHIN = 60.0  # seconds; without the directory no service knows what to do
 
 

@@ -9,8 +9,9 @@ from typing import Final
 
 import msgspec
 
-from schemas.events import Disposition, Event, Received, Rejection, Signal, Tally
+from schemas.events import Direction, Disposition, Event, Received, Rejection, Signal, Tally
 from services.core import outbreak
+from services.core.direction import outbound
 from services.core.errors import UnreadableEvent
 from services.core.signals import Kind, address_of, network_of
 
@@ -70,7 +71,7 @@ def sightings(event: Event) -> tuple[Tally, ...]:
     match event:
         case Rejection(reason=reason) if reason == UNKNOWN:
             return _asked(event.client_ip, event.reverse_path, event.at, unknown=1)
-        case Received(recovered=False, bounce_of=""):
+        case Received(recovered=False, bounce_of="", direction=Direction.INBOUND):
             envelope, customer, at = event.envelope, event.customer, event.received_at
             address, _ = _client(envelope.client_ip)
             return (
@@ -92,9 +93,9 @@ def sightings(event: Event) -> tuple[Tally, ...]:
 
 def _alike(disposition: Disposition) -> tuple[Tally, ...]:
     """Return one tally for each fingerprint of a message that may be one of an outbreak."""
-    if not outbreak.counts(disposition):
-        return ()
     received = disposition.received
+    if not outbreak.counts(disposition) or outbound(received):
+        return ()
     envelope = received.envelope
     _, network = _client(envelope.client_ip)
     recipients = 0

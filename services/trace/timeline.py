@@ -25,6 +25,7 @@ from schemas.events import (
     State,
     Verdict,
 )
+from services.core.direction import outbound
 from services.trace.decide import address_of
 
 Stamped = tuple[float, Event]  # with the time at which its producer sent it, seconds since the epoch
@@ -153,6 +154,8 @@ def _received(event: Received, stamp: float) -> Iterator[Step]:
     if event.data_at:
         yield Step(event.data_at, "the message begins to come in")
     front = tuple(_evidence(event.front))
+    if outbound(event):
+        front = (f"goes out, handed in by {event.submitter}", *front)
     known = () if event.mail_at else (f"from {peer}, {greeted}", f"MAIL <{envelope.reverse_path}>", *recipients)
     yield Step(event.received_at, f"all of it is here, {event.size} octets", (*known, *front))
     yield Step(stamp, "stored and published", (f"must answer: {', '.join(event.plan) or 'no scanner'}",))

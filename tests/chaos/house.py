@@ -20,12 +20,13 @@ from services.core.clock import SystemClock
 from services.core.errors import BusUnavailable, DatabaseUnavailable, StartError
 from services.core.ids import message_id
 from services.quarantine.index import Index
-from services.quarantine.master import MasterConfig, make_key
+from services.quarantine.master import MasterConfig
 from services.runtime.broker_archive import ensure_archive
 from services.runtime.broker_jars import ensure_jars
 from services.runtime.config import load
 from services.runtime.kafka import KafkaBus
 from services.runtime.ports import free_ports
+from services.runtime.secret_key import make_key
 from services.runtime.window import KafkaWindow, Span
 from tests.chaos.parts import Container, Disk, Node, Part, Service
 from tests.chaos.wire import Wire

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from services.scanners.registry import discover
-from tests.chart.conftest import CHART, VALUES, render
+from tests.chart.conftest import CHART, VALUES, Rendered, render
 from tests.parts import named, program
 
 EVALUATION = ("-f", str(CHART / "ci" / "evaluation.yaml"))
@@ -74,6 +74,27 @@ def test_there_is_a_deployment_for_each_service_and_each_scanner(helm: str) -> N
         "mailbox",
     }
     assert names == {f"gatepost-{name}" for name in services} | {f"gatepost-scanner-{name}" for name in discover()}
+
+
+def test_the_door_for_what_goes_out_is_there_only_when_it_is_asked_for(helm: str) -> None:
+    set_on = ("--set", "submission.enabled=true,submission.existingSecret=keys")
+    rendered = render(helm, *PRODUCTION, *set_on)
+    for kind in ("Deployment", "Service", "NetworkPolicy"):
+        added = rendered.of(kind).keys() - render(helm, *PRODUCTION).of(kind).keys()
+        assert added == {"gatepost-submission"}, kind
+    (port,) = rendered.of("Service")["gatepost-submission"]["spec"]["ports"]
+    assert (port["port"], port["targetPort"]) == (587, "submission")
+    env = {entry["name"]: entry for entry in container_of(rendered, "gatepost-submission")["env"]}
+    assert env["GATEPOST_SUBMISSION_HOST"]["value"] == "0.0.0.0"  # noqa: S104  # in a pod of its own
+    assert "GATEPOST_SUBMISSION_CERT" in env or "GATEPOST_SUBMISSION_CERT_FOLDER" in env
+    assert "GATEPOST_DKIM_KEY" not in env
+    delivery = {entry["name"]: entry for entry in container_of(rendered, "gatepost-delivery")["env"]}
+    assert delivery["GATEPOST_DKIM_KEY"]["valueFrom"]["secretKeyRef"] == {"name": "keys", "key": "dkim-key"}
+
+
+def container_of(rendered: Rendered, name: str) -> dict[str, Any]:
+    (container,) = pod_of(rendered.of("Deployment")[name])["containers"]
+    return dict(container)
 
 
 def test_replicas_are_nobodys_but_the_operators(helm: str) -> None:

@@ -21,7 +21,8 @@ SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 ONE_HOST = {"GATEPOST_SCANNERS", "GATEPOST_SCANNER_WORKERS", "GATEPOST_CLAMD", "GATEPOST_RSPAMD"}
 
 
-RUNS = tuple(unit for unit in UNITS if unit != "shadow")  # nobody looks on until the operator says who
+# Nobody looks on, and nobody's mail goes out, until the operator says whose.
+RUNS = tuple(unit for unit in UNITS if unit not in {"shadow", "submission"})
 
 
 def test_every_service_runs() -> None:

@@ -11,12 +11,14 @@ from typing import Any, NamedTuple, cast
 import msgspec
 
 from schemas import catalog
-from schemas.events import Customer, Domain, Host, Received, Recipient, Rejection, Scanner
+from schemas.events import Account, Customer, Domain, Host, Outbound, Received, Recipient, Rejection, Scanner
 from services.core.clock import SystemClock
 from services.core.directory import Directory, DirectoryView, recipient_digest
 from services.core.signals import Signals
 from services.ingress.config import IngressConfig
 from services.ingress.server import Ingress
+from services.ingress.submission.config import SubmissionConfig
+from services.ingress.submission.server import SubmissionServer
 from services.runtime.fakes import MemoryBus
 from services.runtime.fakes_dns import FakeDns
 from services.runtime.fakes_store import MemoryStore
@@ -24,6 +26,13 @@ from services.runtime.fakes_store import MemoryStore
 SALT = "0f" * 16
 TO_DATA = "EHLO c.test\r\nMAIL FROM:<alice@sender.test>\r\nRCPT TO:<anna@acme.test>\r\nDATA\r\n"
 CONFIG = IngressConfig(port=0, hostname="mx.gatepost.test")
+OUT = SubmissionConfig(port=0, hostname="mx.gatepost.test", tarpit=0)
+ACCOUNT = Account(  # the password is `correct horse`; a hash that is made for a test, and costs little
+    name="mta@acme.test",
+    password="$argon2id$v=19$m=64,t=1,p=1$Z2F0ZXBvc3QtdGVzdGluZw$grh+IZvN7HByxYKiX4n6Yw7xSLjpv7La6ai97rCL4rE",
+)
+SENDING = Outbound(enabled=True, addresses=("127.0.0.9/32", "127.0.0.10/32"), accounts=(ACCOUNT,))
+SHARED = Outbound(enabled=True, addresses=("127.0.0.10/32",))  # a provider's machine sends for both customers
 
 
 class Door(NamedTuple):
@@ -51,8 +60,9 @@ def directory() -> Directory:
     known = Directory()
     relay = (Host(host="mx.acme.test"),)
     domains = tuple(Domain(name=n, relay=relay, any_recipient=n == "any.test") for n in ("acme.test", "any.test"))
-    known.apply(Customer(id="acme", salt=SALT, domains=domains, max_size=20_000))
-    known.apply(Customer(id="zeta", salt=SALT, domains=(Domain(name="zeta.test", relay=relay),), max_size=1_000_000))
+    known.apply(Customer(id="acme", salt=SALT, domains=domains, max_size=20_000, outbound=SENDING))
+    zeta = (Domain(name="zeta.test", relay=relay),)
+    known.apply(Customer(id="zeta", salt=SALT, domains=zeta, max_size=1_000_000, outbound=SHARED))
     for customer, address in (
         ("acme", "anna@acme.test"),
         ("acme", "bert@acme.test"),
@@ -72,19 +82,25 @@ async def opened(
     view: DirectoryView | None = None,
     dns: FakeDns | None = None,
     changes: Mapping[str, Any] | None = None,
+    out: bool = False,
 ) -> AsyncIterator[Door]:
-    """Serve with the settings changed, and close at the end."""
+    """Serve with the settings changed, and close at the end; `out`: submission instead of the MX."""
     store, bus, known, dns, signals = MemoryStore(), bus or MemoryBus(), directory(), dns or FakeDns(), Signals()
-    ingress = Ingress(
-        msgspec.structs.replace(CONFIG, **changes or {}),
-        store=store,
-        bus=bus,
-        directory=view or known,
-        dns=dns,
-        signals=signals,
-        clock=SystemClock(),
-        entropy=os.urandom,
-    )
+    parts: dict[str, Any] = {
+        "store": store,
+        "bus": bus,
+        "directory": view or known,
+        "dns": dns,
+        "signals": signals,
+        "clock": SystemClock(),
+        "entropy": os.urandom,
+    }
+    if out:
+        home = Outbound(enabled=True, addresses=("127.0.0.8/32",))  # who the dialogues of the MX are with
+        known.apply(Customer(id="home", salt=SALT, domains=(Domain(name="sender.test", relay=()),), outbound=home))
+        ingress: Ingress = SubmissionServer(msgspec.structs.replace(OUT, **changes or {}), **parts)
+    else:
+        ingress = Ingress(msgspec.structs.replace(CONFIG, **changes or {}), **parts)
     port = await ingress.start()
     try:
         yield Door(port, store, bus, known, ingress, dns, signals)

@@ -3,6 +3,7 @@
 # a comment, blank lines too
 @setting value     a field of IngressConfig; also `@store down`, `@bus down`, `@scanners none`, `@cert yes`
 @from address      where the client connects from (127.0.0.0/8); as long as `exempt` is not set, all of it is exempt
+@door submission   the door for what goes out, instead of the MX
 @dns name A text   a record that DNS has
 @customer field v  a field of the customer acme, a list written with spaces
 C: text            the client sends the text and CRLF
@@ -23,6 +24,7 @@ REJECTED a b       Rejection events with these reasons were published in the end
 BODY text          the last message is stored with these octets (Python's escapes)
 FROM, TO text      the last message's reverse-path; recipients, with spaces between them
 CLIENT text        the last message's client
+BY name            who handed the last message in, and that it goes out
 EVIDENCE codes     what the last message's event holds against its client
 """
 
@@ -36,9 +38,11 @@ from typing import Any
 
 import msgspec
 
-from schemas.events import Customer, Scanner
+from schemas.events import Customer, Direction, Scanner
 from services.core.stored import unpack
-from services.ingress.config import PREFIX, IngressConfig, read
+from services.ingress.config import PREFIX, read
+from services.ingress.submission import config as submission
+from services.ingress.submission.config import SubmissionConfig
 from services.runtime.fakes_dns import FakeDns
 from tests.dialogs.door import Door, opened
 from tests.eventually import eventually
@@ -59,15 +63,18 @@ class Script:
         self.customer = dict(v.split(" ", 1) for k, v in given if k == "customer")
         self.steps = [(number, line) for number, line in steps if not line.startswith("@")]
 
-    async def play(self, folder: Path) -> None:
-        """Play it against an ingress of its own; `folder` is for the certificate."""
-        names = {name for name in self.settings if hasattr(IngressConfig(), name) and name != "cert"}
-        written = {PREFIX + name.upper(): self.settings[name] for name in names}
-        config = read(written)
+    async def play(self, folder: Path, *, out: bool = False) -> None:
+        """Play it against an ingress of its own, or with `out` a submission; `folder` is for the certificate."""
+        ip = self.settings.get("from", "127.0.0.8" if out else "127.0.0.1")
+        out = out or self.settings.get("door") == "submission"
+        names = {name for name in self.settings if hasattr(SubmissionConfig(), name) and name != "cert"}
+        prefix = submission.PREFIX if out else PREFIX
+        written = {prefix + name.upper(): self.settings[name] for name in names}
+        config = submission.read(written) if out else read(written)
         changes: dict[str, Any] = {name: getattr(config, name) for name in names}
         if "cert" in self.settings:
             changes["cert_folder"] = str(folder)
-        async with opened(changes=changes, dns=FakeDns(self.zone)) as door:
+        async with opened(changes=changes, dns=FakeDns(self.zone), out=out) as door:
             if self.customer:
                 door.directory.apply(_changed(door.directory.customers()[0], self.customer))
             door.store.down = self.settings.get("store") == "down"
@@ -75,7 +82,7 @@ class Script:
             if self.settings.get("scanners") == "none":
                 door.directory.remove(Scanner, "virus")
             player = Player(door)
-            await player.connect(self.settings.get("from", "127.0.0.1"))
+            await player.connect(ip)
             try:
                 for number, line in self.steps:
                     try:
@@ -181,6 +188,8 @@ class Player:
                 assert [piece.code for piece in last.front] == rest.split(), last.front
             case "CLIENT":
                 assert last.envelope.client_ip == rest, last.envelope.client_ip
+            case "BY":
+                assert (last.direction, last.submitter) == (Direction.OUTBOUND, rest), last
             case "FROM":
                 assert last.envelope.reverse_path == rest, last.envelope.reverse_path
             case "TO":

@@ -11,6 +11,16 @@ from tests.dialogs.script import Script
 DIALOGS = sorted(Path(__file__).parent.glob("*.dialog"))
 
 
+# What is refused for its form is refused at either door.
+FORMS = ("smuggling-", "bdat-smuggling-", "bare-cr", "bare-lf", "nul-", "bdat-nul", "size-without-end")
+OF_BOTH = [path for path in DIALOGS if path.stem.startswith(FORMS)]
+
+
+@pytest.mark.parametrize("path", OF_BOTH, ids=[path.stem for path in OF_BOTH])
+async def test_submission_has_the_same_guards(path: Path, tmp_path: Path) -> None:
+    await Script(path).play(tmp_path, out=True)
+
+
 @pytest.mark.parametrize("path", DIALOGS, ids=[path.stem for path in DIALOGS])
 async def test_dialog(path: Path, tmp_path: Path) -> None:
     await Script(path).play(tmp_path)

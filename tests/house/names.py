@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping, Sequence
 from typing import cast
 
 import dns.flags
@@ -16,9 +17,10 @@ TTL = 1  # seconds
 class Names(asyncio.DatagramProtocol):
     """Answers from `zone` ((name, type) to texts of records), and that there is no such name for everything else."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int = 0, zone: Mapping[tuple[str, str], Sequence[str]] | None = None) -> None:
+        """Port 0: any that is free."""
         self.port = port
-        self.zone: dict[tuple[str, str], list[str]] = {}
+        self.zone = dict(zone or {})
         self._transport: asyncio.DatagramTransport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -39,9 +41,15 @@ class Names(asyncio.DatagramProtocol):
 
     async def __aenter__(self) -> Names:
         loop = asyncio.get_running_loop()
-        await loop.create_datagram_endpoint(lambda: self, local_addr=("127.0.0.1", self.port))
+        transport, _ = await loop.create_datagram_endpoint(lambda: self, local_addr=("127.0.0.1", self.port))
+        self.port = transport.get_extra_info("sockname")[1]
         return self
 
     async def __aexit__(self, *_: object) -> None:
         if self._transport is not None:
             self._transport.close()
+
+    @property
+    def address(self) -> str:
+        """As GATEPOST_DNS takes it."""
+        return f"127.0.0.1:{self.port}"

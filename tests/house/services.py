@@ -15,12 +15,13 @@ from pathlib import Path
 from services.cli import apply
 from services.cli.child import Child
 from services.cli.customers_file import read_customers
-from services.quarantine.master import MasterConfig, make_key
+from services.quarantine.master import MasterConfig
 from services.runtime.broker import Broker
 from services.runtime.config import load
 from services.runtime.kafka import KafkaBus
 from services.runtime.ports import free_ports
 from services.runtime.provision import make_topics
+from services.runtime.secret_key import make_key
 
 CONFIG = """
 customers:

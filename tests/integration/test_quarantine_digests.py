@@ -14,7 +14,7 @@ import msgspec
 import pytest
 
 from schemas.catalog import RECEIVED
-from schemas.events import Command, Customer, DigestPlan, Domain, Host, Received
+from schemas.events import Command, Customer, DigestPlan, Direction, Domain, Host, Received
 from services.core.directory import Directory
 from services.core.errors import BusUnavailable
 from services.core.stored import unpack
@@ -53,10 +53,16 @@ class Post:
             config, house.index.database, house.store, house.bus, self.directory, house.clock, house.secrets.links
         )
 
-    async def hold(self, *recipients: str, subject: str = "Win <b>now</b>", count: int = 1) -> None:
+    async def hold(
+        self,
+        *recipients: str,
+        subject: str = "Win <b>now</b>",
+        count: int = 1,
+        direction: Direction = Direction.INBOUND,
+    ) -> None:
         for _ in range(count):
             self._count += 1
-            event = received(id=f"01K8Z4N5QJ3M8V7T2R6XW9Y{self._count:03}")
+            event = received(id=f"01K8Z4N5QJ3M8V7T2R6XW9Y{self._count:03}", direction=direction)
             decided = disposition(event, quarantined(*recipients))
             shown = Shown(subject, "Ann <ann@x.test>")
             rows = holds(decided, shown, self.house.clock.now(), 7, key="quarantine/x", policy="")
@@ -108,6 +114,14 @@ async def test_each_recipient_hears_once_what_is_new(post: Post) -> None:
     assert await post.digests.send_due() == 0  # nothing is new
     await post.hold(B)
     assert await post.digests.send_due() == 1
+
+
+async def test_what_was_held_on_its_way_out_is_in_nobodys_digest(post: Post) -> None:
+    await post.hold("victor@elsewhere.test", A, direction=Direction.OUTBOUND)
+    await post.hold(B, subject='"direction":"outbound"')
+    post.at(SEVEN + 1)
+    assert await post.digests.send_due() == 1
+    assert [event.envelope.recipients for event in post.sent()] == [(B,)]
 
 
 async def test_it_says_who_what_why_and_where_in_both_forms(post: Post) -> None:

@@ -8,12 +8,14 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from sqlalchemy import select
 
 from services.cli import console, licence
 from services.cli.site import Site
 from services.console.book import Author
 from services.console.config import ConsoleConfig, Neighbours
 from services.console.roles import Role
+from services.console.tables import AUDIT
 from services.core.customers import parse_customers
 from services.core.errors import ConfigError
 from services.delivery.config import DeliveryConfig, smarthosts
@@ -68,6 +70,15 @@ async def test_what_is_kept_comes_out_as_a_customers_file(house: ConsoleHouse) -
     assert "globex" not in await console.export(site(house), ("acme",))
     with pytest.raises(ConfigError, match="keeps no customer nobody"):
         await console.export(site(house), ("nobody",))
+
+
+async def test_of_an_account_that_sends_the_audit_log_has_the_name_and_no_hash(house: ConsoleHouse) -> None:
+    specs = parse_customers(read_tree(EXAMPLE))
+    await house.desk.customers.take_in(specs, Author("test"))
+    async with house.book.reading() as connection:
+        said = " ".join((await connection.scalars(select(AUDIT.c.after))).all())
+    assert "mta@acme.example" in said
+    assert "argon2" not in said
 
 
 def test_keys_are_made_once_and_licences_say_what_they_give(tmp_path: Path) -> None:

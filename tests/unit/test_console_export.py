@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import msgspec
@@ -10,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.events import (
+    Account,
     Action,
     Brand,
     Customer,
@@ -18,6 +20,7 @@ from schemas.events import (
     Host,
     LdapSource,
     Match,
+    Outbound,
     Person,
     Protect,
     Rule,
@@ -25,6 +28,7 @@ from schemas.events import (
 )
 from services.console.export import to_yaml
 from services.core.customers import CustomerSpec, parse_customers
+from services.ingress.submission.passwords import hashed
 from services.runtime.yaml_tree import parse_tree, read_tree
 
 EXAMPLE = Path(__file__).parents[2] / "docs" / "gatepost.example.yaml"
@@ -97,6 +101,12 @@ EVERYTHING = CustomerSpec(
         training=True,
         approve_unauthenticated=True,
         retention_hours=12,
+        outbound=Outbound(
+            enabled=True,
+            addresses=("192.0.2.10/32", "2001:db8:25::/48"),
+            accounts=(Account(name="mta@acme.example", password=hashed(b"secret", os.urandom)),),
+            rules=(Rule(name="never: there", when=Match(recipients=("@far.test",)), action=Action.QUARANTINE),),
+        ),
     ),
     ("anna@acme.example", 'b "c d@acme.example'.replace('"', ""), "no@acme.example", "007@acme.example"),
 )

@@ -91,7 +91,7 @@ async def test_mail_goes_into_the_mail_path_and_its_link_opens_the_account(house
     assert found is not None
     answer = await house.browser().post(found[1], {"password": PASSWORD, "again": PASSWORD})
     assert answer.status == 303
-    anywhere = goes_anywhere(event.bounce_of, event.own)
+    anywhere = goes_anywhere(event)
     assert [(host.host, host.lookup) for host in hosts_of(None, event.domain, anywhere=anywhere)] == [
         ("elsewhere.test", "mx")
     ]

@@ -225,8 +225,8 @@ MISTAKES = {
     "customers:": "1: customers: expected a list of customers, not nothing",
     "customers: acme": "1: customers: expected a list of customers, not 'acme'",
     "customers:\n- acme": (
-        "2: customers[0]: expected a mapping with"
-        " id, name, domains, directory, policy, limits, lists, bounces, protect, quarantine and tls, not 'acme'"
+        "2: customers[0]: expected a mapping with id,"
+        " name, domains, directory, policy, limits, lists, bounces, protect, quarantine, tls and outbound, not 'acme'"
     ),
     "customers:\n- id: acme\n  domain: []": "3: customers[0]: unknown key 'domain', did you mean domains?",
     "customers:\n- id: acme\n  id: b": "3: customers[0]: id is given twice, first on line 2",

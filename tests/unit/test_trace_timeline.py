@@ -12,6 +12,7 @@ from schemas.events import (
     Branch,
     Command,
     Deferred,
+    Direction,
     Disposition,
     Envelope,
     Event,
@@ -133,6 +134,7 @@ EVENTS_OF_IT: list[tuple[float, Event]] = [
 
 def test_a_message_from_connect_to_outcome() -> None:
     steps = timeline(reversed(EVENTS_OF_IT))
+    assert not any(line.startswith("goes out") for step in steps for line in step.lines)
     assert [(round(step.at - NOW, 2), step.what) for step in steps] == [
         (-0.4, "connected from 192.0.2.7:4321"),
         (-0.3, "MAIL <x@sender.test>"),
@@ -295,3 +297,9 @@ def test_spans_are_read_in_the_unit_that_means_something(seconds: float, text: s
 )
 def test_subject_and_message_id_come_from_the_header_alone(message: bytes, heading: Heading) -> None:
     assert heading_of(message) == heading
+
+
+def test_what_goes_out_says_who_handed_it_in() -> None:
+    event = received(direction=Direction.OUTBOUND, submitter="mta@example.test")
+    lines = [line for step in timeline([(NOW + 0.01, event)]) for line in step.lines]
+    assert "goes out, handed in by mta@example.test" in lines

@@ -123,7 +123,7 @@ async def quarantine_destroy_key(customer: str, yes: bool, data: Path) -> None:
 @command
 async def quarantine_make_key(file: Path) -> None:
     """Make a master key in FILE, for GATEPOST_QUARANTINE_KEY_FILE; one that is there stays."""
-    from services.quarantine.master import make_key
+    from services.runtime.secret_key import make_key
 
     if not make_key(file):
         raise ConfigError(f"{file} is there already, and mail may be encrypted with it")

@@ -1,0 +1,101 @@
+"""What an operator writes about a customer's outgoing mail.
+
+outbound:
+  enabled: yes
+  addresses: [192.0.2.10, 198.51.100.0/28]
+  accounts:
+    - {name: mta@acme.example, password: "$argon2id$…"}
+  policy:
+    rules: [...]
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Collection
+from typing import Final
+
+from schemas.events import Account, Outbound
+from services.core.address import parse
+from services.core.customer_rules import parse_rules
+from services.core.errors import BadAddress
+from services.core.networks import normal
+from services.core.tree import Place, quoted
+
+ACCOUNTS_MOST: Final = 1_000
+ADDRESSES_MOST: Final = 1_000
+WIDEST: Final = {4: 16, 6: 32}  # bits of prefix; who names more names strangers
+YES_NO: Final = {"yes": True, "true": True, "no": False, "false": False}
+
+# What `gatepost submission hash-password` prints; memory and rounds are bounded, as each AUTH costs them.
+_HASH: Final = re.compile(
+    r"\$argon2id\$v=19\$m=([0-9]{1,6}),t=([0-9]),p=[1-4]\$[A-Za-z0-9+/]{11,86}\$[A-Za-z0-9+/]{22,86}"
+)
+_MEMORY_LEAST, _MEMORY_MOST = 8_192, 131_072  # KiB
+
+
+def parse_outbound(place: Place, domains: Collection[str]) -> Outbound:
+    """Return the customer's outgoing side; raise ConfigError for the first mistake. `domains` are the customer's."""
+    fields = place.fields("enabled", "addresses", "accounts", "policy", required=["enabled"])
+    addresses = _addresses(fields["addresses"]) if "addresses" in fields else ()
+    accounts = _accounts(fields["accounts"], domains) if "accounts" in fields else ()
+    enabled = fields["enabled"].choice(YES_NO)
+    if enabled and not addresses and not accounts:
+        raise place.wrong("nobody may send: neither addresses nor accounts are given")
+    policy = fields["policy"].fields("rules", required=["rules"]) if "policy" in fields else {}
+    rules = parse_rules(policy["rules"], None, domains) if policy else ()
+    return Outbound(enabled=enabled, addresses=addresses, accounts=accounts, rules=rules)
+
+
+def _addresses(place: Place) -> tuple[str, ...]:
+    members = place.members("a list of addresses and networks")
+    if len(members) > ADDRESSES_MOST:
+        raise place.wrong(f"{len(members)} networks, and {ADDRESSES_MOST} is the most")
+    found: dict[str, None] = {}
+    for each in members:
+        text = each.text()
+        try:
+            network = ipaddress.ip_network(normal(text))
+        except ValueError as error:
+            raise each.wrong(f"{quoted(text)} is neither an address nor a network, such as 192.0.2.0/24") from error
+        if network.prefixlen < WIDEST[network.version]:
+            raise each.wrong(f"{quoted(text)} is more than the machines of one customer: anybody in it could send")
+        found[str(network)] = None
+    return tuple(found)
+
+
+def _accounts(place: Place, domains: Collection[str]) -> tuple[Account, ...]:
+    places = place.items("a list of accounts")
+    if len(places) > ACCOUNTS_MOST:
+        raise place.wrong(f"{len(places)} accounts, and {ACCOUNTS_MOST} is the most")
+    accounts: dict[str, Account] = {}
+    for each in places:
+        fields = each.fields("name", "password", required=["name", "password"])
+        name = _name(fields["name"], domains)
+        if name in accounts:
+            raise fields["name"].wrong(f"{name} is there twice")
+        accounts[name] = Account(name=name, password=_hash(fields["password"]))
+    return tuple(accounts.values())
+
+
+def _name(place: Place, domains: Collection[str]) -> str:
+    text = place.text()
+    try:
+        address = parse(text)
+    except BadAddress as error:
+        raise place.wrong(f"{quoted(text)} is not an address: {error}") from error
+    if address.domain not in domains:
+        raise place.wrong(f"{quoted(text)} is in none of this customer's domains")
+    return address.canonical
+
+
+def _hash(place: Place) -> str:
+    """Return the hash. What was written is not in the error: it may be the password."""
+    text = place.text()
+    match = _HASH.fullmatch(text)
+    if match is None:
+        raise place.wrong("not a hash as `gatepost submission hash-password` prints; a password itself is never kept")
+    if not _MEMORY_LEAST <= int(match[1]) <= _MEMORY_MOST or not int(match[2]) >= 1:
+        raise place.wrong(f"a hash with less than {_MEMORY_LEAST} or more than {_MEMORY_MOST} KiB of memory")
+    return text

@@ -1,0 +1,25 @@
+"""What differs by the way that a message goes. Pure."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from schemas.events import Direction, Received
+
+# They ask who a stranger is. Who hands mail in for a customer has shown that before.
+INBOUND_ONLY: Final = frozenset({"auth", "impersonation"})
+
+
+def outbound(received: Received) -> bool:
+    """Return whether the message is a customer's own, on its way out."""
+    return received.direction is Direction.OUTBOUND
+
+
+def signed_in(received: Received) -> bool:
+    """Return whether a password showed who handed it in (RFC 3848: ESMTPA), and not the address alone."""
+    return "@" in received.submitter
+
+
+def plan_of(direction: Direction, plan: tuple[str, ...]) -> tuple[str, ...]:
+    """Return which scanners of the plan have something to say about a message that goes this way."""
+    return plan if direction is Direction.INBOUND else tuple(name for name in plan if name not in INBOUND_ONLY)

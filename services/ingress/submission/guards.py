@@ -1,0 +1,135 @@
+"""What stands between a customer's client and the conversation: who it is, and how much it has sent."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from schemas.events import Customer, Event
+from services.core import replies
+from services.core.clock import Clock
+from services.core.directory import Directory
+from services.core.signals import Signals
+from services.ingress import decide
+from services.ingress.guards import Guards
+from services.ingress.limits import Window
+from services.ingress.reputation import Facts
+from services.ingress.submission.passwords import Passwords
+from services.ingress.submission.sasl import Credentials
+from services.ingress.visitor import Visitor
+from services.runtime.bus import Tombstone
+from services.runtime.dns import Dns
+
+if TYPE_CHECKING:
+    from services.ingress.submission.config import SubmissionConfig
+
+
+class SubmissionGuards(Guards):
+    """One for the process. No reputation is asked for: whoever isn't known sends nothing."""
+
+    config: SubmissionConfig
+    directory: Directory
+
+    def __init__(
+        self,
+        config: SubmissionConfig,
+        *,
+        dns: Dns,
+        directory: Directory,
+        signals: Signals,
+        clock: Clock,
+        publish: Callable[[Event | Tombstone], None],
+    ) -> None:
+        """See Guards."""
+        super().__init__(config, dns=dns, directory=directory, signals=signals, clock=clock, publish=publish)
+        self.passwords = Passwords(config.auth_at_once, self.clock.monotonic, os.urandom)
+        self._by_address = Window(config.address_window)
+        self._by_sender = Window(config.sender_window)
+        self._failed = Window(config.auth_window)
+
+    def ask(self, ip: str) -> asyncio.Task[Facts] | None:  # noqa: ARG002  # of nobody
+        """See Guards."""
+        return None
+
+    def visitor(self, ip: str) -> Visitor:
+        """See Guards."""
+        self.limits.entered(ip)
+        return Submitter(self, ip)
+
+    def too_much(self, ip: str, reverse_path: str) -> decide.Refusal | None:
+        """Count a message; return why it is put off: what is put off is not counted."""
+        if self.trusted(ip):
+            return None
+        now = self.clock.monotonic()
+        if self._by_address.count(ip, now) >= self.config.address_messages:
+            return decide.Refusal(replies.TOO_MANY_MESSAGES, "address-rate")
+        path = reverse_path.lower() or f"<> {ip}"  # the null sender is everybody's: of each address it is one
+        if self._by_sender.count(path, now) >= self.config.sender_messages:
+            return decide.Refusal(replies.TOO_MANY_SENT, "sender-rate")
+        self._by_address.add(ip, now)
+        self._by_sender.add(path, now)
+        return None
+
+    def guesses(self, ip: str) -> bool:
+        """Return whether the address has been wrong so often that it is no longer listened to."""
+        return self._failed.count(ip, self.clock.monotonic()) >= self.config.auth_failures
+
+    def guessed_wrong(self, ip: str) -> None:
+        """Count a password that was wrong."""
+        self._failed.add(ip, self.clock.monotonic())
+
+
+class Submitter(Visitor):
+    """One client: unknown until its address or a password says whose it is."""
+
+    _guards: SubmissionGuards
+
+    def __init__(self, guards: SubmissionGuards, ip: str) -> None:
+        super().__init__(guards, ip)
+        self.wanted = True  # it isn't made to wait; until it is known it can only sign in
+        self.account = ""  # that signed in
+
+    @property
+    def submitter(self) -> str:
+        """How the trace names it."""
+        return self.account or self.ip
+
+    def customers(self) -> tuple[Customer, ...]:
+        """Return whose mail it may send, by the customers' records of this moment."""
+        if not self.account:
+            return self._guards.directory.submitters(self.ip)
+        found = self._guards.directory.account(self.account)
+        return () if found is None else (found[0],)
+
+    async def sign_in(self, credentials: Credentials) -> bool:
+        """Return whether the client is who it says. Raises passwords.Busy."""
+        found = self._guards.directory.account(credentials.name)
+        phc = None if found is None else found[1].password
+        if self._guards.guesses(self.ip):
+            return False
+        if not await self._guards.passwords.right(credentials.name, credentials.password, phc):
+            self._guards.guessed_wrong(self.ip)
+            return False
+        self.account = credentials.name
+        return True
+
+    async def judge(self, helo: str) -> decide.Refusal | None:  # noqa: ARG002  # a customer's client has no bad name
+        """See Visitor."""
+        return None
+
+    def transaction(self) -> decide.Refusal | None:
+        """See Visitor: the door counts, once it knows the sender."""
+        return None
+
+    def admitted(self, customer: Customer, reverse_path: str) -> decide.Refusal | None:  # noqa: ARG002  # as above
+        """See Visitor."""
+        return None
+
+    def asked(self, reverse_path: str, *, exists: bool) -> None:
+        """See Visitor: recipients out there tell nobody anything of ours."""
+
+    def takes(self, accepted: decide.Accepted, reverse_path: str) -> decide.Accepted | decide.Refusal:  # noqa: ARG002  # as above
+        """See Visitor."""
+        return accepted

@@ -1,0 +1,132 @@
+"""A customer's client hands in mail, and the receiver's MX has it once, signed; nobody else hands in anything."""
+
+from __future__ import annotations
+
+import asyncio
+import smtplib
+import ssl
+import time
+from pathlib import Path
+
+import dkim as dkimpy
+
+from services.ingress.submission.passwords import hashed
+from services.runtime.ports import free_ports
+from services.scanners.auth.dkim import Verifier, signatures
+from services.scanners.mime import walk
+from tests.eventually import eventually
+from tests.house.gatepost import House
+from tests.house.names import Names
+from tests.house.sender import EICAR, with_attachment
+from tests.house.sink import Sink
+from tests.integration.backing import arguments, environ
+
+PASSWORD = "correct horse"
+CONFIG = """
+customers:
+  - id: acme
+    domains:
+      - {{name: acme.test, relay: ["127.0.0.1:{relay}"], recipients: any}}
+    outbound:
+      enabled: yes
+      accounts:
+        - {{name: mta@acme.test, password: "{password}"}}
+"""
+MESSAGE = (
+    b"From: Anna <anna@acme.test>\r\nTo: victor@elsewhere.test\r\nSubject: the minutes\r\n"
+    b"Date: Mon, 23 Nov 2026 10:00:00 +0000\r\nMessage-ID: <1@acme.test>\r\n\r\nHello Victor,\r\n\r\nsee below.\r\n"
+)
+
+
+def submit(port: int, message: bytes, recipients: list[str], *, password: str = PASSWORD) -> None:
+    """Hand in a message over TLS; raises what smtplib raises."""
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    with smtplib.SMTP("127.0.0.1", port, timeout=20) as client:
+        client.starttls(context=context)
+        if password:
+            client.login("mta@acme.test", password)
+        client.sendmail("anna@acme.test", recipients, message)
+
+
+async def refused(port: int, *, password: str) -> int:
+    """Return the code with which a message is refused."""
+    try:
+        await asyncio.to_thread(submit, port, MESSAGE, ["victor@elsewhere.test"], password=password)
+    except smtplib.SMTPResponseException as error:
+        return error.smtp_code
+    except smtplib.SMTPRecipientsRefused:
+        return 0
+    raise AssertionError("it was taken")
+
+
+async def test_what_a_customer_hands_in_arrives_once_and_signed_and_comes_back_when_nobody_has_it(
+    tmp_path: Path, sink: Sink
+) -> None:
+    mx, door, submission = free_ports(3)
+    config = tmp_path / "gatepost.yaml"
+    config.write_text(CONFIG.format(relay=sink.port, password=hashed(PASSWORD.encode(), lambda size: b"s" * size)))
+    records = {
+        ("elsewhere.test", "MX"): ("20 mx2.elsewhere.test.", "10 mx1.elsewhere.test."),
+        ("mx1.elsewhere.test", "A"): ("127.0.0.7",),  # nobody listens there
+        ("mx2.elsewhere.test", "A"): ("127.0.0.1",),
+        ("nomail.test", "MX"): ("0 .",),
+    }
+    async with Names(zone=records) as names, Sink(mx) as outside:
+        settings = {
+            "GATEPOST_DNS": names.address,
+            "GATEPOST_RELAY_MX_PORT": str(mx),
+            "GATEPOST_RELAY_PRIVATE_MX": "true",
+            "GATEPOST_SUBMISSION_PORT": str(submission),
+            "GATEPOST_SCANNERS": "auth,virus",
+            "GATEPOST_SIGNALS": "off",
+            **environ(),
+        }
+        more = arguments(tmp_path.name)
+        async with House(tmp_path / "data", door, "--config", str(config), *more, environ=settings) as house:
+            assert await refused(submission, password="") == 530
+            assert await refused(submission, password="wrong") == 535
+
+            made = await house.gatepost("dkim", "make-key", "acme.test")
+            assert made.code == 0, made
+            for line in made.out.splitlines():
+                if " IN TXT ( " in line:
+                    name, _, text = line.removesuffix(" )").partition(". IN TXT ( ")
+                    names.zone[name, "TXT"] = (text,)
+            used = await house.gatepost("dkim", "use", "acme.test", "gp1")
+            assert used.code == 0, used
+
+            recipients = ["victor@elsewhere.test", "walter@elsewhere.test", "nobody@nomail.test"]
+            await asyncio.to_thread(submit, submission, MESSAGE, recipients)
+            virus = with_attachment("bad", "eicar.com", EICAR).replace(b"alice@sender.test", b"anna@acme.test")
+            await asyncio.to_thread(submit, submission, virus, ["victor@elsewhere.test"])
+
+            await eventually(lambda: len(outside.arrivals) == 1 and len(sink.arrivals) == 1, within=30)
+            balance = await house.gatepost("ledger")
+            held = await house.gatepost("quarantine", "list")
+    (arrival,) = outside.arrivals
+    assert arrival.recipients == ("victor@elsewhere.test", "walter@elsewhere.test")
+    assert arrival.reverse_path == "anna@acme.test"
+    verified(arrival.content, names)
+    assert b"X-Gatepost" not in arrival.content
+    (returned,) = sink.arrivals
+    assert (returned.reverse_path, returned.recipients) == ("<>", ("anna@acme.test",))
+    assert b"null MX" in returned.content
+    assert b"nobody@nomail.test" in returned.content
+    assert balance.code == 0, balance
+    assert "victor@elsewhere.test" in held.out
+
+
+def verified(message: bytes, names: Names) -> None:
+    """Both signatures pass, by a verifier that is not ours where it knows the algorithm."""
+
+    def txt(name: bytes) -> bytes:
+        (text,) = names.zone[name.decode().removesuffix("."), "TXT"]
+        return text.replace('" "', "").strip('"').encode()
+
+    tree = walk(message)
+    found = signatures(tree.fields)
+    verifier = Verifier(tree.fields, bytes(tree.body), time.time())
+    results = {each.tags[b"a"]: verifier.check(each, [txt(each.key_name.encode())]).result for each in found}
+    assert results == {b"rsa-sha256": "pass", b"ed25519-sha256": "pass"}
+    assert dkimpy.verify(message, dnsfunc=lambda name, timeout=5: txt(name))  # noqa: ARG005  # as dkimpy calls it

@@ -1,0 +1,140 @@
+"""Who may send: what is written about it, who is found by it, and how a password is checked."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+
+import pytest
+
+from schemas.events import Account, Customer, Domain, Outbound
+from services.core.clock import ManualClock
+from services.core.customers import parse_customers
+from services.core.directory import Directory
+from services.core.errors import ConfigError
+from services.ingress.submission import sasl
+from services.ingress.submission.config import read
+from services.ingress.submission.passwords import PROVED_FOR, QUEUE_MOST, Busy, Passwords, hashed
+from services.runtime.yaml_tree import parse_tree
+
+HASH = "$argon2id$v=19$m=19456,t=2,p=1$eHh4eHh4eHh4eHh4eHh4eA$Ia3ZltxVpAZ2yTiKqfNSDOz9SUtKxRWeBnquXmF7AHg"
+PLACE = "customers[0].outbound"
+
+
+def parse(outbound: str) -> Outbound:
+    domain = "{name: a.example, relay: [mx], recipients: any}"
+    text = f"customers:\n- id: acme\n  domains: [{domain}]\n  outbound: {outbound}\n"
+    (spec,) = parse_customers(parse_tree(text, "gatepost.yaml"))
+    return spec.customer.outbound
+
+
+def test_who_may_send() -> None:
+    found = parse(
+        f"{{enabled: yes, addresses: [192.0.2.1, 198.51.100.0/28], accounts: [{{name: MTA@A.example, password: "
+        f'"{HASH}"}}], policy: {{rules: [{{name: r, when: {{recipients: ["@far.example"], senders: ["@a.example"]}}, '
+        "then: delete}]}}"
+    )
+    assert found.enabled
+    assert found.addresses == ("192.0.2.1/32", "198.51.100.0/28")
+    assert found.accounts == (Account(name="mta@a.example", password=HASH),)
+    assert found.rules[0].when.recipients == ("@far.example",)
+    assert parse("{enabled: no}") == Outbound()
+
+
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    {
+        "{enabled: yes}": f"4: {PLACE}: nobody may send: neither addresses nor accounts are given",
+        "{addresses: [192.0.2.1]}": f"4: {PLACE}: enabled is missing",
+        "{enabled: yes, addresses: [10.0.0.0/8]}": (
+            f"4: {PLACE}.addresses[0]: '10.0.0.0/8' is more than the machines of one customer: anybody in it could send"
+        ),
+        f'{{enabled: yes, accounts: [{{name: x@b.example, password: "{HASH}"}}]}}': (
+            f"4: {PLACE}.accounts[0].name: 'x@b.example' is in none of this customer's domains"
+        ),
+        "{enabled: yes, accounts: [{name: x@a.example, password: secret}]}": (
+            f"4: {PLACE}.accounts[0].password: not a hash as `gatepost submission hash-password` prints;"
+            " a password itself is never kept"
+        ),
+        '{enabled: yes, addresses: [192.0.2.1], policy: {rules: [{name: r, when: {senders: ["@b.example"]}, then: '
+        "delete}]}}": (
+            f"4: {PLACE}.policy.rules[0].when.senders[0]: '@b.example' is in none of this customer's domains, so the"
+            " rule never applies"
+        ),
+    }.items(),
+)
+def test_a_mistake_is_answered_with_one_line(written: str, expected: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse(written)
+    assert str(caught.value) == f"gatepost.yaml:{expected}"
+
+
+def test_the_directory_finds_who_sends_and_forgets_who_no_longer_does() -> None:
+    directory = Directory()
+    domains = (Domain(name="a.example", relay=()),)
+    mta = Account(name="mta@a.example", password=HASH)
+    sending = Outbound(enabled=True, addresses=("192.0.2.0/28",), accounts=(mta,))
+    acme = Customer(id="acme", domains=domains, outbound=sending)
+    thief = Customer(id="thief", domains=(Domain(name="t.example", relay=()),), outbound=sending)
+    directory.apply(thief)
+    assert directory.account("mta@a.example") is None  # a domain of nobody's
+    directory.apply(acme)
+    assert directory.account("mta@a.example") == (acme, mta)
+    assert directory.account("anna@a.example") is None
+    assert directory.submitters("192.0.2.9") == (thief, acme)
+    assert directory.submitters("192.0.2.99") == ()
+    directory.apply(
+        Customer(id="acme", domains=domains, outbound=Outbound(addresses=("192.0.2.0/28",), accounts=(mta,)))
+    )
+    assert directory.account("mta@a.example") is None
+    assert directory.submitters("192.0.2.9") == (thief,)
+    directory.remove(Customer, "thief")
+    assert directory.submitters("192.0.2.9") == ()
+
+
+async def test_a_password_that_was_right_counts_for_a_while_under_that_hash_alone() -> None:
+    clock = ManualClock()
+    passwords = Passwords(2, clock.monotonic, os.urandom)
+    phc = hashed(b"correct horse", os.urandom)
+    assert await passwords.right("mta@a.example", b"correct horse", phc)
+    assert not await passwords.right("mta@a.example", b"wrong", phc)
+    assert not await passwords.right("mta@a.example", b"correct horse", None)
+    assert not await passwords.right("mta@a.example", b"x" * 2_000, phc)
+    # Proved: the hash isn't looked at again, so even one that nothing fits would do until the time is over.
+    broken = phc[:-4] + "AAAA"
+    assert not await passwords.right("mta@a.example", b"correct horse", broken)
+    assert await passwords.right("mta@a.example", b"correct horse", phc)
+    clock.advance(PROVED_FOR + 1)
+    assert await passwords.right("mta@a.example", b"correct horse", phc)
+
+
+async def test_no_crowd_of_guesses_takes_the_machine() -> None:
+    passwords = Passwords(1, ManualClock().monotonic, os.urandom)
+    cheap = "$argon2id$v=19$m=64,t=1,p=1$Z2F0ZXBvc3QtdGVzdGluZw$3d2q3LSl1mVXQvX2kUlG4v3UXNBhlQ3IYB6m0mEJ0xM"
+    results = await asyncio.gather(
+        *(passwords.right("mta@a.example", b"x", cheap) for _ in range(QUEUE_MOST + 10)), return_exceptions=True
+    )
+    assert sum(isinstance(result, Busy) for result in results) == 10
+    assert not any(result is True for result in results)
+
+
+def test_what_sasl_says() -> None:
+    assert sasl.plain(b"\0MTA@a.example\0p\xc3\xa4ss") == ("mta@a.example", b"p\xc3\xa4ss")
+    assert sasl.plain(b"mta@a.example\0mta@a.example\0x").name == "mta@a.example"
+    for wrong in (b"", b"\0\0x", b"\0a\0", b"\0a", b"b\0a\0x", b"\0a\0x\0y", b"\0\xff\0x"):
+        with pytest.raises(sasl.BadResponse):
+            sasl.plain(wrong)
+
+
+def test_one_name_and_one_certificate_are_enough_for_both_doors() -> None:
+    door = {
+        "GATEPOST_INGRESS_HOSTNAME": "mx.a.example",
+        "GATEPOST_INGRESS_CERT_FOLDER": "/tls",
+        "GATEPOST_INGRESS_PORT": "1",
+    }
+    config = read(door)
+    assert (config.hostname, config.cert_folder, config.port) == ("mx.a.example", "/tls", 2587)
+    own = {"GATEPOST_SUBMISSION_CERT": "/c", "GATEPOST_SUBMISSION_KEY": "/k"}
+    assert (read({**door, **own}).cert, read({**door, **own}).cert_folder) == ("/c", "")
+    with pytest.raises(ConfigError, match="GATEPOST_SUBMISSION_AUTH_AT_ONCE"):
+        read({"GATEPOST_SUBMISSION_AUTH_AT_ONCE": "0"})
