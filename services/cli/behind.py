@@ -23,6 +23,7 @@ P = ParamSpec("P")
 
 NICEST: Final = 19
 HANDED_ON: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+AWAITED: Final = (*HANDED_ON, signal.SIGCHLD)
 
 
 def behind(function: Callable[P, None]) -> Callable[P, None]:
@@ -31,22 +32,21 @@ def behind(function: Callable[P, None]) -> Callable[P, None]:
     @wraps(function)
     def run(*args: P.args, **kwargs: P.kwargs) -> None:
         parent = os.getpid()
-        signal.pthread_sigmask(signal.SIG_BLOCK, HANDED_ON)  # before we can hand it on, one would end us alone
+        signal.pthread_sigmask(signal.SIG_BLOCK, AWAITED)  # they are waited for: one between two steps would be lost
         child = os.fork()
         if not child:
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, HANDED_ON)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, AWAITED)
             _stand_back(parent)
             function(*args, **kwargs)
             return
-
-        def hand_on(number: int, _: object) -> None:
+        ended, status = 0, 0
+        while not ended:
+            number = signal.sigwait(AWAITED)
+            if number == signal.SIGCHLD:
+                ended, status = os.waitpid(child, os.WNOHANG)
+                continue
             with contextlib.suppress(ProcessLookupError):
                 os.kill(child, number)
-
-        for number in HANDED_ON:
-            signal.signal(number, hand_on)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, HANDED_ON)
-        _, status = os.waitpid(child, 0)
         code = os.waitstatus_to_exitcode(status)
         sys.exit(code if code >= 0 else 128 - code)
 
