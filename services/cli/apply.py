@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from typing import TypeVar
 
-from schemas.catalog import CUSTOMERS, RECIPIENTS, SCANNERS, Topic
+from schemas.catalog import CUSTOMERS, RECIPIENTS, SCANNERS
 from schemas.events import Customer, Event, Recipient, Scanner
 from services.cli.customers_file import CustomerSpec, example, plan
 from services.runtime.bus import Bus, Tombstone
 from services.runtime.customers_plan import CONSOLE
 from services.runtime.kafka import KafkaBus
+from services.runtime.latest import latest
 from services.runtime.provision import make_topics
 from services.runtime.s3_location import s3_location
 from services.runtime.s3_provision import provision as make_bucket
 from services.scanners.registry import choose
-
-E = TypeVar("E", bound=Event)
 
 BATCH = 1_000  # events published together
 
@@ -83,14 +81,3 @@ async def any_directory(bus: Bus) -> bool:
 async def any_outbound(bus: Bus) -> bool:
     """Return whether a customer sends its mail through us."""
     return any(customer.outbound.enabled for customer in (await latest(bus, CUSTOMERS, Customer)).values())
-
-
-async def latest(bus: Bus, topic: Topic, struct: type[E]) -> dict[str, E]:
-    """Return what a compacted topic holds, by key."""
-    there: dict[str, E] = {}
-    async for record in bus.read(topic):
-        if isinstance(record.event, struct):
-            there[record.key] = record.event
-        else:
-            there.pop(record.key, None)
-    return there

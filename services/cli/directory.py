@@ -8,7 +8,6 @@ from pathlib import Path
 
 from schemas.catalog import CUSTOMERS
 from schemas.events import Customer, DirectoryState
-from services.cli.apply import latest
 from services.cli.site import Site
 from services.cli.views import stamp, table
 from services.core.clock import SystemClock
@@ -22,6 +21,7 @@ from services.directory.sync import Sync, states
 from services.runtime.bus import Bus
 from services.runtime.config import load
 from services.runtime.kafka import KafkaBus
+from services.runtime.latest import latest
 
 CLIENT = "gatepost-directory-command"
 

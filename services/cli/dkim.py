@@ -10,7 +10,6 @@ from pathlib import Path
 
 from schemas.catalog import CUSTOMERS
 from schemas.events import Customer
-from services.cli.apply import latest
 from services.cli.site import Site
 from services.core.address import parse_domain
 from services.core.clock import SystemClock
@@ -20,6 +19,7 @@ from services.runtime.config import load
 from services.runtime.dkim_keys import GENERATIONS, NAME, DkimConfig, DkimKeys, Listed, generation_of
 from services.runtime.dns import Resolver
 from services.runtime.kafka import KafkaBus
+from services.runtime.latest import latest
 from services.runtime.open_store import open_store
 from services.runtime.secret_key import given_key, make_key
 

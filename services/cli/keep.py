@@ -12,7 +12,6 @@ from pathlib import Path
 
 from schemas.catalog import CUSTOMERS
 from schemas.events import Act, Audit, Command, Customer, Event
-from services.cli.apply import latest
 from services.cli.site import Site
 from services.cli.views import stamp, table
 from services.core.clock import SystemClock
@@ -27,6 +26,7 @@ from services.quarantine.tokens import Role, Tokens
 from services.quarantine.vault import Vault
 from services.runtime.config import load
 from services.runtime.kafka import KafkaBus
+from services.runtime.latest import latest
 from services.runtime.open_store import open_store
 
 BATCH = 500  # events published together

@@ -18,6 +18,7 @@ from services.core.errors import DatabaseUnavailable, StartError, Temporary
 from services.quarantine.migrate import FOLDER as QUARANTINE
 from services.runtime.database import database_url
 from services.runtime.kafka import KafkaBus
+from services.runtime.latest import latest
 from services.runtime.migrate import migrate
 from services.runtime.provision import ALL, require_topics
 from services.trace.index import FOLDER as TRACE
@@ -53,7 +54,7 @@ async def wait(kafka: str, within: float) -> str:
         await require_topics(kafka, ALL)
         bus = KafkaBus(kafka, "gatepost-await")
         try:
-            plan = await apply.latest(bus, SCANNERS, Scanner)
+            plan = await latest(bus, SCANNERS, Scanner)
         finally:
             await bus.close()
         if not plan:

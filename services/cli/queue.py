@@ -20,6 +20,7 @@ from services.delivery.decide import goes_anywhere, hosts_of, where_of
 from services.delivery.orders import Orders
 from services.runtime.bus import Bus
 from services.runtime.kafka import KafkaBus
+from services.runtime.latest import latest
 
 FRESH: Final = 60.0  # seconds after which a report was left by a process that is gone
 _WORST: Final = ("open", "slow", "down")
@@ -63,12 +64,7 @@ def merged(states: Iterable[QueueState], holds: Iterable[QueueCommand], now: flo
 
 
 async def _rows(bus: Bus, now: float) -> tuple[list[Row], Orders]:
-    states: dict[str, QueueState] = {}
-    async for record in bus.read(QUEUES):
-        if isinstance(record.event, QueueState):
-            states[record.key] = record.event
-        else:
-            states.pop(record.key, None)
+    states = await latest(bus, QUEUES, QueueState)
     orders = Orders()
     async for record in bus.read(QUEUE_COMMANDS):
         if isinstance(record.event, QueueCommand):
@@ -117,18 +113,8 @@ def age(seconds: float) -> str:
 
 async def _waiting(bus: Bus) -> list[tuple[Deferred, str]]:
     """Return what waits, the oldest first, with the destination of each."""
-    customers: dict[str, Customer] = {}
-    async for record in bus.read(CUSTOMERS):
-        if isinstance(record.event, Customer):
-            customers[record.key] = record.event
-        else:
-            customers.pop(record.key, None)
-    live: dict[str, Deferred] = {}
-    async for record in bus.read(DEFERRED):
-        if isinstance(record.event, Deferred):
-            live[record.key] = record.event
-        else:
-            live.pop(record.key, None)
+    customers = await latest(bus, CUSTOMERS, Customer)
+    live = await latest(bus, DEFERRED, Deferred)
     found = []
     smarthost = smarthosts(os.environ.get("GATEPOST_SMARTHOST", ""))
     for entry in live.values():

@@ -7,7 +7,6 @@ from pathlib import Path
 
 from schemas.catalog import SENDERS, key_of
 from schemas.events import Customer, Event, SenderEntry
-from services.cli.apply import latest
 from services.cli.keep import bus_of, by, customer_of
 from services.cli.site import Site
 from services.cli.views import stamp, table
@@ -15,6 +14,7 @@ from services.core.errors import BadAddress, ConfigError
 from services.core.tree import Place
 from services.quarantine import ask
 from services.runtime.bus import Tombstone
+from services.runtime.latest import latest
 from services.runtime.yaml_tree import read_tree
 
 

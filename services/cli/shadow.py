@@ -15,7 +15,6 @@ import orjson
 from schemas.catalog import CUSTOMERS, RECEIVED, SCANNERS, SENDERS, SHADOWS, VERDICTS
 from schemas.events import Customer, Event, Received, Scanner, SenderEntry, Shadow, Verdict
 from services.cli import settings_file
-from services.cli.apply import latest
 from services.cli.shadow_views import builtin, lines
 from services.cli.site import FILE, Site, find
 from services.core.errors import ConfigError, UnreadableEvent
@@ -25,6 +24,7 @@ from services.replay.promotion import Promotion, objections, promotion
 from services.replay.shadows import Compared, Comparison
 from services.runtime.consume import decode
 from services.runtime.kafka import KafkaBus
+from services.runtime.latest import latest
 from services.runtime.window import KafkaWindow, Span
 
 CLIENT: Final = "gatepost-shadow"

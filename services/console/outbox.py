@@ -17,7 +17,7 @@ import msgspec
 from sqlalchemy import Row, delete, insert, select, update
 
 from schemas import wire
-from schemas.catalog import BY_NAME, CUSTOMERS, RECIPIENTS, Topic
+from schemas.catalog import BY_NAME, CUSTOMERS, RECIPIENTS
 from schemas.events import Customer, Event, Recipient
 from services.console.book import MAIL, TOPICS, Book, MailOrder, wanted
 from services.console.tables import LEASES, OUTBOX
@@ -26,6 +26,7 @@ from services.core.errors import BusUnavailable, DatabaseUnavailable, Permanent,
 from services.core.waiting import happens
 from services.runtime.bus import Bus, Tombstone
 from services.runtime.customers_plan import CONSOLE
+from services.runtime.latest import latest
 
 log = logging.getLogger("gatepost.console")
 
@@ -98,10 +99,10 @@ class Outbox:
 
     async def _have(self) -> dict[tuple[str, str], Event]:
         """Return what the topics hold of the console's, by topic and key."""
-        customers = await _latest(self._bus, CUSTOMERS, Customer)
+        customers = await latest(self._bus, CUSTOMERS, Customer)
         own = {key for key, customer in customers.items() if customer.origin == CONSOLE}
         found: dict[tuple[str, str], Event] = {(CUSTOMERS.name, key): customers[key] for key in own}
-        for key, recipient in (await _latest(self._bus, RECIPIENTS, Recipient)).items():
+        for key, recipient in (await latest(self._bus, RECIPIENTS, Recipient)).items():
             if recipient.customer in own and recipient.source == FILE:
                 found[RECIPIENTS.name, key] = recipient
         return found
@@ -171,16 +172,6 @@ class Outbox:
         async with self._book.database.writing() as connection:
             mine = (LEASES.c.name == NAME, LEASES.c.holder == self._holder)
             await connection.execute(update(LEASES).where(*mine).values(holder="", until=0.0))
-
-
-async def _latest(bus: Bus, topic: Topic, struct: type[Any]) -> dict[str, Any]:
-    there: dict[str, Any] = {}
-    async for record in bus.read(topic):
-        if isinstance(record.event, struct):
-            there[record.key] = record.event
-        else:
-            there.pop(record.key, None)
-    return there
 
 
 async def _first(one: asyncio.Event, other: asyncio.Event, within: float) -> None:

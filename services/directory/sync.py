@@ -11,11 +11,11 @@ import contextlib
 import dataclasses
 import logging
 from collections.abc import AsyncIterator, Mapping, Sequence
-from typing import Final, TypeVar
+from typing import Final
 
 import msgspec
 
-from schemas.catalog import DIRECTORY_STATE, RECIPIENTS, Topic, key_of
+from schemas.catalog import DIRECTORY_STATE, RECIPIENTS
 from schemas.events import Customer, DirectoryState, Event, LdapSource, Recipient
 from services.core.address import Address
 from services.core.clock import Clock
@@ -26,10 +26,10 @@ from services.directory import decide
 from services.directory.port import Entry, Mark, Reader
 from services.runtime import metrics
 from services.runtime.bus import Bus, Tombstone
+from services.runtime.latest import latest
 
 log = logging.getLogger("gatepost.directory")
 
-E = TypeVar("E", bound=Event)
 
 BATCH: Final = 250  # records published together
 TURN: Final = 200  # digests made before others have their turn: about 2 ms
@@ -37,7 +37,7 @@ TURN: Final = 200  # digests made before others have their turn: about 2 ms
 
 async def states(bus: Bus) -> dict[str, DirectoryState]:
     """Return how each source is doing, by customer/source."""
-    return await _latest(bus, DIRECTORY_STATE, DirectoryState)
+    return await latest(bus, DIRECTORY_STATE, DirectoryState)
 
 
 class Sync:
@@ -151,8 +151,8 @@ class Sync:
 
     async def _records(self, customer: str, source: str) -> dict[str, Recipient]:
         """Return the source's records by digest."""
-        latest = await _latest(self._bus, RECIPIENTS, Recipient)
-        return {each.digest: each for each in latest.values() if each.customer == customer and each.source == source}
+        known = await latest(self._bus, RECIPIENTS, Recipient)
+        return {each.digest: each for each in known.values() if each.customer == customer and each.source == source}
 
     @contextlib.asynccontextmanager
     async def _watched(self, customer: str, source: str, state: DirectoryState | None) -> AsyncIterator[_Done]:
@@ -227,13 +227,3 @@ def _compared(
         known = {digest: recipient.entry for digest, recipient in before.items()}
         owners = decide.of_changes(known, heard.found, heard.present)
     return owners, decide.change(customer, source, before, owners)
-
-
-async def _latest(bus: Bus, topic: Topic, struct: type[E]) -> dict[str, E]:
-    there: dict[str, E] = {}
-    async for record in bus.read(topic):
-        if isinstance(record.event, struct):
-            there[key_of(record.event)] = record.event
-        else:
-            there.pop(record.key, None)
-    return there

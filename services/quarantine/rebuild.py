@@ -12,6 +12,7 @@ from services.quarantine.index import Index
 from services.quarantine.keyring import Keyring
 from services.quarantine.vault import Vault
 from services.runtime.bus import Bus
+from services.runtime.latest import latest
 
 BATCH: Final = 200  # messages of one transaction
 FOLDERS: Final = {"clean": "ham", "spam": "spam"}
@@ -22,12 +23,7 @@ async def rebuild(bus: Bus, index: Index, keys: Keyring) -> tuple[int, int]:
 
     What is there stays as it is, so it may run beside the service.
     """
-    live: dict[str, Hold] = {}
-    async for record in bus.read(HOLDS):
-        if isinstance(record.event, Hold):
-            live[record.key] = record.event
-        else:
-            live.pop(record.key, None)
+    live = await latest(bus, HOLDS, Hold)
     restored = await keys.restore()
     holds, rows = list(live.values()), 0
     for start in range(0, len(holds), BATCH):

@@ -22,6 +22,7 @@ from services.core.ids import born, is_message_id
 from services.core.sealed import PREFIX, released_prefix, unpack_head
 from services.core.stored import unpack
 from services.runtime.bus import Bus
+from services.runtime.latest import latest
 from services.runtime.store import Store
 
 log = logging.getLogger("gatepost.recover")
@@ -149,12 +150,7 @@ async def _known(bus: Bus, messages: set[str]) -> tuple[Known, Known, Known]:
     async for record in bus.read(OUTCOMES):
         if isinstance(record.event, Outcome) and record.event.id in messages:
             ended[record.event.id].update(record.event.recipients)
-    live: dict[str, Deferred] = {}
-    async for record in bus.read(DEFERRED):
-        if isinstance(record.event, Deferred):
-            live[record.key] = record.event
-        else:
-            live.pop(record.key, None)
+    live = await latest(bus, DEFERRED, Deferred)
     for entry in live.values():
         waiting[entry.disposition.received.id].update(entry.recipients)
     return ended, waiting, moved

@@ -7,10 +7,11 @@ from pathlib import Path
 
 from schemas.catalog import CUSTOMERS
 from schemas.events import Customer
-from services.cli import apply, console
+from services.cli import console
 from services.cli.site import Site
 from services.core.customers import parse_customers
 from services.runtime.kafka import KafkaBus
+from services.runtime.latest import latest
 from services.runtime.ports import free_ports
 from services.runtime.yaml_tree import parse_tree
 from tests.eventually import eventually
@@ -79,7 +80,7 @@ async def test_an_invitation_a_domain_and_its_mail_then_the_console_is_gone_and_
             assert code == 0
             assert await taken("bob@acme.test")
             bus = KafkaBus(kafka, "test")
-            held = await apply.latest(bus, CUSTOMERS, Customer)
+            held = await latest(bus, CUSTOMERS, Customer)
             await bus.close()
             assert {name: customer.origin for name, customer in held.items()} == {
                 "example": "",
