@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
 import sys
 from collections.abc import Callable, Mapping
@@ -32,6 +33,18 @@ def settings(rates: list[float], connections: list[int]) -> list[Setting]:
     """Return the settings of both lists, rates first."""
     found = [Setting(f"{rate:g}/s", rate=rate) for rate in rates]
     return found + [Setting(f"{count} connections", connections=count) for count in connections]
+
+
+def add_settings(options: argparse.ArgumentParser) -> None:
+    """Add what `settings` takes: --rates and --connections."""
+    options.add_argument("--rates", type=_numbers, default=[20.0], help="messages a second, with commas")
+    options.add_argument(
+        "--connections", type=lambda text: [int(n) for n in _numbers(text)], default=[1, 8, 32], help="with commas"
+    )
+
+
+def _numbers(text: str) -> list[float]:
+    return [float(word) for word in text.split(",") if word]
 
 
 async def measure(

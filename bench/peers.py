@@ -30,7 +30,7 @@ from bench.facts import facts
 from bench.house import DOMAIN, House, NotUp
 from bench.ledger import Ledger
 from bench.load import NoConnectionError, closed_loop
-from bench.measure import Setting, measure, settings
+from bench.measure import Setting, add_settings, measure, settings
 from bench.messages import Message, load, message
 from bench.postfix import content_filter, milter, postfix
 from bench.report import Run
@@ -206,10 +206,6 @@ def install(wanted: Sequence[str]) -> None:
             policy.unlink()
 
 
-def _numbers(text: str) -> list[float]:
-    return [float(word) for word in text.split(",") if word]
-
-
 def arguments(words: Sequence[str]) -> argparse.Namespace:
     """Return the options; end with a line of usage for others."""
     options = argparse.ArgumentParser(
@@ -217,10 +213,7 @@ def arguments(words: Sequence[str]) -> argparse.Namespace:
     )
     options.add_argument("folder", type=Path, help="of messages, one a file")
     options.add_argument("--messages", type=int, default=600, help="of each run; amavisd gets a tenth")
-    options.add_argument("--rates", type=_numbers, default=[20.0], help="messages a second, with commas")
-    options.add_argument(
-        "--connections", type=lambda text: [int(n) for n in _numbers(text)], default=[1, 8, 32], help="with commas"
-    )
+    add_settings(options)
     options.add_argument("--repeat", type=int, default=3, help="turns")
     options.add_argument("--only", type=lambda text: text.split(","), default=list(CONTESTANTS), help="with commas")
     options.add_argument("--data", type=Path, default=None, help="where folders are made; a real disk")

@@ -20,7 +20,7 @@ from bench.facts import facts
 from bench.house import DOMAIN, House, NotUp
 from bench.ledger import Ledger
 from bench.load import NoConnectionError
-from bench.measure import SELF, Setting, measure, settings
+from bench.measure import SELF, Setting, add_settings, measure, settings
 from bench.messages import Message, load
 from bench.report import Run, report
 from bench.sink import Sink
@@ -74,20 +74,13 @@ async def main(chosen: argparse.Namespace) -> str:
     return report(known, runs, notes)
 
 
-def _numbers(text: str) -> list[float]:
-    return [float(word) for word in text.split(",") if word]
-
-
 def _arguments(words: Sequence[str]) -> argparse.Namespace:
     options = argparse.ArgumentParser(
         prog="python -m bench.pipeline", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     options.add_argument("folder", type=Path, help="of messages, one a file")
     options.add_argument("--messages", type=int, default=600, help="of each run")
-    options.add_argument("--rates", type=_numbers, default=[20.0], help="messages a second, with commas")
-    options.add_argument(
-        "--connections", type=lambda text: [int(n) for n in _numbers(text)], default=[1, 8, 32], help="with commas"
-    )
+    add_settings(options)
     options.add_argument("--repeat", type=int, default=3, help="runs of each setting")
     options.add_argument("--data", type=Path, default=None, help="where the data folder is made; a real disk")
     options.add_argument("--out", type=Path, help="a file to keep the report in")

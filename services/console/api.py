@@ -20,6 +20,7 @@ from services.console.web import client_of, guarded
 from services.core.clock import Clock
 from services.core.errors import Temporary
 from services.quarantine.api.guard import API_POLICY, Failures
+from services.runtime.signatures import keywords_of
 
 OF: Final = "/customers/{customer}"
 FAILURES_A_MINUTE: Final = 10  # wrong tokens from an address before it waits
@@ -110,16 +111,8 @@ def _bound(operation: Callable[..., Any], who: Callable[..., Any]) -> Callable[.
     async def bound(caller: Caller, **values: Any) -> Any:  # noqa: ANN401  # whatever the operation takes
         return await operation(caller, **values)
 
-    signature = inspect.signature(operation, eval_str=True)
-    caller = Annotated[Caller, Depends(who)]
-    bound.__signature__ = signature.replace(  # type: ignore[attr-defined]  # what FastAPI reads
-        parameters=[
-            parameter.replace(
-                annotation=caller if name == "caller" else parameter.annotation, kind=parameter.KEYWORD_ONLY
-            )
-            for name, parameter in signature.parameters.items()
-        ]
-    )
+    signature = keywords_of(operation, caller=Annotated[Caller, Depends(who)])
+    bound.__signature__ = signature  # type: ignore[attr-defined]  # what FastAPI reads
     return bound
 
 

@@ -118,7 +118,7 @@ class Frame:
             error=visit.error,
             **{**visit.shown, **values},
         )
-        return HTMLResponse(html, 409 if visit.error and status == 200 else status)  # noqa: PLR2004
+        return HTMLResponse(html, 409 if visit.error and status == 200 else status)  # noqa: PLR2004  # HTTP's own
 
     async def _licence(self, visit: Visit) -> Licence | None:
         caller = visit.caller

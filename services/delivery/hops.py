@@ -84,6 +84,7 @@ class Hops:
     async def _mx(self, host: Host) -> list[Host]:
         answer = await self._dns.resolve(host.host, "MX")
         secure = await self._dns.secure(host.host, "MX")
+        port = host.port if host.port != MX_PORT else self._port
         hops = []
         for text in answer:
             preference, _, name = str(text).partition(" ")
@@ -91,13 +92,11 @@ class Hops:
                 if len(answer) == 1:
                     raise NoMail(f"{host.host} takes no mail (null MX)")
                 continue
-            port = host.port if host.port != MX_PORT else self._port
             hops.append(self._hop(host, name, port, int(preference), secure=secure))
         if hops:
             return list(self._before_us(host, hops))
         if not (await self._dns.resolve(host.host, "A") or await self._dns.resolve(host.host, "AAAA")):
             raise NoMail(f"{host.host} has no mail server and no address")
-        port = host.port if host.port != MX_PORT else self._port
         return list(self._before_us(host, [self._hop(host, host.host, port, host.preference, secure=False)]))
 
     def _before_us(self, host: Host, hops: list[Hop]) -> list[Hop]:

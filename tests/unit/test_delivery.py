@@ -76,8 +76,8 @@ class Bench:
         self.offsets = itertools.count()
         self.delivery = self.another()
 
-    def another(self) -> Delivery:
-        """Return a Delivery as a fresh process has it."""
+    def another(self, **ports: Any) -> Delivery:
+        """Return a Delivery as a fresh process has it, with some ports of its own."""
         return Delivery(
             self.config,
             store=self.store,
@@ -86,6 +86,7 @@ class Bench:
             clock=self.clock,
             chance=lambda: 0.5,
             dial=self.mta,
+            **ports,
         )
 
     def customer(self, customer: str) -> Customer | None:

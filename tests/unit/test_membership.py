@@ -9,7 +9,6 @@ import pytest
 from schemas.catalog import DEFERRED
 from schemas.events import Deferred
 from services.core.errors import BusUnavailable
-from services.delivery.app import Delivery
 from services.runtime.membership import Membership
 from tests.eventually import eventually
 from tests.unit.test_delivery import ALL, B, Bench, arrived
@@ -62,16 +61,7 @@ async def test_what_waited_is_not_sent_by_a_member_that_was_away_and_its_mark_is
     async def ours() -> None:
         await confirmed.wait()
 
-    bench.delivery = Delivery(
-        bench.config,
-        store=bench.store,
-        bus=bench.bus,
-        customer=bench.customer,
-        clock=bench.clock,
-        chance=lambda: 0.5,
-        dial=bench.mta,
-        ours=ours,
-    )
+    bench.delivery = bench.another(ours=ours)
     await bench.delivery.assigned(ALL)
     bench.mta.manners.recipients = {B: (450, "4.2.1 busy")}
     await bench.deliver(B)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import functools
-import inspect
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Annotated, Any, Final
 
@@ -35,6 +34,7 @@ from services.quarantine.tables import PREFERENCES, WAITING, State
 from services.quarantine.tokens import Caller, Role, Tokens
 from services.quarantine.vault import Vault
 from services.runtime.bus import Bus, Tombstone
+from services.runtime.signatures import keywords_of
 
 BODY_MOST: Final = 262_144  # octets of a request
 OPERATIONS: Final = {401: {"model": models.Problem}, 403: {"model": models.Problem}, 404: {"model": models.Problem}}
@@ -339,14 +339,6 @@ def _bound(call: Callable[..., Any], guard: Callable[..., Any]) -> Callable[...,
     async def operation(**values: Any) -> Any:  # noqa: ANN401  # whatever the operation takes
         return await call(**values)
 
-    signature = inspect.signature(call, eval_str=True)
-    caller = Annotated[Caller, Depends(guard)]
-    operation.__signature__ = signature.replace(  # type: ignore[attr-defined]  # what FastAPI reads
-        parameters=[
-            parameter.replace(
-                annotation=caller if name == "caller" else parameter.annotation, kind=parameter.KEYWORD_ONLY
-            )
-            for name, parameter in signature.parameters.items()
-        ]
-    )
+    signature = keywords_of(call, caller=Annotated[Caller, Depends(guard)])
+    operation.__signature__ = signature  # type: ignore[attr-defined]  # what FastAPI reads
     return operation
