@@ -213,9 +213,20 @@ DIRECTORY_STATE: Final = Topic(
     "directory.state.v1", events.DirectoryState, "customer/source", 1, None, ("directory", "cli"), ("directory", "cli")
 )
 # Not compacted: the retention is what makes a correspondent a stranger again, without anybody to clear up.
-CONTACTS: Final = Topic("contacts.v1", events.Contact, "customer/digest", ALIKE, 90 * DAY, ("policy",), ("scanners",))
+CONTACTS: Final = Topic(
+    "contacts.v1", events.Contact, "customer/digest", ALIKE, 90 * DAY, ("policy",), ("scanners", "policy")
+)
 SENDERS: Final = Topic(
     "senders.v1", events.SenderEntry, "customer/whom/sender", 1, None, ("cli", "api", "quarantine"), ("policy",)
+)
+SENDER_HOLDS: Final = Topic(
+    "submission.holds.v1",
+    events.SenderHold,
+    "customer/sender",
+    1,
+    None,
+    ("signals", "cli"),
+    ("ingress", "policy", "signals", "delivery", "cli"),
 )
 SCANNERS: Final = Topic("scanners.v1", events.Scanner, "name", 1, None, ("cli",), ("ingress",))
 
@@ -261,6 +272,7 @@ TOPICS: Final[tuple[Topic, ...]] = (
     DIRECTORY_STATE,
     CONTACTS,
     SENDERS,
+    SENDER_HOLDS,
     SCANNERS,
     TALLIES,
     SIGNALS,
@@ -290,7 +302,9 @@ COUNTS: Final = Changelog("gatepost-signals-counts-changelog", DAY // 24, ("sign
 # the sums of each customer.
 OPEN: Final = Changelog("gatepost-signals-open-changelog", 45 * DAY, ("signals",))
 FLOWS: Final = Changelog("gatepost-signals-flows-changelog", 2 * DAY, ("signals",))
-CHANGELOGS: Final = (COUNTS, OPEN, FLOWS)
+# The most that senders who send much had on each of the last days: what is usual for them.
+HABITS: Final = Changelog("gatepost-signals-habits-changelog", 45 * DAY, ("signals",))
+CHANGELOGS: Final = (COUNTS, OPEN, FLOWS, HABITS)
 
 
 def key_of(event: events.Event) -> str:  # noqa: PLR0911, PLR0912, C901  # one case a kind of event
@@ -320,6 +334,8 @@ def key_of(event: events.Event) -> str:  # noqa: PLR0911, PLR0912, C901  # one c
             return f"{event.customer}/{event.destination}/{event.owner}"
         case events.SenderEntry():
             return f"{event.customer}/{event.whom}/{event.sender}"
+        case events.SenderHold():
+            return f"{event.customer}/{event.sender}"
         case events.Audit():
             return event.customer
         case events.Shadow():

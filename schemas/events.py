@@ -73,6 +73,7 @@ class Received(Event, frozen=True, kw_only=True):
     own: str = ""  # what it is when we wrote it: digest, copy, account. Nothing scans it, and no rule stops it
     direction: Direction = Direction.INBOUND
     submitter: str = ""  # of what goes out, who handed it in: the account, or else the client's address
+    part: int = 0  # which of those that one message was split into, by customer and domain; the first is 0
 
 
 class Rescan(Event, frozen=True, kw_only=True):
@@ -180,6 +181,7 @@ class Disposition(Event, frozen=True, kw_only=True):
     release: str = ""  # the id of the command that let it go
     exemptions: tuple[Exemption, ...] = ()  # one for each recipient of a release
     prints: tuple[str, ...] = ()  # fingerprints that near duplicates share
+    strangers: int = 0  # of what goes out: recipients with whom nobody of the customer is known to have had mail
 
 
 class State(enum.StrEnum):
@@ -211,6 +213,7 @@ class Outcome(Event, frozen=True, kw_only=True):
     attempts: int = 0
     possible_duplicate: bool = False  # the connection was lost after the final dot, or the process that tried it
     bounce: str = ""  # the id of the notification that tells the sender
+    sender: str = ""  # of what goes out: its reverse-path
 
 
 class Rejection(Event, frozen=True, kw_only=True):
@@ -537,6 +540,7 @@ class Outbound(Event, frozen=True, kw_only=True):
     addresses: tuple[str, ...] = ()  # addresses and networks of its MTAs: they need no password
     accounts: tuple[Account, ...] = ()
     rules: tuple[Rule, ...] = ()  # as `Customer.rules`, for what goes out
+    notify: tuple[str, ...] = ()  # who is told that a sender is held; empty: the postmaster of its domain
 
 
 class DigestPlan(Event, frozen=True, kw_only=True):
@@ -643,6 +647,8 @@ class Tally(Event, frozen=True, kw_only=True):
     customers: int = 0  # who was hit, from where, and whom: sets of hashes as bits, united and never added
     sources: int = 0
     recipients: int = 0
+    strangers: int = 0  # of the recipients of what goes out, those never written to before
+    failed: int = 0  # and those that don't exist
 
 
 class Signal(Event, frozen=True, kw_only=True):
@@ -659,6 +665,22 @@ class Signal(Event, frozen=True, kw_only=True):
     until: float
     at: float
     flagged: int = 0  # of the count, those that another scanner was sure of
+
+
+class SenderHold(Event, frozen=True, kw_only=True):
+    """A customer's sender may send nothing, or may again. Topic submission.holds.v1 (compacted), key: customer/sender.
+
+    It lapses never by itself: who let it go says so in an event of the same key.
+    """
+
+    customer: str
+    sender: str  # a reverse-path in lower case, or the account that signed in
+    held: bool
+    reasons: tuple[str, ...] = ()  # stable codes: services.core.conduct.Reason
+    why: str  # one line, as a person should read it
+    by: str
+    at: float
+    spared_until: float = 0.0  # once let go: until then `signals` holds it no more for what it sends
 
 
 class DeadLetter(Event, frozen=True, kw_only=True):

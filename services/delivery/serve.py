@@ -7,11 +7,12 @@ import os
 import random
 from typing import Final
 
-from schemas.catalog import DISPOSITIONS
+from schemas.catalog import DISPOSITIONS, SENDER_HOLDS
 from services.core.waiting import before, happens
 from services.delivery.app import Delivery
 from services.delivery.config import DeliveryConfig
 from services.delivery.exempt import Exempt
+from services.delivery.hold_notice import GROUP, HoldNotices
 from services.delivery.sign import Signing
 from services.runtime.config import load
 from services.runtime.dkim_keys import NAME, DkimConfig, DkimKeys
@@ -50,9 +51,12 @@ async def serve(ctx: Context) -> None:
         await delivery.start()
         service = Exempt(delivery, config.release_public_key)
         topics = (DISPOSITIONS,)
-        await ctx.consume(
-            "delivery", "delivery", topics, service, max_in_flight=IN_FLIGHT, announce=True, membership=membership
-        )
+        notices = HoldNotices(ctx.store, ctx.directory.customer, config.hostname)
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(ctx.consume(GROUP, GROUP, (SENDER_HOLDS,), notices), name=GROUP)
+            await ctx.consume(
+                "delivery", "delivery", topics, service, max_in_flight=IN_FLIGHT, announce=True, membership=membership
+            )
     finally:
         following.cancel()
         await asyncio.gather(following, return_exceptions=True)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 
-from schemas.catalog import CONTACTS, CUSTOMERS, RECIPIENTS, SCANNERS, SENDERS, SIGNALS, Topic
-from schemas.events import Contact, SenderEntry, Signal
+from schemas.catalog import CONTACTS, CUSTOMERS, RECIPIENTS, SCANNERS, SENDER_HOLDS, SENDERS, SIGNALS, Topic
+from schemas.events import Contact, SenderEntry, SenderHold, Signal
 from services.core.contacts import Contacts
 from services.core.directory import Directory
 from services.core.errors import UnreadableEvent
+from services.core.holds import SenderHolds
 from services.core.senders import Senders
 from services.core.signals import Signals
 from services.runtime.bus import Bus
@@ -83,3 +84,12 @@ async def follow_senders(bus: Bus, senders: Senders, caught_up: asyncio.Event) -
             senders.apply(record.event)
         else:
             senders.remove(record.key)
+
+
+async def follow_holds(bus: Bus, holds: SenderHolds, caught_up: asyncio.Event) -> None:
+    """Apply every hold on a sender and every tombstone, for ever; `caught_up` is set at the topic's end."""
+    async for record in bus.follow(SENDER_HOLDS, caught_up):
+        if isinstance(record.event, SenderHold):
+            holds.apply(record.event)
+        else:
+            holds.remove(record.key)

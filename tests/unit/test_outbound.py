@@ -106,7 +106,7 @@ def test_rules_of_its_own_apply_and_a_release_knows_their_version() -> None:
 
 
 def test_it_counts_in_no_window_of_the_front_door() -> None:
-    assert sightings(going_out()) == ()
+    assert {each.kind for each in sightings(going_out())} <= {"submit-address", "submit-sender", "submit-customer"}
     assert sightings(received()) != ()
 
 
