@@ -15,6 +15,7 @@ import sys
 import tempfile
 from collections import Counter
 from collections.abc import Sequence
+from email.utils import formatdate
 from pathlib import Path
 from time import perf_counter
 
@@ -40,7 +41,12 @@ THIEF = f"anna@{DOMAIN}"
 OTHERS = tuple(f"{name}@{DOMAIN}" for name in ("bert", "cleo", "dora"))
 CONNECTIONS = 4  # of the account
 EVERY = 0.5  # seconds between messages of the others
-BODY = b"Hello,\r\n\r\n" + b"an ordinary line of an ordinary message, as long as lines are.\r\n" * 12
+BODY = (
+    b"Dear colleagues,\r\n\r\nplease find below what we agreed upon in the meeting of last week. The budget of the\r\n"
+    b"second quarter was discussed, and Maria will send the numbers to the team before Friday. The next\r\n"
+    b"meeting takes place in the usual room on Tuesday at ten; tell me if you can't come.\r\n\r\n"
+    b"Kind regards\r\nAnna\r\n"
+)
 SLOWED, HELD = "450 4.7.1 Too many messages from this sender", "450 4.7.1 Sending is held"
 SETTLE = 20.0  # seconds after the last message in which what is under way comes to its end
 
@@ -60,15 +66,21 @@ class Submitting:
 
     async def send(self, talk: Conversation, sender: str, number: int) -> bool:
         """Hand in one message; return whether it was taken."""
-        head = b"From: <%s>\r\nTo: <r%d@far%d.test>\r\nSubject: %d\r\n\r\n" % (
-            sender.encode(),
-            number,
-            number % 50,
-            number,
+        to = b"r%d@far%d.test" % (number, number % 50)
+        head = (
+            b"From: <%s>\r\nTo: <%s>\r\nSubject: The minutes of meeting %d\r\nDate: %s\r\nMessage-ID: <%d@%s>\r\n\r\n"
+            % (
+                sender.encode(),
+                to,
+                number,
+                formatdate().encode(),
+                number,
+                DOMAIN.encode(),
+            )
         )
         commands = (
             b"MAIL FROM:<%s>\r\n" % sender.encode(),
-            b"RCPT TO:<r%d@far%d.test>\r\n" % (number, number % 50),
+            b"RCPT TO:<%s>\r\n" % to,
             b"DATA\r\n",
             head + BODY + b".\r\n",
         )

@@ -41,6 +41,10 @@ _TEXTS: Final[Mapping[str, tuple[str, str]]] = {  # English, Italian
         "It sends far more than it does usually, and mostly to people it has never written to.",
         "Invia molto più del solito, e soprattutto a persone a cui non aveva mai scritto.",
     ),
+    Reason.DAY: (
+        "It writes to far more people than usual whom it has never written to.",
+        "Scrive a molte più persone del solito a cui non aveva mai scritto.",
+    ),
     Reason.FAILURES: (
         "Many of the addresses that it writes to don't exist.",
         "Molti degli indirizzi a cui scrive non esistono.",

@@ -209,22 +209,24 @@ class Counting:
         holds, now = self._ports.holds, self._ports.clock.now()
         if holds.held(tally.customer, tally.subject) is not None:
             return []  # what was under way when it was held
+        bounds, key = self._bounds[tally.kind], key_of(tally)
+        habit: conduct.Habit = self._habits.get(key) or ()
+        learnt = conduct.learnt(habit, tally.at, whole["count"], tally.strangers, round(bounds.burst / bounds.growth))
+        if learnt is not None:
+            self._habits[key] = habit = learnt
+        if holds.spared(tally.customer, tally.subject, now):
+            return []
         did = conduct.Conduct(
             sent=whole["count"],
             strangers=whole["strangers"],
             failed=whole["failed"],
             bad=whole["flagged"],
+            today=conduct.today(habit, tally.at),
             senders=whole["sources"].bit_count(),
         )
-        bounds, key = self._bounds[tally.kind], key_of(tally)
-        habit: conduct.Habit = self._habits.get(key) or ()
         usual = conduct.usual(habit, tally.at)
-        spared = holds.spared(tally.customer, tally.subject, now)
-        reasons = () if spared else conduct.judged(did, usual, bounds)
+        reasons = conduct.judged(did, usual, bounds)
         if not reasons:
-            learnt = conduct.learnt(habit, tally.at, did.sent, round(bounds.burst / bounds.growth))
-            if learnt is not None:
-                self._habits[key] = learnt
             return []
         hold = SenderHold(
             customer=tally.customer,
@@ -309,6 +311,9 @@ class Counting:
         data = self._table.data
         for key in [key for key in data if key[1][1] < now - self._longest]:
             data.pop(key)  # from memory alone: the changelog's own retention ends it there
+        habits, old = self._habits.data, conduct.day_of(now) - conduct.DAYS
+        for key in [key for key, habit in habits.items() if habit[-1][0] < old]:
+            habits.pop(key)
         mine = {slot.partition for slot in self.app.consumer.assignment() if slot.topic == TALLIES.name}
         # Only of our own partitions: a key has one writer. The view hears of it as everybody does, from the topic.
         over = [key for key in self._ports.signals.lapsed(now - CLEAR_AFTER) if _partition(key) in mine]

@@ -48,11 +48,14 @@ class SignalsConfig(msgspec.Struct, frozen=True, kw_only=True):
     submit_customer: Count = 10_000  # of one customer
     submit_customer_window: Annotated[float, msgspec.Meta(ge=STEP, le=3_600, multiple_of=STEP)] = 600.0
 
-    conduct_burst: Count = 300  # recipients within ten minutes, of an account that is held when most are strangers
-    conduct_growth: Annotated[float, msgspec.Meta(ge=1)] = 5.0  # and so many times what it had on one of 14 days
+    conduct_burst: Count = 500  # recipients within ten minutes of an account; it is held where many are strangers
+    conduct_day: Count = 1_000  # strangers in a day
+    conduct_growth: Annotated[float, msgspec.Meta(ge=1)] = 5.0  # and so many times what any of the last 14 days had
     conduct_failed: Count = 50  # recipients that don't exist
     conduct_bad: Count = 20  # recipients of what scanners are sure of
-    conduct_share: Annotated[float, msgspec.Meta(gt=0, le=1)] = 0.3  # of all its recipients, for each of the three
+    conduct_share: Annotated[float, msgspec.Meta(gt=0, le=1)] = (
+        0.3  # of its recipients: strangers of a burst, failed, bad
+    )
 
     standstill: Seconds = 60.0  # without progress in a partition that has records; then the process starts anew
 
@@ -82,7 +85,14 @@ class SignalsConfig(msgspec.Struct, frozen=True, kw_only=True):
 
     def bounds(self) -> dict[str, Bounds]:
         """Return from where on an account is held, by the kind of its tallies."""
-        one = Bounds(self.conduct_burst, self.conduct_growth, self.conduct_failed, self.conduct_bad, self.conduct_share)
+        one = Bounds(
+            burst=self.conduct_burst,
+            day=self.conduct_day,
+            growth=self.conduct_growth,
+            failed=self.conduct_failed,
+            bad=self.conduct_bad,
+            share=self.conduct_share,
+        )
         many = dataclasses.replace(one, senders=ACCOUNT_SENDERS)
         return {Kind.SENDER_CONDUCT: one, Kind.ACCOUNT_CONDUCT: many}
 

@@ -27,7 +27,7 @@ from schemas.events import (
     State,
     Status,
 )
-from services.core.conduct import Bounds, Conduct, Reason, judged, learnt, no_such_address, told, usual
+from services.core.conduct import Bounds, Conduct, Reason, Usual, judged, learnt, no_such_address, today, told, usual
 from services.core.contacts import Contacts, digest
 from services.core.holds import SenderHolds
 from services.core.signals import Kind
@@ -41,7 +41,7 @@ from services.signals.decide import Limit, sightings
 from tests.samples import NOW, received
 
 DAY = 86_400.0
-BOUNDS = Bounds(burst=300, growth=5.0, failed=50, bad=20, share=0.3)
+BOUNDS = Bounds(burst=300, day=1_000, growth=5.0, failed=50, bad=20, share=0.3)
 SALT = "00" * 16
 ACME = Customer(id="acme", salt=SALT, domains=(Domain(name="acme.test", relay=()),))
 
@@ -81,40 +81,45 @@ def hold(**changes: Any) -> SenderHold:
         (Conduct(sent=100, failed=50, senders=1), 100, (Reason.FAILURES,)),
         (Conduct(sent=400, failed=50, senders=1), 400, ()),  # an old list
         (Conduct(sent=40, bad=20, senders=1), 100, (Reason.BAD,)),
-        (Conduct(sent=400, strangers=400, failed=150, bad=130, senders=1), 0, tuple(Reason)),
+        (Conduct(sent=400, strangers=400, failed=150, bad=130, today=1_000, senders=1), 0, tuple(Reason)),
+        (Conduct(sent=100, strangers=100, today=1_000, senders=1), 100, (Reason.DAY,)),  # below a burst, all day long
+        (Conduct(sent=100, strangers=100, today=1_000, senders=1), 201, ()),
         (Conduct(), 0, ()),
     ],
 )
 def test_what_only_a_thief_does(did: Conduct, before: int, expected: tuple[Reason, ...]) -> None:
-    assert judged(did, before, BOUNDS) == expected
+    assert judged(did, Usual(sent=before, strangers=before), BOUNDS) == expected
 
 
 def test_an_account_is_not_held_for_the_one_sender_that_is_held_itself() -> None:
     bounds = SignalsConfig().bounds()[Kind.ACCOUNT_CONDUCT]
-    assert judged(Conduct(sent=900, strangers=900, senders=1), 0, bounds) == ()
-    assert judged(Conduct(sent=900, strangers=900, senders=10), 0, bounds) == (Reason.BURST,)
+    assert judged(Conduct(sent=900, strangers=900, senders=1), Usual(), bounds) == ()
+    assert judged(Conduct(sent=900, strangers=900, senders=10), Usual(), bounds) == (Reason.BURST,)
 
 
 def test_a_bound_of_zero_is_none() -> None:
-    off = Bounds(burst=0, growth=5.0, failed=0, bad=0, share=0.3)
-    assert judged(Conduct(sent=9_000, strangers=9_000, failed=9_000, bad=9_000, senders=1), 0, off) == ()
+    off = Bounds(burst=0, day=0, growth=5.0, failed=0, bad=0, share=0.3)
+    did = Conduct(sent=9_000, strangers=9_000, failed=9_000, bad=9_000, today=9_000, senders=1)
+    assert judged(did, Usual(), off) == ()
 
 
 def test_what_is_usual_is_the_most_of_the_last_days_and_not_of_today() -> None:
-    habit = learnt((), NOW, 100, 60)
+    habit = learnt((), NOW, 100, 7, 60)
     assert habit is not None
-    assert usual(habit, NOW) == 0
-    assert usual(habit, NOW + DAY) == 100
-    assert usual(habit, NOW + 14 * DAY) == 100
-    assert usual(habit, NOW + 15 * DAY) == 0
-    assert learnt(habit, NOW, 110, 60) is None  # hardly more
-    assert learnt(habit, NOW, 125, 60) == [[int(NOW // DAY), 125]]
-    assert learnt((), NOW, 59, 60) is None
-    assert len(learnt(habit, NOW + 15 * DAY, 60, 60) or ()) == 1
+    assert usual(habit, NOW) == Usual()
+    assert usual(habit, NOW + DAY) == Usual(100, 7)
+    assert usual(habit, NOW + 14 * DAY) == Usual(100, 7)
+    assert usual(habit, NOW + 15 * DAY) == Usual()
+    assert (today(habit, NOW), today(habit, NOW + DAY)) == (7, 0)
+    assert learnt(habit, NOW, 110, 0, 60) is None  # hardly more
+    assert learnt(habit, NOW, 110, 2, 60) == [[int(NOW // DAY), 100, 9]]
+    assert learnt(habit, NOW, 125, 0, 60) == [[int(NOW // DAY), 125, 7]]
+    assert learnt((), NOW, 59, 0, 60) is None
+    assert len(learnt(habit, NOW + 15 * DAY, 60, 0, 60) or ()) == 1
 
 
 def test_a_person_reads_what_was_seen() -> None:
-    line = told(Conduct(sent=412, strangers=398, failed=7, senders=1), 60)
+    line = told(Conduct(sent=412, strangers=398, failed=7, senders=1), Usual(sent=60))
     assert line == "412 recipients within 10 min (at most 60 before), 398 of them never written to, 7 that don't exist"
 
 
