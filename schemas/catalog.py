@@ -216,6 +216,8 @@ DIRECTORY_STATE: Final = Topic(
 CONTACTS: Final = Topic(
     "contacts.v1", events.Contact, "customer/digest", ALIKE, 90 * DAY, ("policy",), ("scanners", "policy")
 )
+# Likewise: a reply or a bounce that comes later is one like any other.
+SENT: Final = Topic("mail.sent.v1", events.Sent, "customer/message", ALIKE, 30 * DAY, ("policy",), ("scanners",))
 SENDERS: Final = Topic(
     "senders.v1", events.SenderEntry, "customer/whom/sender", 1, None, ("cli", "api", "quarantine"), ("policy",)
 )
@@ -271,6 +273,7 @@ TOPICS: Final[tuple[Topic, ...]] = (
     RECIPIENTS,
     DIRECTORY_STATE,
     CONTACTS,
+    SENT,
     SENDERS,
     SENDER_HOLDS,
     SCANNERS,
@@ -326,6 +329,8 @@ def key_of(event: events.Event) -> str:  # noqa: PLR0911, PLR0912, C901  # one c
             return f"{event.subject}/{event.kind}"
         case events.Contact():
             return f"{event.customer}/{event.digest}"
+        case events.Sent():
+            return f"{event.customer}/{event.message}"
         case events.Scanner():
             return event.name
         case events.QueueCommand():

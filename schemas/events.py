@@ -137,6 +137,19 @@ class Contact(Event, frozen=True, kw_only=True):
     at: float
 
 
+class Sent(Event, frozen=True, kw_only=True):
+    """A customer's own message went out: by it replies and bounces are told from others. Topic mail.sent.v1.
+
+    Key: customer/message. Nobody can be read from the digests, 64 bits each under the customer's salt.
+    """
+
+    customer: str
+    message: str  # hex, of its Message-ID; empty: it had none
+    sender: str  # hex, of its reverse-path
+    pairs: tuple[str, ...] = ()  # hex, of its reverse-path with each recipient
+    at: float
+
+
 class Action(enum.StrEnum):
     """What policy wants done with a message for some recipients."""
 

@@ -80,6 +80,10 @@ class Contacts:
             return Acquaintance.KNOWN
         return Acquaintance.NEW if len(seen) >= LEAST else Acquaintance.UNTOLD
 
+    def told(self, customer: str) -> bool:
+        """Return whether enough is known of the customer to call anybody new."""
+        return self._ready and len(self._seen.get(customer, ())) >= LEAST
+
     def stranger(self, customer: str, digest: str, now: float) -> bool:
         """Return whether the customer is not known to have had mail with a correspondent, however little is known.
 

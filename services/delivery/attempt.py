@@ -12,7 +12,6 @@ from typing import Final
 from schemas.events import Customer, Deferred, Host, State
 from services.core.clock import Clock
 from services.core.compose import compose
-from services.core.direction import outbound
 from services.core.errors import ObjectNotFound
 from services.core.headers import header_end
 from services.core.stored import unpack
@@ -124,9 +123,9 @@ class Attempts:
             letter = await asyncio.to_thread(letter_of, entry, stored, self._config.hostname)
         else:
             letter = letter_of(entry, stored, self._config.hostname)
-        if self._signs is None or not outbound(entry.disposition.received):
+        if self._signs is None:
             return letter
-        return await self._signs(entry.disposition.received, letter)
+        return await self._signs(entry.disposition, entry.disposition.branches[entry.branch], letter)
 
 
 def letter_of(entry: Deferred, stored: bytes, hostname: str) -> Letter:

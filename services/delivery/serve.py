@@ -40,7 +40,7 @@ async def serve(ctx: Context) -> None:
         dns=resolver,
         ours=membership.sure,
         hosted=lambda domain: ctx.directory.lookup_domain(domain) is not None,
-        signs=_signing(ctx),
+        signs=_signing(ctx, config.hostname),
     )
     await ctx.directory_ready()
     caught_up = asyncio.Event()
@@ -64,8 +64,8 @@ async def serve(ctx: Context) -> None:
         await resolver.close()
 
 
-def _signing(ctx: Context) -> Signing | None:
-    """Return what signs, None without a master key: nothing goes out signed then."""
+def _signing(ctx: Context, hostname: str) -> Signing | None:
+    """Return what signs, None without a master key: nothing goes out signed then, and nothing is sealed."""
     config = load(DkimConfig, ctx.environ)
     master = given_key(NAME, config.dkim_key, config.dkim_key_file)
-    return None if master is None else Signing(DkimKeys(ctx.store, master, ctx.clock, os.urandom), ctx.clock)
+    return None if master is None else Signing(DkimKeys(ctx.store, master, ctx.clock, os.urandom), ctx.clock, hostname)

@@ -7,11 +7,12 @@ from typing import Final
 
 import msgspec
 
-from schemas.events import Action, Contact, Customer, Disposition, SenderHold, Status
+from schemas.events import Action, Contact, Customer, Disposition, SenderHold, Sent, Status
 from services.core.address import parse
 from services.core.contacts import Contacts, digest
 from services.core.direction import outbound
 from services.core.errors import BadAddress
+from services.core.sent import sent
 
 HELD: Final = "sender-held"  # the rule under which mail of a held sender is held
 
@@ -31,10 +32,11 @@ def stopped(disposition: Disposition, hold: SenderHold | None) -> Disposition:
 
 def met(
     disposition: Disposition, customer: Customer, contacts: Contacts, now: float
-) -> tuple[Disposition, tuple[Contact, ...]]:
-    """Return the disposition with how many of its recipients are strangers, and whom to remember from now on.
+) -> tuple[Disposition, tuple[Contact | Sent, ...]]:
+    """Return the disposition with how many of its recipients are strangers, and what to remember from now on.
 
-    Remembered is to whom clean mail is let through. What comes back from there is then from somebody known.
+    Remembered are messages that are let through, and to whom clean ones went: what comes back from there is a reply, or
+    a bounce, or at least from somebody known.
     """
     received = disposition.received
     if not outbound(received) or not customer.salt:
@@ -42,11 +44,14 @@ def met(
     everybody = _digests(customer, received.envelope.recipients)
     strangers = sum(contacts.stranger(customer.id, each, now) for each in everybody)
     told = msgspec.structs.replace(disposition, strangers=strangers)
-    if disposition.status is not Status.CLEAN:
+    reached = [r for branch in disposition.branches if branch.action is Action.DELIVER for r in branch.recipients]
+    if not reached:
         return told, ()
-    reached = (r for branch in disposition.branches if branch.action is Action.DELIVER for r in branch.recipients)
+    gone = sent(received, customer.salt, reached, now)
+    if disposition.status is not Status.CLEAN:
+        return told, (gone,)
     noted = [each for each in _digests(customer, reached) if contacts.worth_noting(customer.id, each, now)]
-    return told, tuple(Contact(customer=customer.id, digest=each, at=now) for each in noted)
+    return told, (gone, *(Contact(customer=customer.id, digest=each, at=now) for each in noted))
 
 
 def _digests(customer: Customer, recipients: Iterable[str]) -> list[str]:

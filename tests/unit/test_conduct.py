@@ -13,6 +13,7 @@ from schemas.catalog import SENDER_HOLDS, key_of
 from schemas.events import (
     Action,
     Branch,
+    Contact,
     Customer,
     DigestPlan,
     Direction,
@@ -242,15 +243,16 @@ def test_strangers_are_counted_and_remembered_once_clean_mail_goes_to_them() -> 
     contacts = Contacts()
     assert met(decided(sent()), ACME, contacts, NOW)[0].strangers == 0  # nothing is known yet: nobody is a stranger
     contacts.caught_up()
-    found, noted = met(decided(sent(recipients=("V@far.test", "v@far.test", "w@far.test"))), ACME, contacts, NOW)
+    found, (_, *more) = met(decided(sent(recipients=("V@far.test", "v@far.test", "w@far.test"))), ACME, contacts, NOW)
     assert found.strangers == 2
+    noted = [each for each in more if isinstance(each, Contact)]
     assert {each.digest for each in noted} == {digest(SALT, "v@far.test"), digest(SALT, "w@far.test")}
     for each in noted:
         contacts.apply(each)
-    again, more = met(decided(sent(id="x")), ACME, contacts, NOW)
-    assert (again.strangers, more) == (0, ())
-    spam, none = met(decided(sent(recipients=("x@far.test",)), status=Status.SPAM), ACME, contacts, NOW)
-    assert (spam.strangers, none) == (1, ())
+    again, remembered = met(decided(sent(id="x")), ACME, contacts, NOW)
+    assert (again.strangers, len(remembered)) == (0, 1)  # the message alone
+    spam, remembered = met(decided(sent(recipients=("x@far.test",)), status=Status.SPAM), ACME, contacts, NOW)
+    assert (spam.strangers, len(remembered)) == (1, 1)
     inbound = decided(received())
     assert met(inbound, ACME, contacts, NOW) == (inbound, ())
 
