@@ -546,6 +546,13 @@ class Account(Event, frozen=True, kw_only=True):
     password: str  # its Argon2id hash as a PHC string; the password itself is nowhere
 
 
+class Disclaimer(Event, frozen=True, kw_only=True):
+    """What a customer has put under all that it sends."""
+
+    text: str = ""  # empty: there is none
+    html: str = ""  # empty: the text
+
+
 class Outbound(Event, frozen=True, kw_only=True):
     """Who may send for a customer, and what is done with that mail."""
 
@@ -554,6 +561,8 @@ class Outbound(Event, frozen=True, kw_only=True):
     accounts: tuple[Account, ...] = ()
     rules: tuple[Rule, ...] = ()  # as `Customer.rules`, for what goes out
     notify: tuple[str, ...] = ()  # who is told that a sender is held; empty: the postmaster of its domain
+    disclaimer: Disclaimer = Disclaimer()
+    pool: str = ""  # the class of customers whose source addresses it has; empty: the default's
 
 
 class DigestPlan(Event, frozen=True, kw_only=True):
