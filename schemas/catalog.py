@@ -186,6 +186,9 @@ QUEUE_COMMANDS: Final = Topic(
 QUEUES: Final = Topic(
     "delivery.queues.v1", events.QueueState, "customer/destination/owner", 1, None, ("delivery",), ("cli", "delivery")
 )
+TLS_RESULTS: Final = Topic(
+    "delivery.tls.v1", events.TlsResults, "domain/day/owner/policy", 1, 4 * DAY, ("delivery",), ("delivery",)
+)
 PENDING: Final = Topic(
     "policy.pending.v1", events.Pending, "id", ALIKE, None, ("policy",), ("policy", "signals"), joined=True
 )
@@ -266,6 +269,7 @@ TOPICS: Final[tuple[Topic, ...]] = (
     DEFERRED,
     QUEUE_COMMANDS,
     QUEUES,
+    TLS_RESULTS,
     PENDING,
     DEPARTED,
     GREYLIST,
@@ -331,6 +335,8 @@ def key_of(event: events.Event) -> str:  # noqa: PLR0911, PLR0912, C901  # one c
             return f"{event.customer}/{event.digest}"
         case events.Sent():
             return f"{event.customer}/{event.message}"
+        case events.TlsResults():
+            return f"{event.domain}/{event.day}/{event.owner}/{event.policy}"
         case events.Scanner():
             return event.name
         case events.QueueCommand():

@@ -429,6 +429,32 @@ class QueueState(Event, frozen=True, kw_only=True):
     at: float
 
 
+class TlsFailure(Event, frozen=True, kw_only=True):
+    """Sessions that did not come through TLS as they should."""
+
+    result: str  # RFC 8460 section 4.3
+    host: str  # of the MX record
+    reason: str = ""
+    count: int
+
+
+class TlsResults(Event, frozen=True, kw_only=True):
+    """How sessions with a domain's MX hosts went on a day, as one process saw it. Topic delivery.tls.v1.
+
+    Key: domain/day/owner/policy. Each has all that the process counted of that day. The owner `reported` says that the
+    domain has been told of the day, or doesn't want to be.
+    """
+
+    domain: str  # whose policy it is
+    day: str  # UTC, as 2026-11-29
+    owner: str  # one start of one process
+    policy: str = ""  # sts, tlsa or no-policy-found
+    strings: tuple[str, ...] = ()  # what the policy says
+    successes: int = 0
+    failures: tuple[TlsFailure, ...] = ()
+    at: float
+
+
 class QuarantineRequest(Event, frozen=True, kw_only=True):
     """Somebody asks something of a message that is held. Topic quarantine.requests.v1, key: id."""
 

@@ -20,7 +20,7 @@ from services.core.stored import unpack
 from services.delivery.budget import Budget
 from services.delivery.config import DeliveryConfig
 from services.delivery.decide import Concluded, Pace, Reply, Result, Stage, conclude, ended, expires_at
-from services.delivery.hops import Hops
+from services.delivery.hops import Hops, from_pool
 from services.delivery.notices import Notices
 from services.delivery.pool import Pool
 from services.delivery.relay import Before, Relayed, relay
@@ -118,6 +118,8 @@ class Attempts:
         received = entry.disposition.received
         under = customer.outbound.disclaimer if customer is not None and outbound(received) else NOTHING
         letter = await self._letter(entry, await self._store.get(received.key), under)
+        mine = customer.outbound.pool if customer is not None and outbound(received) else ""
+        hosts = from_pool(hosts, self._config.sources(mine))
         relayed = await relay(letter, received.customer, hosts, self._pool, self._hops, before)
         redirect = entry.disposition.branches[entry.branch].redirect_to
         if not redirect:
@@ -135,7 +137,7 @@ class Attempts:
 
 
 def letter_of(entry: Deferred, stored: bytes, hostname: str, under: Disclaimer = NOTHING) -> Letter:
-    """Return what goes to the entry's recipients, with a disclaimer; raise ObjectCorrupt when the octets aren't ours."""
+    """Return what goes to the recipients, `under` at its end; raise ObjectCorrupt when what is stored isn't ours."""
     disposition = entry.disposition
     branch = disposition.branches[entry.branch]
     message = with_disclaimer(unpack(stored)[1], under)
