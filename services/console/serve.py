@@ -7,6 +7,8 @@ import contextlib
 import logging
 from collections.abc import AsyncIterator
 
+import aiohttp
+
 from services.console.book import Book
 from services.console.config import PREFIX, ConsoleConfig, Neighbours
 from services.console.credentials import Passwords
@@ -17,11 +19,15 @@ from services.console.post import MailPath
 from services.console.reminders import Reminders
 from services.console.rooms import make_console
 from services.console.signin import SignIn
+from services.console.users.config import PREFIX as USERS_PREFIX
+from services.console.users.config import UsersConfig
+from services.console.users.directory import Asked, DirectoryService, NoDirectory
 from services.core.errors import DatabaseUnavailable
 from services.quarantine.api.serve import listening, server_of
 from services.runtime.config import load
 from services.runtime.dns import Resolver
 from services.runtime.host import Context
+from services.runtime.users_key import UsersKey
 from services.trace.index import Index
 
 log = logging.getLogger("gatepost.console")
@@ -42,8 +48,13 @@ async def serve(ctx: Context) -> None:
             directory=ctx.directory,
             resolver=lambda: Resolver(around.dns, ctx.clock),
         )
-        desk = make_desk(book, signin, surroundings, trace, around.licences())
-        post = MailPath(book, signin, ctx.store, ctx.bus, config, around.hostname)
+        users, key = load(UsersConfig, ctx.environ, USERS_PREFIX), load(UsersKey, ctx.environ).master()
+        directory: Asked = NoDirectory()
+        if key is not None:
+            session = await stack.enter_async_context(aiohttp.ClientSession())
+            directory = DirectoryService(users.directory, key, session, ctx.clock)
+        desk = make_desk(book, signin, surroundings, trace, around.licences(), directory)
+        post = MailPath(book, signin, ctx.store, ctx.bus, config, around.hostname, users=users.base)
         outbox = Outbox(book, ctx.bus, post)
         await ctx.directory_ready()
         async with _emptied(outbox):

@@ -46,7 +46,10 @@ _TEXTS: Final[Mapping[str, tuple[str, str]]] = {
         "Your administrators decide on mail like this. They are told that you ask for it.",
         "Su messaggi come questo decidono i tuoi amministratori. Sapranno che lo chiedi.",
     ),
-    "done.ask": ("Your administrators were asked to deliver it.", "È stato chiesto agli amministratori di recapitarlo."),
+    "done.ask": (
+        "Your administrators were asked to deliver it.",
+        "È stato chiesto agli amministratori di recapitarlo.",
+    ),
     "delete": ("Delete it", "Eliminalo"),
     "report-clean": ("This is not spam", "Non è spam"),
     "report-spam": ("This is spam", "È spam"),

@@ -1,4 +1,4 @@
-"""The key that the users' console, the quarantine's API and the directory service share: they know one another by it."""
+"""The key that the users' console, the quarantine's API and the directory service know one another by."""
 
 from __future__ import annotations
 

@@ -104,7 +104,6 @@ class Guard:
             raise HTTPException(401, "a token is needed", {"WWW-Authenticate": "Bearer"})
         return caller
 
-
     async def _holder(self, token: str) -> Caller | None:
         if token.startswith(KIND):
             return shown(self._passes, token, self._clock.now()) if self._passes is not None else None
