@@ -1,4 +1,4 @@
-"""What users and whoever manages them read, in both languages: part of the one catalogue of `services.console.texts`."""
+"""What users and those who manage them read, in both languages: part of the catalogue of `services.console.texts`."""
 
 from __future__ import annotations
 
@@ -74,7 +74,8 @@ USERS: Final[Mapping[str, tuple[str, str]]] = {
         ),
         (
             "L'utente riceve un collegamento. Lo apre, inserisce il suo indirizzo e sceglie una password. "
-            "Il collegamento funziona una sola volta: per sette giorni la prima volta, per un giorno quando reimposta la password."
+            "Il collegamento funziona una sola volta: per sette giorni la prima volta, "
+            "per un giorno quando reimposta la password."
         ),
     ),
     "users.link.activate": ("Send the activation link", "Invia il collegamento di attivazione"),
