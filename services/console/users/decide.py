@@ -69,7 +69,10 @@ def plan(known: Sequence[Known], wanted: Iterable[Person], source: str, *, repla
     changed: list[tuple[Known, Person]] = []
     left_out: set[str] = set()
     seen: set[str] = set()
-    for said in wanted:
+    said_all = list(wanted)
+    first = {address: each.person.address for each in known for address in each.person.addresses}
+    first |= {address: each.address for each in said_all for address in each.addresses}
+    for said in said_all:
         found = (by_entry.get(said.entry) if said.entry else None) or by_first.get(said.address)
         mine = said.entry or said.address if found is None else found.id
         taken = {address for address in said.addresses if owners.get(address, mine) != mine}
@@ -89,12 +92,17 @@ def plan(known: Sequence[Known], wanted: Iterable[Person], source: str, *, repla
             person,
             name=person.name or found.person.name,
             language=found.person.language,
-            members=found.person.members if person.members is None else person.members,
+            members=found.person.members if person.members is None else _firsts(person.members, first),
         )
         if kept != found.person or found.source != source:
             changed.append((found, kept))
     gone = [each for each in known if replace and each.source == source and each.id not in seen]
     return Plan(tuple(added), tuple(changed), tuple(gone), tuple(sorted(left_out)))
+
+
+def _firsts(members: Iterable[str], first: Mapping[str, str]) -> frozenset[str]:
+    """Return the first addresses of those that are somebody's."""
+    return frozenset(first[member] for member in members if member in first)
 
 
 def parse_table(text: str, domains: Collection[str]) -> list[Person]:
