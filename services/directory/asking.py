@@ -139,10 +139,10 @@ async def answer(desk: AskingDesk, config: DirectoryConfig, stop: asyncio.Event)
 
     app = web.Application(client_max_size=QUESTION_MOST)
     app.router.add_post(PATH, ask)
-    runner = web.AppRunner(app, access_log=None, handle_signals=False)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=5.0)
     await runner.setup()
     try:
-        await web.TCPSite(runner, config.directory_host, config.directory_port, shutdown_timeout=5.0).start()
+        await web.TCPSite(runner, config.directory_host, config.directory_port).start()
         await stop.wait()
     except OSError as error:
         raise StartError(f"port {config.directory_port} can't be used: {error.strerror or error}") from error
