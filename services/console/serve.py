@@ -22,6 +22,7 @@ from services.console.signin import SignIn
 from services.console.users.config import PREFIX as USERS_PREFIX
 from services.console.users.config import UsersConfig
 from services.console.users.directory import Asked, DirectoryService, NoDirectory
+from services.console.users.readings import Readings
 from services.core.errors import DatabaseUnavailable
 from services.quarantine.api.serve import listening, server_of
 from services.runtime.config import load
@@ -58,16 +59,26 @@ async def serve(ctx: Context) -> None:
         outbox = Outbox(book, ctx.bus, post)
         await ctx.directory_ready()
         async with _emptied(outbox):
-            await _answer(ctx, config, desk, outbox, Reminders(book))
+            readings = None if key is None else Readings(book, desk.users)
+            await _answer(ctx, config, desk, outbox, Reminders(book), readings)
 
 
-async def _answer(ctx: Context, config: ConsoleConfig, desk: Desk, outbox: Outbox, reminders: Reminders) -> None:
+async def _answer(
+    ctx: Context,
+    config: ConsoleConfig,
+    desk: Desk,
+    outbox: Outbox,
+    reminders: Reminders,
+    readings: Readings | None,
+) -> None:
     with listening(config.host, config.port) as listener:
         server = server_of(make_console(desk, config, ctx.clock))
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(server.serve([listener]), name="console-server")
             tasks.create_task(outbox.run(ctx.stop), name="console-outbox")
             tasks.create_task(reminders.run(ctx.stop), name="console-reminders")
+            if readings is not None:
+                tasks.create_task(readings.run(ctx.stop), name="console-readings")
             ctx.ready("console")  # it listens already: who comes now waits a moment at most
             await ctx.stop.wait()
             server.should_exit = True

@@ -13,6 +13,7 @@ from services.console.caller import Caller, Refused
 from services.console.roles import Role
 from services.console.users import models
 from services.console.users.decide import Known, Person, parse_table, plan
+from services.console.users.readings import AGAIN, EVERY, Readings
 from services.console.users.tables import CSV, HAND, Kind
 from services.core.asked import Entry
 from services.core.errors import ConfigError
@@ -223,6 +224,24 @@ async def test_the_directory_is_read_and_never_believed_when_nearly_all_are_gone
     with pytest.raises(Refused, match="away"):
         await users.read_users(OWNER, customer="acme")
     assert len(await names(house)) == 10
+
+
+async def test_directories_are_read_every_hour_and_sooner_when_one_was_away(house: UsersHouse) -> None:
+    await house.domain("acme", "alt.test", directory=(LdapSource(name="main", url="ldaps://l.test", base="dc=l"),))
+    people, users = house.console.people, house.console.desk.users
+    people.entries["main"] = [Entry(id="e1", addresses=("anna@acme.test",))]
+    readings = Readings(house.console.book, users)
+    people.down = True
+    assert await readings.read_due() == 1
+    assert await readings.read_due() == 0
+    people.down = False
+    house.clock.advance(AGAIN + 1)
+    assert await readings.read_due() == 1
+    assert await names(house) == ["anna@acme.test"]
+    house.clock.advance(AGAIN + 1)
+    assert await readings.read_due() == 0
+    house.clock.advance(EVERY)
+    assert await readings.read_due() == 1
 
 
 async def test_links_go_to_everybody_without_a_password_and_with_the_customer_all_go(house: UsersHouse) -> None:

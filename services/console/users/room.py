@@ -7,7 +7,7 @@ from typing import Any, Final
 from sqlalchemy import Row, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.console.book import Book, Change, event_of
+from services.console.book import Author, Book, Change, event_of
 from services.console.caller import Caller, NotFound, Refused, allowed
 from services.console.models import Empty
 from services.console.roles import Act
@@ -137,6 +137,10 @@ class Management:
     @allowed(Act.USERS_CHANGE)
     async def read_users(self, caller: Caller, customer: str) -> models.TakenIn:
         """Read users and groups from the customer's LDAP directories now."""
+        return await self.read(caller.author, customer)
+
+    async def read(self, author: Author, customer: str) -> models.TakenIn:
+        """See `read_users`, for whoever needs no leave. Raises Refused, and nothing of that source has changed."""
         async with self.book.reading() as connection:
             event = await event_of(connection, customer)
         if event is None or not event.directory:
@@ -149,7 +153,7 @@ class Management:
                 raise Refused("users.directory-away") from error
             except DirectoryRefused as error:
                 raise Refused("users.directory-refuses", reason=str(error)) from error
-            async with self.book.change(caller.author) as change:
+            async with self.book.change(author) as change:
                 await _held(change, customer)
                 name = LDAP + source.name
                 there = await people.known(change.connection, customer)
