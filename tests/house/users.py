@@ -65,7 +65,7 @@ BODY = (
 class UsersHouse:
     """Everything that a test of the users' console needs."""
 
-    def __init__(self, console: ConsoleHouse, index: Index) -> None:
+    def __init__(self, console: ConsoleHouse, index: Index, base: str) -> None:
         self.console = console
         self.clock = console.clock
         self.index = index
@@ -98,7 +98,7 @@ class UsersHouse:
         )
         self.api = make_app(parts)
         self.api_down = False
-        self.config = UsersConfig(url=USERS)
+        self.config = UsersConfig(url=base)
         self.paused: list[float] = []
         self.signin = UserSignIn(
             console.book,
@@ -122,7 +122,7 @@ class UsersHouse:
         return Reply(answer.status, answer.text.encode())
 
     def browser(self, client: str = "192.0.2.1") -> Browser:
-        return Browser(self.app, USERS, client=client)
+        return Browser(self.app, self.config.base, client=client)
 
     # --- customers and their people
 
@@ -223,7 +223,7 @@ DIGEST = DigestPlan(hours=(7, 13), timezone="Europe/Rome", language="it")
 
 
 @contextlib.asynccontextmanager
-async def users_house(folder: Path) -> AsyncIterator[UsersHouse]:
+async def users_house(folder: Path, base: str = USERS) -> AsyncIterator[UsersHouse]:
     """A house with the customers acme (acme.test, alt.test) and globex (globex.test)."""
     path = folder / "quarantine.db"
     path.write_bytes(await _tables())
@@ -231,7 +231,7 @@ async def users_house(folder: Path) -> AsyncIterator[UsersHouse]:
     async with console_house(folder) as console:
         index = Index(Database(url))
         try:
-            house = UsersHouse(console, index)
+            house = UsersHouse(console, index, base)
             for customer, name in (("acme", "acme.test"), ("globex", "globex.test")):
                 await console.customer(customer)
                 await house.domain(customer, name)
