@@ -202,11 +202,13 @@ class Container:
     async def pause(self) -> None:
         for left in reversed(range(FREEZES)):
             try:
-                return await asyncio.to_thread(self._container.pause)
+                await asyncio.to_thread(self._container.pause)
             except APIError as error:  # what waits for the disk can't be frozen, for as long as it does
                 if not left or "unable to freeze" not in str(error):
                     raise
                 await asyncio.sleep(AGAIN)
+            else:
+                return
 
     async def go_on(self) -> None:
         await asyncio.to_thread(self._container.unpause)
