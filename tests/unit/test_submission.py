@@ -64,7 +64,7 @@ def test_what_is_put_under_it_who_is_told_and_where_it_comes_from() -> None:
     ("written", "expected"),
     {
         "{enabled: no, pool: B!}": f"4: {PLACE}.pool: 'B!' is no name of a pool: 1 to 30 of a-z, 0-9 and -",
-        "{enabled: no, notify: [it]}": f"4: {PLACE}.notify: 'it' is not an address: ",
+        "{enabled: no, notify: [it]}": f"4: {PLACE}.notify[0]: 'it' is not an address: no @ after the local part",
         "{enabled: yes}": f"4: {PLACE}: nobody may send: neither addresses nor accounts are given",
         "{addresses: [192.0.2.1]}": f"4: {PLACE}: enabled is missing",
         "{enabled: yes, addresses: [10.0.0.0/8]}": (
