@@ -468,6 +468,7 @@ class QuarantineRequest(Event, frozen=True, kw_only=True):
     to: str = ""  # with release-to: who gets it
     status: Status | None = None  # with raise
     note: str = ""  # with raise: why
+    wanted: bool = False  # with report-clean: whoever reports it may not release it himself, and asks for its release
 
 
 class Audit(Event, frozen=True, kw_only=True):
@@ -625,6 +626,7 @@ class Customer(Event, frozen=True, kw_only=True):
     retention_hours: float = 0.0  # how long a copy of a message that is done stays for replay; 72 is the most
     origin: str = ""  # who keeps it: empty: the customers file; console: the console's database
     outbound: Outbound = Outbound()
+    users_release: str = "all"  # what recipients may release by themselves: all, spam, none; the rest they ask for
 
 
 class SenderEntry(Event, frozen=True, kw_only=True):

@@ -14,6 +14,8 @@ from services.console.history import History
 from services.console.licences import Licences
 from services.console.signin import SignIn
 from services.console.tokens import Tokens
+from services.console.users.directory import Asked, NoDirectory
+from services.console.users.room import Management
 from services.trace.index import Index
 
 
@@ -28,12 +30,18 @@ class Desk:
     tokens: Tokens
     licences: Licences
     history: History
+    users: Management
 
 
 def make_desk(
-    book: Book, signin: SignIn, around: Surroundings, trace: Index, licence_key: Ed25519PublicKey | None
+    book: Book,
+    signin: SignIn,
+    around: Surroundings,
+    trace: Index,
+    licence_key: Ed25519PublicKey | None,
+    directory: Asked | None = None,
 ) -> Desk:
-    """Return the desk over one database."""
+    """Return the desk over one database; `directory` is who reads customers' LDAP directories."""
     return Desk(
         signin=signin,
         customers=Customers(book, around.config, around.directory),
@@ -42,4 +50,5 @@ def make_desk(
         tokens=Tokens(book),
         licences=Licences(book, licence_key),
         history=History(book, trace),
+        users=Management(book, NoDirectory() if directory is None else directory),
     )
