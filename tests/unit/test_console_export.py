@@ -100,6 +100,7 @@ EVERYTHING = CustomerSpec(
         delay_warning_hours=4,
         digest=DigestPlan(hours=(7, 13), timezone="Europe/Rome", language="it"),
         training=True,
+        users_release="spam",
         approve_unauthenticated=True,
         users_release="none",
         retention_hours=12,
