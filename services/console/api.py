@@ -61,6 +61,10 @@ def routes_of(desk: Desk) -> list[Route]:
         ("GET", f"{OF}/audit", desk.history.audit),
         ("GET", f"{OF}/messages", desk.history.trace),
         ("GET", f"{OF}/messages/{{message}}", desk.history.traced),
+        ("GET", f"{OF}/policy", desk.policies.policy),
+        ("PUT", f"{OF}/policy", desk.policies.set_policy),
+        ("GET", f"{OF}/policy/yaml", desk.policies.policy_yaml),
+        ("POST", f"{OF}/policy/what-if", desk.policies.what_if),
     ]
 
 

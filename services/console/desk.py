@@ -12,6 +12,7 @@ from services.console.customers import Customers
 from services.console.domains import Domains, Surroundings
 from services.console.history import History
 from services.console.licences import Licences
+from services.console.policies import Policies
 from services.console.signin import SignIn
 from services.console.tokens import Tokens
 from services.trace.index import Index
@@ -28,6 +29,7 @@ class Desk:
     tokens: Tokens
     licences: Licences
     history: History
+    policies: Policies
 
 
 def make_desk(
@@ -42,4 +44,5 @@ def make_desk(
         tokens=Tokens(book),
         licences=Licences(book, licence_key),
         history=History(book, trace),
+        policies=Policies(book, trace, around.senders),
     )

@@ -27,6 +27,7 @@ from services.core.directory import Directory
 from services.core.errors import BadAddress, ConfigError, DnsUnavailable
 from services.core.ids import message_id
 from services.core.relay_hosts import Tls, parse_host
+from services.core.senders import Senders
 from services.core.tree import Place, Scalar
 from services.runtime.dns import Dns
 
@@ -44,6 +45,7 @@ class Surroundings:
     hostname: str
     directory: Directory
     resolver: Callable[[], Dns]  # a new one each time: who has just made a record must not hear what was cached
+    senders: Senders = dataclasses.field(default_factory=Senders)  # the lists, as the topic has them
 
 
 class Domains:

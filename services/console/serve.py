@@ -18,9 +18,11 @@ from services.console.reminders import Reminders
 from services.console.rooms import make_console
 from services.console.signin import SignIn
 from services.core.errors import DatabaseUnavailable
+from services.core.senders import Senders
 from services.quarantine.api.serve import listening, server_of
 from services.runtime.config import load
 from services.runtime.dns import Resolver
+from services.runtime.follow import follow_senders
 from services.runtime.host import Context
 from services.trace.index import Index
 
@@ -42,6 +44,7 @@ async def serve(ctx: Context) -> None:
             directory=ctx.directory,
             resolver=lambda: Resolver(around.dns, ctx.clock),
         )
+        await stack.enter_async_context(_following(ctx, surroundings.senders))
         desk = make_desk(book, signin, surroundings, trace, around.licences())
         post = MailPath(book, signin, ctx.store, ctx.bus, config, around.hostname)
         outbox = Outbox(book, ctx.bus, post)
@@ -60,6 +63,17 @@ async def _answer(ctx: Context, config: ConsoleConfig, desk: Desk, outbox: Outbo
             ctx.ready("console")  # it listens already: who comes now waits a moment at most
             await ctx.stop.wait()
             server.should_exit = True
+
+
+@contextlib.asynccontextmanager
+async def _following(ctx: Context, senders: Senders) -> AsyncIterator[None]:
+    """Keep the lists of senders as the topic has them. Nobody waits for them: pages fill as they come."""
+    following = asyncio.create_task(follow_senders(ctx.bus, senders, asyncio.Event()), name="console-senders")
+    try:
+        yield
+    finally:
+        following.cancel()
+        await asyncio.gather(following, return_exceptions=True)
 
 
 @contextlib.asynccontextmanager

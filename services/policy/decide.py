@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 
@@ -162,7 +162,11 @@ def _unscanned(
     chosen = [
         branch
         if branch.action is not Action.DELIVER
-        else _branch(branch.recipients, [rule], f"not scanned by {names}", branch.redirect_to)
+        else msgspec.structs.replace(
+            _branch(branch.recipients, [rule], f"not scanned by {names}", branch.redirect_to),
+            bcc=branch.bcc,
+            notify=branch.notify,
+        )
         for branch in _each(received, answers, customer, lists)
     ]
     return _disposition(received, answers, _group(chosen), now)
@@ -199,10 +203,12 @@ def _each(received: Received, answers: Mapping[str, Verdict], customer: Customer
 
 
 def _apply(rules: Iterable[Rule], received: Received, answers: Mapping[str, Verdict], recipient: str) -> Branch:
-    """Walk the rules: tags and headers add up, the first action ends the walk and gives its name and reason."""
+    """Walk the rules: tags, headers and copies add up, the first action ends the walk and gives its name and reason."""
     walked: list[Rule] = []
     redirect = ""
     for rule in rules:
+        if rule.off:
+            continue
         reason = _matches(rule.when, received, answers, recipient)
         if reason is None:
             continue
@@ -223,6 +229,8 @@ def _branch(recipients: tuple[str, ...], walked: Sequence[Rule], reason: str, re
         tag_subject="".join(dict.fromkeys(rule.tag_subject for rule in walked)),
         add_headers=tuple(header for rule in walked for header in rule.add_headers),
         redirect_to=redirect,
+        bcc=tuple(dict.fromkeys(address for rule in walked for address in rule.bcc)),
+        notify=tuple(dict.fromkeys(address for rule in walked for address in rule.notify)),
     )
 
 
@@ -235,28 +243,42 @@ def _group(chosen: Iterable[Branch]) -> tuple[Branch, ...]:
 
 def _matches(when: Match, received: Received, answers: Mapping[str, Verdict], recipient: str) -> str | None:
     """Return why the condition holds, in words; None when it doesn't."""
-    heard = [v for v in answers.values() if not when.scanner or v.scanner == when.scanner]
+    if not _fits(when, received, recipient):
+        return None
     reasons: list[str] = []
-    if when.status:
-        hits = [verdict for verdict in heard if verdict.status in when.status]
-        if not hits:
-            return None
-        reasons += [f"{hit.scanner} says {hit.status.value}{_because(hit)}" for hit in hits]
-    if when.min_score is not None:
-        score = sum(verdict.score for verdict in heard)
-        if score < when.min_score:
-            return None
-        reasons.append(f"score {score:.1f} of {when.min_score:g}")
-    if when.evidence:
-        found = [e for verdict in heard for e in verdict.evidence if e.code in when.evidence]
+    for found in _found(when, answers):
         if not found:
             return None
-        reasons.append("; ".join(e.text for e in found[:3]))
-    if when.recipients and not _listed(recipient, when.recipients):
-        return None
-    if when.senders and not _listed(received.envelope.reverse_path, when.senders):
-        return None
+        reasons += found
     return "; ".join(reasons) or "no rule objects"
+
+
+def _found(when: Match, answers: Mapping[str, Verdict]) -> Iterator[list[str]]:
+    """Yield what each condition on verdicts finds, in words; an empty list where it doesn't hold."""
+    heard = [v for v in answers.values() if not when.scanner or v.scanner == when.scanner]
+    if when.status:
+        yield [f"{v.scanner} says {v.status.value}{_because(v)}" for v in heard if v.status in when.status]
+    if when.min_score is not None:
+        score = sum(verdict.score for verdict in heard)
+        yield [f"score {score:.1f} of {when.min_score:g}"] if score >= when.min_score else []
+    if when.evidence:
+        yield [e.text for verdict in heard for e in verdict.evidence if e.code in when.evidence][:3]
+    if when.auth:
+        results = (f"{method}={text.split(' ', 1)[0]}" for v in answers.values() for method, text in v.results)
+        yield [result for result in dict.fromkeys(results) if result in when.auth]
+    if when.attachments:
+        yield [f"attachment {kind}" for v in answers.values() for kind in v.files if kind in when.attachments][:3]
+
+
+def _fits(when: Match, received: Received, recipient: str) -> bool:
+    """Return whether what is known without any scanner is as the condition wants it."""
+    if when.recipients and not _listed(recipient, when.recipients):
+        return False
+    if when.senders and not _listed(received.envelope.reverse_path, when.senders):
+        return False
+    least = received.size if when.min_size is None else when.min_size
+    most = received.size if when.max_size is None else when.max_size
+    return least <= received.size <= most
 
 
 def _because(verdict: Verdict) -> str:

@@ -23,11 +23,13 @@ class Treatment:
     redirect_to: str = ""
     tag_subject: str = ""
     add_headers: tuple[tuple[str, str], ...] = ()
+    bcc: tuple[str, ...] = ()
+    notify: tuple[str, ...] = ()
 
     @property
     def effect(self) -> tuple[object, ...]:
-        """Return what a recipient would notice: the name of the rule that did it is not part of that."""
-        return (self.action, self.redirect_to, self.tag_subject, self.add_headers)
+        """Return what somebody would notice: the name of the rule that did it is not part of that."""
+        return (self.action, self.redirect_to, self.tag_subject, self.add_headers, self.bcc, self.notify)
 
     @property
     def brief(self) -> str:
@@ -35,6 +37,8 @@ class Treatment:
         more = [f"to {self.redirect_to}"] if self.redirect_to else []
         more += [f"tagged {self.tag_subject}"] if self.tag_subject else []
         more += [f"{name}: {value}" for name, value in self.add_headers]
+        more += [f"copy to {address}" for address in self.bcc]
+        more += [f"tells {address}" for address in self.notify]
         return ", ".join([self.action, *more])
 
 
@@ -102,6 +106,8 @@ def of_branches(branches: Iterable[Branch]) -> dict[str, Treatment]:
             branch.redirect_to,
             branch.tag_subject,
             branch.add_headers,
+            branch.bcc,
+            branch.notify,
         )
         for branch in branches
         for recipient in branch.recipients

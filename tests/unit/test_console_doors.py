@@ -15,7 +15,7 @@ import msgspec
 import pytest
 from sqlalchemy import select, update
 
-from services.console import accounts, customers, domains, history, licences, models, tokens
+from services.console import accounts, customers, domains, history, licences, models, policies, tokens
 from services.console.accounts import add_account
 from services.console.api import routes_of
 from services.console.book import Author
@@ -69,6 +69,10 @@ EXPECTED: Final[dict[str, str]] = {
     "audit": "owau",
     "trace": "wahu",
     "traced": "wahu",
+    "policy": "owahur",
+    "policy_yaml": "owahur",
+    "set_policy": "owa",
+    "what_if": "wa",
 }
 BODIES: Final[dict[str, Any]] = {
     "add_customer": {"id": "new", "owner": "new@new.test"},
@@ -79,6 +83,8 @@ BODIES: Final[dict[str, Any]] = {
     "change_account": {"closed": True},
     "make_token": {"label": "x", "scopes": ["self"]},
     "renew": {"key": "gpl1.x.y"},
+    "set_policy": {"version": "x"},
+    "what_if": {"version": "x"},
 }
 
 
@@ -215,6 +221,7 @@ def test_every_act_has_roles_and_every_operation_an_act() -> None:
         tokens.Tokens,
         licences.Licences,
         history.History,
+        policies.Policies,
     )
     bare = [
         f"{room.__name__}.{name}"

@@ -1,0 +1,183 @@
+"""The catalogue's part about policies, lists of senders, protection and retention."""
+
+from __future__ import annotations
+
+from typing import Final
+
+TEXTS: Final[dict[str, tuple[str, str]]] = {
+    "nav.policies": ("Policies", "Criteri"),
+    # --- the list
+    "policies.title": ("Policies", "Criteri"),
+    "policies.hint": (
+        (
+            "The rules are looked at in their order, for each recipient. The first one that delivers, holds or deletes "
+            "decides; rules before it may mark and copy."
+        ),
+        (
+            "Le regole sono valutate nell'ordine, per ogni destinatario. Decide la prima che consegna, trattiene o "
+            "elimina; quelle precedenti possono contrassegnare e copiare."
+        ),
+    ),
+    "policies.not-own": (
+        "You have no rules of your own yet: these are Gatepost's. The first change makes them yours.",
+        "Non ci sono ancora regole proprie: queste sono di Gatepost. La prima modifica le rende proprie.",
+    ),
+    "policies.yaml": ("All rules as YAML", "Tutte le regole in YAML"),
+    "policies.yaml.label": ("The policy", "I criteri"),
+    "policies.yaml.hint": (
+        "As in the customers file, under “policy”. What is saved here replaces every rule.",
+        "Come nel file dei clienti, sotto “policy”. Ciò che si salva sostituisce tutte le regole.",
+    ),
+    "policies.yaml.export": ("Download", "Scarica"),
+    "policy.bad": ("This is no policy: {reason}", "Criteri non validi: {reason}"),
+    "policy.changed": (
+        "Somebody has changed the policy since you opened this page. Load it again and repeat the change.",
+        "Qualcuno ha modificato i criteri dopo l'apertura di questa pagina. Ricaricarla e ripetere la modifica.",
+    ),
+    "policy.busy": (
+        "Others are looking back at the moment. Please try again in a minute.",
+        "Altri stanno eseguendo la prova. Riprovare tra un minuto.",
+    ),
+    "done.policy-saved": ("Saved; it counts within seconds.", "Salvato; vale entro pochi secondi."),
+    # --- unscanned mail
+    "unscanned.title": ("Mail that can't be scanned", "Posta che non si può analizzare"),
+    "unscanned.hint": (
+        "What happens while a scanner can't tell. What the others found still counts.",
+        "Cosa succede quando un'analisi non risponde. Ciò che trovano le altre vale comunque.",
+    ),
+    "unscanned.label": ("Then", "Allora"),
+    "unscanned.hold": ("hold it and ask again (recommended)", "trattenere e riprovare (consigliato)"),
+    "unscanned.quarantine": ("put it into quarantine", "mettere in quarantena"),
+    "unscanned.deliver": ("deliver it with a header that says so", "consegnare con un'intestazione che lo dice"),
+    # --- one rule
+    "rule.new": ("New rule", "Nuova regola"),
+    "rule.title": ("Rule {name}", "Regola {name}"),
+    "rule.name": ("Name", "Nome"),
+    "rule.name.hint": ("As traces and reports name it.", "Come appare in tracce e rapporti."),
+    "rule.place": ("Place", "Posizione"),
+    "rule.place.hint": ("1 is looked at first.", "1 è valutata per prima."),
+    "rule.on": ("Switched on", "Attiva"),
+    "rule.is-off": ("off", "disattivata"),
+    "rule.up": ("Up", "Su"),
+    "rule.down": ("Down", "Giù"),
+    "rule.switch.off": ("Switch off", "Disattiva"),
+    "rule.switch.on": ("Switch on", "Attiva"),
+    "rule.default": ("default", "predefinita"),
+    "rule.always": ("always", "sempre"),
+    "rule.when": ("When", "Quando"),
+    "rule.when.hint": (
+        "Each condition that is filled in must hold; of several lines, one. With none, the rule always applies.",
+        "Ogni condizione compilata deve valere; di più righe, una. Senza condizioni la regola vale sempre.",
+    ),
+    "rule.status": ("A scanner says", "Un'analisi dice"),
+    "rule.scanner": ("Only this scanner", "Solo questa analisi"),
+    "rule.scanner.hint": (
+        "virus, content, urls, attachments, auth, impersonation or outbreak; whose status, score and evidence count.",
+        "virus, content, urls, attachments, auth, impersonation o outbreak: contano solo i suoi risultati.",
+    ),
+    "rule.min-score": ("Score of at least", "Punteggio minimo"),
+    "rule.min-score.hint": ("6 is suspicious, 15 is spam.", "6 è sospetto, 15 è spam."),
+    "rule.evidence": ("Evidence", "Prove"),
+    "rule.evidence.hint": (
+        "Codes as the trace of a message shows them, one a line: ATTACHMENT_PROGRAM, OFFICE_MACRO, DMARC_REJECT.",
+        "Codici come nella traccia di un messaggio, uno per riga: ATTACHMENT_PROGRAM, OFFICE_MACRO, DMARC_REJECT.",
+    ),
+    "rule.auth": ("Authentication", "Autenticazione"),
+    "rule.auth.hint": (
+        "One a line: dmarc=fail, spf=softfail, dkim=none.",
+        "Una per riga: dmarc=fail, spf=softfail, dkim=none.",
+    ),
+    "rule.attachments": ("Attachments", "Allegati"),
+    "rule.attachments.hint": (
+        "Endings with their dot, or types by content, one a line; members of archives count: .exe, .js, zip, pdf.",
+        "Estensioni con il punto o tipi, uno per riga; vale anche dentro gli archivi: .exe, .js, zip, pdf.",
+    ),
+    "rule.senders": ("Senders", "Mittenti"),
+    "rule.recipients": ("Recipients", "Destinatari"),
+    "rule.addresses.hint": ("Addresses or @domain, one a line.", "Indirizzi o @dominio, uno per riga."),
+    "rule.min-size": ("Size of at least", "Dimensione minima"),
+    "rule.max-size": ("Size of at most", "Dimensione massima"),
+    "rule.size.hint": ("Such as 10MB or 500KB.", "Ad esempio 10MB o 500KB."),
+    "rule.does": ("What is done", "Cosa si fa"),
+    "rule.then": ("The message is", "Il messaggio"),
+    "rule.then.hint": (
+        "Each but the first ends the matter: no rule after it is looked at.",
+        "Ogni scelta tranne la prima conclude: nessuna regola successiva è valutata.",
+    ),
+    "rule.tag": ("Tag before the subject", "Etichetta prima dell'oggetto"),
+    "rule.tag.hint": ("Such as [SPAM].", "Ad esempio [SPAM]."),
+    "rule.headers": ("Headers to add", "Intestazioni da aggiungere"),
+    "rule.headers.hint": ("One a line: X-Spam-Flag: YES", "Una per riga: X-Spam-Flag: YES"),
+    "rule.header": (
+        "A header is written “Name: value”, each name once: {line}",
+        "Un'intestazione si scrive “Nome: valore”, ogni nome una volta: {line}",
+    ),
+    "rule.redirect": ("Redirect to", "Reindirizza a"),
+    "rule.redirect.hint": (
+        "Instead of the recipient. An address elsewhere is handed to your own mail server.",
+        "Al posto del destinatario. Un indirizzo esterno è affidato al proprio server di posta.",
+    ),
+    "rule.bcc": ("Copies to", "Copie a"),
+    "rule.bcc.hint": (
+        "Addresses, one a line; each gets what the recipient gets. Held mail is copied when it is released.",
+        (
+            "Indirizzi, uno per riga; ognuno riceve ciò che riceve il destinatario. La posta trattenuta è copiata "
+            "al rilascio."
+        ),
+    ),
+    "rule.notify": ("Tell", "Avvisa"),
+    "rule.notify.hint": (
+        "Addresses, one a line; each gets a mail that says what was done and why, without the message.",
+        "Indirizzi, uno per riga; ognuno riceve un avviso con cosa è stato fatto e perché, senza il messaggio.",
+    ),
+    "rule.try": ("Try on the last 7 days", "Prova sugli ultimi 7 giorni"),
+    "rule.try-without": ("Try without it", "Prova senza"),
+    # --- in words
+    "status.clean": ("clean", "pulito"),
+    "status.suspicious": ("suspicious", "sospetto"),
+    "status.spam": ("spam", "spam"),
+    "status.phishing": ("phishing", "phishing"),
+    "status.virus": ("virus", "virus"),
+    "status.unavailable": ("can't tell", "non risponde"),
+    "treatment.go-on": ("go on with the next rule", "prosegue con la regola successiva"),
+    "treatment.deliver": ("deliver", "consegna"),
+    "treatment.quarantine": ("hold in quarantine", "trattiene in quarantena"),
+    "treatment.delete": ("delete", "elimina"),
+    "treatment.hold": ("wait for a scanner", "attende un'analisi"),
+    "treatment.withdraw": ("withdraw", "ritira"),
+    "treatment.nothing": ("nothing", "niente"),
+    "when.status": ("a scanner says {names}", "un'analisi dice {names}"),
+    "when.scanner": ("only {name}", "solo {name}"),
+    "when.min-score": ("score of {score} or more", "punteggio {score} o più"),
+    "when.evidence": ("evidence {codes}", "prove {codes}"),
+    "when.auth": ("{results}", "{results}"),
+    "when.attachments": ("attachment {kinds}", "allegato {kinds}"),
+    "when.senders": ("from {names}", "da {names}"),
+    "when.recipients": ("to {names}", "a {names}"),
+    "when.min-size": ("{size} or larger", "{size} o più"),
+    "when.max-size": ("{size} or smaller", "{size} o meno"),
+    "does.redirect": ("redirect to {address}", "reindirizza a {address}"),
+    "does.tag": ("tag the subject {tag}", "contrassegna l'oggetto {tag}"),
+    "does.bcc": ("copy to {address}", "copia a {address}"),
+    "does.notify": ("tell {address}", "avvisa {address}"),
+    # --- what-if
+    "whatif.title": ("What this would have done", "Cosa sarebbe successo"),
+    "whatif.count": (
+        "{messages} messages looked at in {seconds} s; {otherwise} would be treated otherwise. Nothing is saved.",
+        "{messages} messaggi esaminati in {seconds} s; {otherwise} trattati diversamente. Nulla è stato salvato.",
+    ),
+    "whatif.partly": (
+        "There was only time to go back to {since}.",
+        "Il tempo è bastato solo per risalire fino al {since}.",
+    ),
+    "whatif.unreadable": (
+        "{count} messages were left out: not everything is known of them.",
+        "{count} messaggi esclusi: non se ne conosce tutto.",
+    ),
+    "whatif.changes": ("Changes", "Modifiche"),
+    "whatif.examples": ("Examples", "Esempi"),
+    "whatif.before": ("As it is", "Ora"),
+    "whatif.after": ("As it would be", "Con la modifica"),
+    "whatif.recipients": ("Recipients", "Destinatari"),
+    "whatif.message": ("Message", "Messaggio"),
+}
