@@ -12,7 +12,9 @@ from services.console.customers import Customers
 from services.console.domains import Domains, Surroundings
 from services.console.history import History
 from services.console.licences import Licences
+from services.console.listed import Lists
 from services.console.policies import Policies
+from services.console.protections import Protections
 from services.console.signin import SignIn
 from services.console.tokens import Tokens
 from services.trace.index import Index
@@ -30,6 +32,8 @@ class Desk:
     licences: Licences
     history: History
     policies: Policies
+    lists: Lists
+    protections: Protections
 
 
 def make_desk(
@@ -45,4 +49,6 @@ def make_desk(
         licences=Licences(book, licence_key),
         history=History(book, trace),
         policies=Policies(book, trace, around.senders),
+        lists=Lists(book, around.senders),
+        protections=Protections(book),
     )

@@ -30,7 +30,7 @@ from services.trace.index import Index
 
 WITHIN: Final = 8.0  # seconds that one look back may take
 BACK: Final = 7 * DAY  # how far it goes
-PAGE: Final = 400  # messages that are read and decided together
+PAGE: Final = 100  # messages that are read and decided together
 AT_ONCE: Final = 2  # who look back at the same time
 WAITING_MOST: Final = 6  # who do or wait to
 FIELDS: Final = ("rules", "hold_unscanned", "unscanned")
@@ -88,22 +88,22 @@ class Policies:
 
     async def _look_back(self, now: Customer, then: Customer) -> models.WhatIf:
         clock = self.book.clock
-        began, oldest, before, complete = clock.monotonic(), clock.now(), "", False
-        since = clock.now() - BACK
+        began, since = clock.monotonic(), clock.now() - BACK
         found = WhatIf()
-        while not complete and clock.monotonic() - began < WITHIN:
-            page = await self._trace.recorded(now.id, since, before, PAGE)
-            events = [message.events for message in page]
-            # In a thread, so that nobody else waits for it.
-            await asyncio.to_thread(found.look, events, now, then, self._senders)
+        page = await self._trace.recorded(now.id, since, "", PAGE)
+        while True:
+            # In a thread, so that nobody else waits; and the next ones are read meanwhile.
+            looking = asyncio.to_thread(found.look, [message.events for message in page], now, then, self._senders)
             complete = len(page) < PAGE
-            before = page[-1].id if page else before
-        if before:
-            oldest = born(before)
+            if complete or clock.monotonic() - began > WITHIN:
+                await looking
+                break
+            page, _ = await asyncio.gather(self._trace.recorded(now.id, since, page[-1].id, PAGE), looking)
+        oldest = since if complete else born(page[-1].id)
         return models.WhatIf(
             messages=found.messages,
             otherwise=found.otherwise,
-            since=since if complete else oldest,
+            since=oldest,
             complete=complete,
             unreadable=found.unreadable,
             seconds=round(clock.monotonic() - began, 2),

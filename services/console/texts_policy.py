@@ -180,4 +180,116 @@ TEXTS: Final[dict[str, tuple[str, str]]] = {
     "whatif.after": ("As it would be", "Con la modifica"),
     "whatif.recipients": ("Recipients", "Destinatari"),
     "whatif.message": ("Message", "Messaggio"),
+    # --- senders
+    "nav.senders": ("Senders", "Mittenti"),
+    "nav.settings": ("Settings", "Impostazioni"),
+    "senders.title": ("Approved and blocked senders", "Mittenti approvati e bloccati"),
+    "senders.hint": (
+        (
+            "What is said for a recipient counts before his domain, and that before all; the full address before its "
+            "domain. An approved sender is never taken for a spammer, once it is shown that the mail is really from "
+            "there; viruses and phishing are held all the same. Mail of a blocked sender goes into quarantine."
+        ),
+        (
+            "Ciò che vale per un destinatario conta prima del suo dominio, e questo prima di tutti; l'indirizzo "
+            "prima del dominio. Un mittente approvato non è mai considerato spam, se è dimostrato che la posta viene "
+            "da lì; virus e phishing sono trattenuti comunque. La posta di un mittente bloccato va in quarantena."
+        ),
+    ),
+    "senders.search": ("Search", "Cerca"),
+    "senders.for-recipient": ("What counts for recipient", "Cosa vale per il destinatario"),
+    "senders.text": ("Sender holds", "Il mittente contiene"),
+    "senders.sender": ("Sender", "Mittente"),
+    "senders.for": ("For", "Per"),
+    "senders.list": ("List", "Elenco"),
+    "senders.list.approved": ("approved", "approvato"),
+    "senders.list.blocked": ("blocked", "bloccato"),
+    "senders.by": ("By", "Da"),
+    "senders.more": ("{count} more are not shown: search.", "Altri {count} non mostrati: usare la ricerca."),
+    "senders.change": ("Add or change", "Aggiungi o modifica"),
+    "senders.names": ("Senders", "Mittenti"),
+    "senders.names.hint": ("Addresses or @domain, one a line.", "Indirizzi o @dominio, uno per riga."),
+    "senders.for.hint": (
+        "all, @domain of yours, or the address of a recipient of yours.",
+        "all (tutti), un proprio @dominio o l'indirizzo di un proprio destinatario.",
+    ),
+    "senders.approve": ("Approve", "Approva"),
+    "senders.block": ("Block", "Blocca"),
+    "senders.bad": (
+        "“{name}” for “{whom}”: one of them is no address or @domain, or not yours.",
+        "“{name}” per “{whom}”: uno dei due non è un indirizzo o @dominio, o non è proprio.",
+    ),
+    "senders.recipient": ("“{name}” is no address of yours.", "“{name}” non è un proprio indirizzo."),
+    "senders.many": ("There are {most} entries: that is the most.", "Ci sono {most} voci: è il massimo."),
+    "done.senders-changed": ("Saved; it counts within seconds.", "Salvato; vale entro pochi secondi."),
+    # --- protection, TLS, retention
+    "settings.sections": ("Settings", "Impostazioni"),
+    "done.settings-saved": ("Saved; it counts within seconds.", "Salvato; vale entro pochi secondi."),
+    "protection.title": ("Protected names", "Nomi protetti"),
+    "protection.hint": (
+        "Whom somebody who deceives you would pretend to be. Mail under these names from elsewhere is marked or held.",
+        "Chi fingerebbe di essere un impostore. La posta a questi nomi da altrove è segnalata o trattenuta.",
+    ),
+    "protection.persons": ("Persons", "Persone"),
+    "protection.persons.hint": (
+        "Full names, one a line; behind a colon other addresses that are theirs: Erika Muster: erika@home.test",
+        "Nomi completi, uno per riga; dopo i due punti altri loro indirizzi veri: Erika Muster: erika@home.test",
+    ),
+    "protection.partners": ("Partners", "Partner"),
+    "protection.partners.hint": (
+        "Their domains, one a line: look-alikes are looked for, as for your own.",
+        "I loro domini, uno per riga: se ne cercano le imitazioni, come per i propri.",
+    ),
+    "protection.brands": ("Brands", "Marchi"),
+    "protection.brands.hint": (
+        "Names that only these domains may use, one a line: Acme Rocket: acmerocket.test, acme.test",
+        "Nomi che solo questi domini possono usare, uno per riga: Acme Rocket: acmerocket.test, acme.test",
+    ),
+    "protection.allowed": ("Look-alikes that are in order", "Imitazioni ammesse"),
+    "protection.allowed.hint": ("Domains, one a line.", "Domini, uno per riga."),
+    "protection.bad": ("This can't be protected: {reason}", "Protezione non valida: {reason}"),
+    "tls.title": ("TLS to your mail servers", "TLS verso i propri server"),
+    "tls.hint": (
+        (
+            "When offered: encrypted if the host can. Required: mail waits rather than go unencrypted. With the "
+            "certificate checked, it must name the host. Hosts found by MX records follow DANE and MTA-STS beside this."
+        ),
+        (
+            "Se disponibile: cifrato se il server lo permette. Obbligatorio: la posta attende piuttosto che andare in "
+            "chiaro. Con verifica, il certificato deve nominare il server. I server dei record MX seguono anche DANE e "
+            "MTA-STS."
+        ),
+    ),
+    "tls.level": ("TLS to {host}", "TLS verso {host}"),
+    "tls.none": ("No domain has a host yet.", "Nessun dominio ha ancora un server."),
+    "tls.changed": (
+        "The hosts were changed since you opened this page. Load it again.",
+        "I server sono cambiati dopo l'apertura di questa pagina. Ricaricarla.",
+    ),
+    "relay.pinned": (
+        "The certificates for {host} are named in the customers file, and it has none there.",
+        "I certificati per {host} si indicano nel file dei clienti, e lì non ce ne sono.",
+    ),
+    "retention.title": ("Retention", "Conservazione"),
+    "retention.queue": ("Days that mail waits for your servers", "Giorni di attesa per i propri server"),
+    "retention.queue.hint": (
+        "1 to 10. Mail that waits was promised this long, so it can only be made longer.",
+        "Da 1 a 10. È promesso alla posta in attesa, quindi si può solo allungare.",
+    ),
+    "retention.warning": ("Hours until a sender is told of a delay", "Ore prima di avvisare il mittente di un ritardo"),
+    "retention.warning.hint": ("0 to 240; 0: never.", "Da 0 a 240; 0: mai."),
+    "retention.quarantine": ("Days that mail is held in quarantine", "Giorni di quarantena"),
+    "retention.quarantine.hint": (
+        "1 to 30; counts for mail that is held from now on.",
+        "Da 1 a 30; vale per la posta trattenuta d'ora in poi.",
+    ),
+    "retention.replay": ("Hours that a copy of delivered mail is kept", "Ore di conservazione della posta consegnata"),
+    "retention.replay.hint": (
+        "0 to 72, so that it can be looked at again with better scanners; 0: nothing is kept.",
+        "Da 0 a 72, per riesaminarla con analisi migliori; 0: nulla è conservato.",
+    ),
+    "retention.promised": (
+        "{days} days were promised, and can't become fewer.",
+        "Promessi {days} giorni: non di meno.",
+    ),
 }

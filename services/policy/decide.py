@@ -93,24 +93,39 @@ def decide(
     `Hold` while a required scanner has not answered or could not tell (invariant 5); None for a message that ended
     before: it was published again while its last outcome was under way.
     """
+    answer = treat(pending, customer, now, lists)
+    if isinstance(answer, Treated) and pending.received is not None:
+        return _disposition(pending.received, answer.answers, answer.branches, now)
+    return None if isinstance(answer, Treated) else answer
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Treated:
+    """What is done with a message, and the answers that it was decided by."""
+
+    answers: Mapping[str, Verdict]
+    branches: tuple[Branch, ...]
+
+
+def treat(pending: Pending, customer: Customer, now: float, lists: Lists | None) -> Hold | Treated | Outcome | None:
+    """Return the same as `decide`, without the report of it that a disposition is."""
     received = pending.received
     if received is None:
         return Hold()
     if received.own or received.bounce_of:
-        return _ours(received, now)
-    return _decide(pending, received, customer, now, lists)
+        return Treated({}, (_ours(received),))
+    return _treat(pending, received, customer, now, lists)
 
 
-def _ours(received: Received, now: float) -> Disposition:
+def _ours(received: Received) -> Branch:
     """What we wrote ourselves: no rule of the customer's holds it back, turns it round or marks it."""
     reason = received.own or "notification"
-    branch = Branch(recipients=received.envelope.recipients, action=Action.DELIVER, rule=OWN, reason=reason)
-    return _disposition(received, {}, (branch,), now)
+    return Branch(recipients=received.envelope.recipients, action=Action.DELIVER, rule=OWN, reason=reason)
 
 
-def _decide(
+def _treat(
     pending: Pending, received: Received, customer: Customer, now: float, lists: Lists | None
-) -> Hold | Disposition | Outcome | None:
+) -> Hold | Treated | Outcome | None:
     answers = {verdict.scanner: verdict for verdict in pending.verdicts}
     if outbound(received):
         # No list of approved senders: theirs is an inbound matter, and the customer must not approve its own spam.
@@ -128,8 +143,8 @@ def _decide(
         if customer.hold_unscanned and not overdue:
             return Hold(ask=missing)
         action = Action.QUARANTINE if customer.hold_unscanned else customer.unscanned
-        return _unscanned(received, answers, missing, action, customer, now, lists)
-    return _disposition(received, answers, branches(received, answers, customer, lists), now)
+        return Treated(answers, _unscanned(received, answers, missing, action, customer, lists))
+    return Treated(answers, branches(received, answers, customer, lists))
 
 
 def _front(received: Received) -> Verdict:
@@ -153,9 +168,8 @@ def _unscanned(
     missing: Sequence[str],
     action: Action,
     customer: Customer,
-    now: float,
     lists: Lists | None,
-) -> Disposition:
+) -> tuple[Branch, ...]:
     """What the other scanners found still stops a message; the choice for unscanned mail covers the rest."""
     names = ", ".join(missing)
     rule = Rule(name="unscanned", action=action, add_headers=((UNSCANNED_HEADER, names),))
@@ -169,7 +183,7 @@ def _unscanned(
         )
         for branch in _each(received, answers, customer, lists)
     ]
-    return _disposition(received, answers, _group(chosen), now)
+    return _group(chosen)
 
 
 def branches(

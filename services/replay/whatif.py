@@ -13,7 +13,7 @@ from schemas import wire
 from schemas.events import Customer, Disposition, Received, Verdict
 from services.core.outbreak import SCANNER
 from services.core.senders import Senders
-from services.replay.decide import Difference, Treatment, differences, treatments
+from services.replay.decide import Difference, Treatment, differences, pending_of, treated
 
 EXAMPLES: Final = 5  # of each change of treatment
 _KINDS: Final[dict[str, type[Received | Verdict | Disposition]]] = {
@@ -45,7 +45,7 @@ class WhatIf:
     ) -> None:
         """Decide messages as policy does `now` and as it would `then`; each is its events by name, as JSON.
 
-        The lists of senders count as they are today. Costs some 50 µs a message.
+        The lists of senders count as they are today. Costs some 0.1 ms a message.
         """
         for events in recorded:
             try:
@@ -62,9 +62,9 @@ class WhatIf:
             return
         if received.own or received.bounce_of:
             return
-        heard = as_joined(verdicts, disposition)
-        before = treatments(received, heard, now, disposition.decided_at, senders)
-        after = treatments(received, heard, then, disposition.decided_at, senders)
+        pending = pending_of(received, as_joined(verdicts, disposition))
+        before = treated(pending, now, disposition.decided_at, senders)
+        after = treated(pending, then, disposition.decided_at, senders)
         self.messages += 1
         found = differences(received, before, after)
         self.otherwise += bool(found)
