@@ -12,12 +12,13 @@ from services.core.headers import clean, field
 NAMES_MOST: Final = 20  # recipients that are named
 _TEXTS: Final = {
     "en": {
-        "subject": "Rule {rule}: {done}",
-        "intro": "The rule “{rule}” applied to a message.",
+        "subject": "A message was {done}",
+        "intro": "One of your rules asks that you are told of this message.",
         Action.DELIVER: "delivered",
         Action.QUARANTINE: "held in quarantine",
         Action.DELETE: "deleted",
         "done": "Done",
+        "rule": "Rule that decided",
         "why": "Why",
         "from": "From",
         "to": "To",
@@ -28,12 +29,13 @@ _TEXTS: Final = {
         "more": "and {count} more",
     },
     "it": {
-        "subject": "Regola {rule}: {done}",
-        "intro": "La regola “{rule}” è stata applicata a un messaggio.",
+        "subject": "Un messaggio è stato {done}",
+        "intro": "Una regola chiede di avvisare di questo messaggio.",
         Action.DELIVER: "consegnato",
         Action.QUARANTINE: "trattenuto in quarantena",
         Action.DELETE: "eliminato",
         "done": "Esito",
+        "rule": "Regola che ha deciso",
         "why": "Motivo",
         "from": "Da",
         "to": "A",
@@ -55,6 +57,7 @@ def word(disposition: Disposition, branch: Branch, notice: Received, customer: C
     more = len(branch.recipients) - NAMES_MOST
     lines = {
         "done": done,
+        "rule": branch.rule,
         "why": branch.reason,
         "from": received.envelope.reverse_path or "<>",
         "to": names + (f" {texts['more'].format(count=more)}" if more > 0 else ""),
@@ -63,14 +66,14 @@ def word(disposition: Disposition, branch: Branch, notice: Received, customer: C
         "client": received.envelope.client_ip,
         "id": received.id,
     }
-    body = [clean(texts["intro"].format(rule=branch.rule)), ""]
+    body = [texts["intro"], ""]
     body += [f"{texts[name]}: {clean(said)}" for name, said in lines.items()]
     (address,) = notice.envelope.recipients
     return b"".join(
         [
             field("From", f"Gatepost <postmaster@{notice.server}>"),
             b"To: <" + address.encode() + b">\r\n",
-            field("Subject", texts["subject"].format(rule=branch.rule, done=done)),
+            field("Subject", texts["subject"].format(done=done)),
             field("Date", _date(notice.received_at)),
             field("Message-ID", f"<{notice.id}@{notice.server}>"),
             field("Auto-Submitted", "auto-generated"),
