@@ -17,6 +17,8 @@ from services.console.policies import Policies
 from services.console.protections import Protections
 from services.console.signin import SignIn
 from services.console.tokens import Tokens
+from services.console.users.directory import Asked, NoDirectory
+from services.console.users.room import Management
 from services.trace.index import Index
 
 
@@ -34,12 +36,18 @@ class Desk:
     policies: Policies
     lists: Lists
     protections: Protections
+    users: Management
 
 
 def make_desk(
-    book: Book, signin: SignIn, around: Surroundings, trace: Index, licence_key: Ed25519PublicKey | None
+    book: Book,
+    signin: SignIn,
+    around: Surroundings,
+    trace: Index,
+    licence_key: Ed25519PublicKey | None,
+    directory: Asked | None = None,
 ) -> Desk:
-    """Return the desk over one database."""
+    """Return the desk over one database; `directory` is who reads customers' LDAP directories."""
     return Desk(
         signin=signin,
         customers=Customers(book, around.config, around.directory),
@@ -51,4 +59,5 @@ def make_desk(
         policies=Policies(book, trace, around.senders),
         lists=Lists(book, around.senders),
         protections=Protections(book),
+        users=Management(book, NoDirectory() if directory is None else directory),
     )

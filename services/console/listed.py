@@ -66,7 +66,7 @@ class Lists:
                 elif before is not None and before.approved == entry.approved:
                     continue
                 elif before is None and len(there) >= ENTRIES_MOST:
-                    raise Refused("senders.many", most=ENTRIES_MOST)
+                    raise Refused("listed.many", most=ENTRIES_MOST)
                 else:
                     await change.send(SENDERS, key, entry)
                     there[key] = entry
@@ -89,7 +89,7 @@ def _entry(known: Customer, body: models.SenderChange, sender: str, by: str, now
             known, body.for_.strip(), sender.strip(), approved=body.list_ == "approved", by=by, now=now
         )
     except BadAddress as error:
-        raise Refused("senders.bad", name=sender[:100], whom=body.for_[:100]) from error
+        raise Refused("listed.bad", name=sender[:100], whom=body.for_[:100]) from error
 
 
 def _digest(text: str) -> str:
@@ -104,7 +104,7 @@ def _scopes(known: Customer, recipient: str) -> Sequence[str]:
         domain = "@" + normal_sender(recipient).rpartition("@")[2]
         return (ask.whom_of(known, recipient), ask.whom_of(known, domain), ask.whom_of(known, "all"))
     except BadAddress as error:
-        raise Refused("senders.recipient", name=recipient[:100]) from error
+        raise Refused("listed.recipient", name=recipient[:100]) from error
 
 
 def _shown(entry: SenderEntry) -> models.Sender:

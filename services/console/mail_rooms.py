@@ -73,7 +73,7 @@ class MailRooms:
             }
         )
         await visit.desk.protections.set_protection(visit.who, customer=visit.customer, body=body)
-        return go(f"/c/{visit.customer}/protection", "settings-saved")
+        return go(f"/c/{visit.customer}/protection", "mail-saved")
 
     async def tls(self, visit: Visit) -> Response:
         found = await visit.desk.domains.domains(visit.who, customer=visit.customer)
@@ -93,7 +93,7 @@ class MailRooms:
         ]
         body = models.Routing(relay=relay, any_recipient=domain.any_recipient)
         await visit.desk.domains.route_domain(visit.who, customer=visit.customer, name=name, body=body)
-        return go(f"/c/{visit.customer}/tls", "settings-saved")
+        return go(f"/c/{visit.customer}/tls", "mail-saved")
 
     async def retention(self, visit: Visit) -> Response:
         found = await visit.desk.protections.retention(visit.who, customer=visit.customer)
@@ -104,7 +104,7 @@ class MailRooms:
         fields = {name: visit.field(name).strip() for name in mail_models.Retention.model_fields}
         body = mail_models.Retention.model_validate(fields)
         await visit.desk.protections.set_retention(visit.who, customer=visit.customer, body=body)
-        return go(f"/c/{visit.customer}/retention", "settings-saved")
+        return go(f"/c/{visit.customer}/retention", "mail-saved")
 
 
 def _listed(named: Sequence[tuple[str, Sequence[str]]]) -> str:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 from fastapi import Response
 
 from services.console.caller import NotFound
-from services.console.pages import Doors, Frame, Handler, Visit, go
+from services.console.pages import Doors, Frame, Visit, go
 from services.console.policy_models import NewPolicy, Policy
 from services.console.rule_form import (
     ACTIONS,
@@ -116,7 +117,9 @@ class PolicyRooms:
 
     # --- helpers
 
-    async def _tried_or_saved(self, visit: Visit, body: NewPolicy, show: Handler, *, trying: bool) -> Response:
+    async def _tried_or_saved(
+        self, visit: Visit, body: NewPolicy, show: Callable[[Visit], Awaitable[Response]], *, trying: bool
+    ) -> Response:
         desk = visit.desk.policies
         if trying:
             found = await desk.what_if(visit.who, customer=visit.customer, body=body)

@@ -20,6 +20,7 @@ from services.console.pages import Doors, Frame, Visit, go, make_pages_app
 from services.console.policy_rooms import PolicyRooms
 from services.console.roles import Act, Role, acts_of, may_manage
 from services.console.texts import text
+from services.console.users.management import ManagementPages
 from services.core.clock import Clock
 
 KEEP: Final = "keep"  # for TLS: each host has its own
@@ -31,9 +32,9 @@ def make_console(desk: Desk, config: ConsoleConfig, clock: Clock) -> FastAPI:
     app = make_pages_app(config)
     app.mount("/api/v1", make_api(desk, clock))
     frame = Frame(config, clock)
-    doors = Doors(app, desk, frame)
-    for rooms in (Rooms(frame, doors), PolicyRooms(frame, doors), MailRooms(frame, doors)):
-        rooms.open()
+    doors = Doors(app, desk, frame, config)
+    for rooms in (Rooms, PolicyRooms, MailRooms, ManagementPages):
+        rooms(frame, doors).open()
     return app
 
 

@@ -183,8 +183,8 @@ TEXTS: Final[dict[str, tuple[str, str]]] = {
     # --- senders
     "nav.senders": ("Senders", "Mittenti"),
     "nav.settings": ("Settings", "Impostazioni"),
-    "senders.title": ("Approved and blocked senders", "Mittenti approvati e bloccati"),
-    "senders.hint": (
+    "listed.title": ("Approved and blocked senders", "Mittenti approvati e bloccati"),
+    "listed.hint": (
         (
             "What is said for a recipient counts before his domain, and that before all; the full address before its "
             "domain. An approved sender is never taken for a spammer, once it is shown that the mail is really from "
@@ -196,35 +196,35 @@ TEXTS: Final[dict[str, tuple[str, str]]] = {
             "da lì; virus e phishing sono trattenuti comunque. La posta di un mittente bloccato va in quarantena."
         ),
     ),
-    "senders.search": ("Search", "Cerca"),
-    "senders.for-recipient": ("What counts for recipient", "Cosa vale per il destinatario"),
-    "senders.text": ("Sender holds", "Il mittente contiene"),
-    "senders.sender": ("Sender", "Mittente"),
-    "senders.for": ("For", "Per"),
-    "senders.list": ("List", "Elenco"),
-    "senders.list.approved": ("approved", "approvato"),
-    "senders.list.blocked": ("blocked", "bloccato"),
-    "senders.by": ("By", "Da"),
-    "senders.more": ("{count} more are not shown: search.", "Altri {count} non mostrati: usare la ricerca."),
-    "senders.change": ("Add or change", "Aggiungi o modifica"),
-    "senders.names": ("Senders", "Mittenti"),
-    "senders.names.hint": ("Addresses or @domain, one a line.", "Indirizzi o @dominio, uno per riga."),
-    "senders.for.hint": (
+    "listed.search": ("Search", "Cerca"),
+    "listed.for-recipient": ("What counts for recipient", "Cosa vale per il destinatario"),
+    "listed.text": ("Sender holds", "Il mittente contiene"),
+    "listed.sender": ("Sender", "Mittente"),
+    "listed.for": ("For", "Per"),
+    "listed.list": ("List", "Elenco"),
+    "listed.list.approved": ("approved", "approvato"),
+    "listed.list.blocked": ("blocked", "bloccato"),
+    "listed.by": ("By", "Da"),
+    "listed.more": ("{count} more are not shown: search.", "Altri {count} non mostrati: usare la ricerca."),
+    "listed.change": ("Add or change", "Aggiungi o modifica"),
+    "listed.names": ("Senders", "Mittenti"),
+    "listed.names.hint": ("Addresses or @domain, one a line.", "Indirizzi o @dominio, uno per riga."),
+    "listed.for.hint": (
         "all, @domain of yours, or the address of a recipient of yours.",
         "all (tutti), un proprio @dominio o l'indirizzo di un proprio destinatario.",
     ),
-    "senders.approve": ("Approve", "Approva"),
-    "senders.block": ("Block", "Blocca"),
-    "senders.bad": (
+    "listed.approve": ("Approve", "Approva"),
+    "listed.block": ("Block", "Blocca"),
+    "listed.bad": (
         "“{name}” for “{whom}”: one of them is no address or @domain, or not yours.",
         "“{name}” per “{whom}”: uno dei due non è un indirizzo o @dominio, o non è proprio.",
     ),
-    "senders.recipient": ("“{name}” is no address of yours.", "“{name}” non è un proprio indirizzo."),
-    "senders.many": ("There are {most} entries: that is the most.", "Ci sono {most} voci: è il massimo."),
+    "listed.recipient": ("“{name}” is no address of yours.", "“{name}” non è un proprio indirizzo."),
+    "listed.many": ("There are {most} entries: that is the most.", "Ci sono {most} voci: è il massimo."),
     "done.senders-changed": ("Saved; it counts within seconds.", "Salvato; vale entro pochi secondi."),
     # --- protection, TLS, retention
     "settings.sections": ("Settings", "Impostazioni"),
-    "done.settings-saved": ("Saved; it counts within seconds.", "Salvato; vale entro pochi secondi."),
+    "done.mail-saved": ("Saved; it counts within seconds.", "Salvato; vale entro pochi secondi."),
     "protection.title": ("Protected names", "Nomi protetti"),
     "protection.hint": (
         "Whom somebody who deceives you would pretend to be. Mail under these names from elsewhere is marked or held.",

@@ -25,6 +25,7 @@ from services.console.post import FakePost
 from services.console.roles import Role
 from services.console.rooms import make_console
 from services.console.signin import SignIn
+from services.console.users.fakes import FakeDirectory
 from services.core.clock import ManualClock
 from services.core.directory import Directory
 from services.core.senders import Senders
@@ -38,6 +39,7 @@ from services.trace.index import Index
 from tests.house.asgi import Browser
 
 BASE = "https://console.test"
+USERS = "https://held.test"
 PASSWORD = "correct horse battery staple"
 OPERATOR = Caller(account="op", customer="", role=Role.OPERATOR, address="op@console.test")
 
@@ -60,6 +62,7 @@ class ConsoleHouse:
         self.signin = SignIn(
             book, Passwords(time_cost=1, memory_kib=8), by_client=100, by_subject=self.config.failures_by_account
         )
+        self.people = FakeDirectory()
         around = Surroundings(
             config=self.config,
             hostname="gp.test",
@@ -67,7 +70,7 @@ class ConsoleHouse:
             resolver=lambda: self.dns,
             senders=self.senders,
         )
-        self.desk = make_desk(book, self.signin, around, trace, self.licences.public_key())
+        self.desk = make_desk(book, self.signin, around, trace, self.licences.public_key(), self.people)
         self.post = FakePost(book, self.signin)
         self.outbox = Outbox(book, self.bus, self.post, "one")
         self.app = make_console(self.desk, self.config, self.clock)

@@ -106,6 +106,7 @@ EVERYTHING = CustomerSpec(
         delay_warning_hours=4,
         digest=DigestPlan(hours=(7, 13), timezone="Europe/Rome", language="it"),
         training=True,
+        users_release="spam",
         approve_unauthenticated=True,
         retention_hours=12,
         outbound=Outbound(

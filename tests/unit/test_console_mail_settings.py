@@ -106,7 +106,7 @@ async def test_protected_names_go_in_as_they_come_out(house: ConsoleHouse) -> No
         "brands": "Acme Rocket: rocket.test, acme.test",
         "allowed": "acne.test\r\n",
     }
-    assert (await browser.fill(path, form)).to.endswith("settings-saved")
+    assert (await browser.fill(path, form)).to.endswith("mail-saved")
     await house.settle()
     wanted = Protect(
         persons=(Person(name="Erika Muster", addresses=("erika@home.test", "e@b.test")), Person(name="Max Muster")),
@@ -131,7 +131,7 @@ async def test_retention_is_chosen_within_limits_and_what_was_promised_is_kept(h
     browser = await house.person(Role.ADMINISTRATOR)
     path = "/c/acme/retention"
     form = {"queue_days": "10", "delay_warning_hours": "4", "quarantine_days": "14.5", "retention_hours": "72"}
-    assert (await browser.fill(path, form)).to.endswith("settings-saved")
+    assert (await browser.fill(path, form)).to.endswith("mail-saved")
     await house.settle()
     known = published(house)
     assert (known.delay_warning_hours, known.quarantine_days, known.retention_hours) == (4, 14.5, 72)
@@ -158,7 +158,7 @@ async def test_tls_is_chosen_for_each_host_and_pinned_certificates_stay(house: C
     assert (await browser.get(path)).text.count("<select") == 6
     hosts = [" mx1.acme.test 25", " mx2.acme.test 25", " mx3.acme.test 25"]
     form: dict[str, str | list[str]] = {"domain": "acme.test", "host": hosts, "tls": ["required", "verified", "pinned"]}
-    assert (await browser.fill(path, form)).to.endswith("settings-saved")
+    assert (await browser.fill(path, form)).to.endswith("mail-saved")
     await house.settle()
     first, second = published(house).domains
     assert [(host.tls, host.ca_file) for host in first.relay] == [
