@@ -12,6 +12,9 @@ from services.console.customers import Customers
 from services.console.domains import Domains, Surroundings
 from services.console.history import History
 from services.console.licences import Licences
+from services.console.listed import Lists
+from services.console.policies import Policies
+from services.console.protections import Protections
 from services.console.signin import SignIn
 from services.console.tokens import Tokens
 from services.console.users.directory import Asked, NoDirectory
@@ -30,6 +33,9 @@ class Desk:
     tokens: Tokens
     licences: Licences
     history: History
+    policies: Policies
+    lists: Lists
+    protections: Protections
     users: Management
 
 
@@ -50,5 +56,8 @@ def make_desk(
         tokens=Tokens(book),
         licences=Licences(book, licence_key),
         history=History(book, trace),
+        policies=Policies(book, trace, around.senders),
+        lists=Lists(book, around.senders),
+        protections=Protections(book),
         users=Management(book, NoDirectory() if directory is None else directory),
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from functools import partial
 
 import msgspec
 import pytest
@@ -185,11 +186,15 @@ async def test_what_all_pods_counted_limits_each_of_them() -> None:
         Kind.SUBMIT_ADDRESS: ("192.0.2.1", "address-rate", replies.TOO_MANY_MESSAGES),
         Kind.SUBMIT_CUSTOMER: ("acme", "customer-rate", replies.CUSTOMER_TOO_MUCH),
     }
+
+    def known(kind: Kind, subject: str) -> bool:
+        return signals.active(kind, subject, clock.now()) is not None
+
     for kind, (subject, reason, reply) in told.items():
         until = clock.now() + 60
         signal = Signal(subject=subject, kind=kind, count=500, window_s=600, until=until, at=clock.now())
         await bus.publish([signal])
-        await eventually(lambda kind=kind, subject=subject: signals.active(kind, subject, clock.now()) is not None)
+        await eventually(partial(known, kind, subject))
         refusal = doors.too_much("192.0.2.1", sender("Anna@A.example"))
         assert refusal is not None
         assert (refusal.reason, refusal.reply, refusal.customer) == (reason, reply, "acme")
