@@ -154,6 +154,10 @@ class Branch(Event, frozen=True, kw_only=True):
     tag_subject: str = ""
     add_headers: tuple[tuple[str, str], ...] = ()
     redirect_to: str = ""  # deliver to this address instead
+    refuse: bool = False  # with delete: delivery ends it as bounced, and the sender is told why
+    encrypt: bool = False  # it goes over TLS with a certificate that is verified, or not at all
+    bcc: tuple[str, ...] = ()  # who gets a copy
+    tell: tuple[str, ...] = ()  # the customer's people who hear that it was stopped
 
 
 class Exemption(Event, frozen=True, kw_only=True):
@@ -461,6 +465,10 @@ class Rule(Event, frozen=True, kw_only=True):
     tag_subject: str = ""
     add_headers: tuple[tuple[str, str], ...] = ()
     redirect_to: str = ""
+    refuse: bool = False  # these four as in Branch
+    encrypt: bool = False
+    bcc: tuple[str, ...] = ()
+    tell: tuple[str, ...] = ()
 
 
 class Host(Event, frozen=True, kw_only=True):
@@ -530,6 +538,22 @@ class Account(Event, frozen=True, kw_only=True):
     password: str  # its Argon2id hash as a PHC string; the password itself is nowhere
 
 
+class DataRule(Event, frozen=True, kw_only=True):
+    """What must not leave a customer unseen, and what is done when it would. Any of what is named counts."""
+
+    name: str  # [a-z0-9-]; evidence has the code DLP_NAME
+    then: str  # block, quarantine, encrypt, copy
+    numbers: tuple[str, ...] = ()  # kinds of numbers with a check digit
+    patterns: tuple[str, ...] = ()  # RE2
+    words: tuple[str, ...] = ()  # words and phrases, whatever their case
+    files: tuple[str, ...] = ()  # hex SHA-256
+    unread: bool = False  # what can't be looked into: encrypted, broken, too much
+    at_least: int = 1  # different ones
+    senders: tuple[str, ...] = ()  # as in Match
+    recipients: tuple[str, ...] = ()
+    bcc: tuple[str, ...] = ()  # addresses in the customer's domains
+
+
 class Outbound(Event, frozen=True, kw_only=True):
     """Who may send for a customer, and what is done with that mail."""
 
@@ -537,6 +561,8 @@ class Outbound(Event, frozen=True, kw_only=True):
     addresses: tuple[str, ...] = ()  # addresses and networks of its MTAs: they need no password
     accounts: tuple[Account, ...] = ()
     rules: tuple[Rule, ...] = ()  # as `Customer.rules`, for what goes out
+    data_loss: tuple[DataRule, ...] = ()  # before `rules`
+    administrators: tuple[str, ...] = ()  # addresses in the customer's domains that hear what was stopped
 
 
 class DigestPlan(Event, frozen=True, kw_only=True):

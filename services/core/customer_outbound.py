@@ -7,6 +7,8 @@ outbound:
     - {name: mta@acme.example, password: "$argon2id$…"}
   policy:
     rules: [...]
+  data_loss: [...]
+  administrators: [security@acme.example]
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from typing import Final
 
 from schemas.events import Account, Outbound
 from services.core.address import parse
+from services.core.customer_data_loss import parse_data_loss, parse_people
 from services.core.customer_rules import parse_rules
 from services.core.errors import BadAddress
 from services.core.networks import normal
@@ -37,7 +40,8 @@ _MEMORY_LEAST, _MEMORY_MOST = 8_192, 131_072  # KiB
 
 def parse_outbound(place: Place, domains: Collection[str]) -> Outbound:
     """Return the customer's outgoing side; raise ConfigError for the first mistake. `domains` are the customer's."""
-    fields = place.fields("enabled", "addresses", "accounts", "policy", required=["enabled"])
+    known = ("enabled", "addresses", "accounts", "policy", "data_loss", "administrators")
+    fields = place.fields(*known, required=["enabled"])
     addresses = _addresses(fields["addresses"]) if "addresses" in fields else ()
     accounts = _accounts(fields["accounts"], domains) if "accounts" in fields else ()
     enabled = fields["enabled"].choice(YES_NO)
@@ -45,7 +49,14 @@ def parse_outbound(place: Place, domains: Collection[str]) -> Outbound:
         raise place.wrong("nobody may send: neither addresses nor accounts are given")
     policy = fields["policy"].fields("rules", required=["rules"]) if "policy" in fields else {}
     rules = parse_rules(policy["rules"], None, domains) if policy else ()
-    return Outbound(enabled=enabled, addresses=addresses, accounts=accounts, rules=rules)
+    return Outbound(
+        enabled=enabled,
+        addresses=addresses,
+        accounts=accounts,
+        rules=rules,
+        data_loss=parse_data_loss(fields["data_loss"], domains) if "data_loss" in fields else (),
+        administrators=parse_people(fields["administrators"], domains) if "administrators" in fields else (),
+    )
 
 
 def _addresses(place: Place) -> tuple[str, ...]:

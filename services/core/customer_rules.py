@@ -86,9 +86,9 @@ def _match(place: Place, domains: Collection[str] | None, senders: Collection[st
         codes = tuple(_shaped(each, _CODE, "a code, such as DMARC_REJECT") for each in _some(fields["evidence"]))
         match = _replace(match, evidence=codes)
     if "recipients" in fields:
-        match = _replace(match, recipients=tuple(_whom(each, domains) for each in _some(fields["recipients"])))
+        match = _replace(match, recipients=tuple(whom(each, domains) for each in _some(fields["recipients"])))
     if "senders" in fields:
-        match = _replace(match, senders=tuple(_whom(each, senders) for each in _some(fields["senders"])))
+        match = _replace(match, senders=tuple(whom(each, senders) for each in _some(fields["senders"])))
     return match
 
 
@@ -110,7 +110,7 @@ def _shaped(place: Place, shape: re.Pattern[str], what: str) -> str:
     return text
 
 
-def _whom(place: Place, domains: Collection[str] | None) -> str:
+def whom(place: Place, domains: Collection[str] | None) -> str:
     """Return an address or @domain; one that is in none of `domains` would never match."""
     text = place.text()
     try:

@@ -14,14 +14,15 @@ from typing import Final
 import msgspec
 
 from schemas.catalog import OUTCOMES, QUEUE_COMMANDS, key_of
-from schemas.events import Customer, Deferred, Disposition, Event, Outcome, QueueCommand
+from schemas.events import Customer, Deferred, Disposition, Event, Outcome, QueueCommand, State
 from services.core.clock import Clock
 from services.core.errors import Temporary
 from services.delivery.attempt import Attempts
 from services.delivery.config import DeliveryConfig
-from services.delivery.decide import fresh, to_deliver
+from services.delivery.decide import fresh, refusal, to_deliver
 from services.delivery.dial import Dial, SmtpDial
 from services.delivery.hops import Hops
+from services.delivery.people import People
 from services.delivery.pool import Pool
 from services.delivery.queue import Queue, end
 from services.delivery.report import Reporter
@@ -97,6 +98,7 @@ class Delivery:
             chance=chance,
             ours=ours or _always,
         )
+        self._people = People(config, store)
         self._flying: set[tuple[str, str]] = set()  # message and recipient of records that aren't finished
         self._work: dict[tuple[int, int], Work] = {}  # by partition and offset
         self._runner: asyncio.Task[None] | None = None
@@ -133,6 +135,7 @@ class Delivery:
         self._work[record.partition, record.offset] = work
         handled = False
         try:
+            work.events += await self._people.of(event)
             for index in to_deliver(event):
                 self._plan(event, index, work, suspect=record.suspect)
             await self._relay(work)
@@ -143,6 +146,11 @@ class Delivery:
         return work.events
 
     async def _relay(self, work: Work) -> None:
+        refused = [entry for entry in work.entries if entry.disposition.branches[entry.branch].refuse]
+        for entry in refused:
+            why = refusal(entry.disposition.branches[entry.branch])
+            work.events += (await self._attempts.end(entry, State.BOUNCED, why)).events
+        work.entries = [entry for entry in work.entries if entry not in refused]
         if len(work.entries) == 1:
             work.events += (await self.queue.first(work.entries[0])).events
             return

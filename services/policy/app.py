@@ -23,6 +23,7 @@ from services.core.outbreak import judged
 from services.core.senders import Senders, names_of
 from services.core.signals import Signals
 from services.core.waiting import happens
+from services.policy.data_loss import audited
 from services.policy.decide import (
     Hold,
     asked,
@@ -180,7 +181,7 @@ class Policy:
             ",".join(f"{branch.rule}:{branch.action.value}" for branch in answer.branches),
         )
         ended = deleted(answer, self._clock.now())
-        met = contacts(answer, pending.verdicts)
+        met = (*contacts(answer, pending.verdicts), *audited(answer, pending.verdicts))
         return (answer, *met) if ended is None else (answer, ended, *met)
 
     def _rules_of(self, received: Received) -> Customer:

@@ -23,6 +23,7 @@ from schemas.events import (
     Verdict,
 )
 from services.core.direction import INBOUND_ONLY, outbound
+from services.policy import data_loss
 from services.policy.defaults import LAST, OUTBOUND_RULES, RULES, UNSCANNED_HEADER
 from services.policy.lists import Lists, approved, blocked, counts, severe, without_spam
 
@@ -160,12 +161,15 @@ def _unscanned(
     names = ", ".join(missing)
     rule = Rule(name="unscanned", action=action, add_headers=((UNSCANNED_HEADER, names),))
     chosen = [
-        branch
-        if branch.action is not Action.DELIVER
-        else _branch(branch.recipients, [rule], f"not scanned by {names}", branch.redirect_to)
+        branch if branch.action is not Action.DELIVER else _unscanned_branch(branch, rule, f"not scanned by {names}")
         for branch in _each(received, answers, customer, lists)
     ]
     return _disposition(received, answers, _group(chosen), now)
+
+
+def _unscanned_branch(branch: Branch, rule: Rule, reason: str) -> Branch:
+    made = _branch(branch.recipients, [rule], reason, branch.redirect_to)
+    return msgspec.structs.replace(made, encrypt=branch.encrypt, bcc=branch.bcc)
 
 
 def branches(
@@ -177,7 +181,7 @@ def branches(
 
 def _each(received: Received, answers: Mapping[str, Verdict], customer: Customer, lists: Lists | None) -> list[Branch]:
     if outbound(received):
-        rules = (*(customer.outbound.rules or OUTBOUND_RULES), LAST)
+        rules = (*data_loss.rules_of(customer.outbound), *(customer.outbound.rules or OUTBOUND_RULES), LAST)
     else:
         rules = (*(customer.rules or RULES), LAST)
     recipients = dict.fromkeys(received.envelope.recipients)
@@ -223,6 +227,10 @@ def _branch(recipients: tuple[str, ...], walked: Sequence[Rule], reason: str, re
         tag_subject="".join(dict.fromkeys(rule.tag_subject for rule in walked)),
         add_headers=tuple(header for rule in walked for header in rule.add_headers),
         redirect_to=redirect,
+        refuse=last.refuse,
+        encrypt=any(rule.encrypt for rule in walked),
+        bcc=tuple(dict.fromkeys(address for rule in walked for address in rule.bcc)),
+        tell=last.tell,
     )
 
 
@@ -300,7 +308,8 @@ def contacts(disposition: Disposition, verdicts: Sequence[Verdict]) -> tuple[Con
 
 def deleted(disposition: Disposition, now: float) -> Outcome | None:
     """Return the outcome of the recipients for whom policy deletes the message, None when there are none."""
-    names = tuple(r for b in disposition.branches if b.action is Action.DELETE for r in b.recipients)
+    gone = [b for b in disposition.branches if b.action is Action.DELETE and not b.refuse]  # those delivery refuses
+    names = tuple(r for b in gone for r in b.recipients)
     return _outcome(disposition.received, State.DELETED, names, now) if names else None
 
 

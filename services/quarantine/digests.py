@@ -18,7 +18,6 @@ from services.core.directory import Directory
 from services.core.errors import BadAddress, BusUnavailable, DatabaseUnavailable, StoreUnavailable
 from services.core.waiting import happens
 from services.quarantine.config import QuarantineConfig
-from services.quarantine.copies import own_mail, put_own
 from services.quarantine.decide import DAY, Held
 from services.quarantine.digest import ITEMS_MOST, Due, compose, digest_id, window_of
 from services.quarantine.index import fetch, rows_of
@@ -26,6 +25,7 @@ from services.quarantine.links import Link, sign
 from services.quarantine.tables import DIGESTS, HELD, MESSAGES, PREFERENCES, State
 from services.runtime.bus import Bus
 from services.runtime.database import Database
+from services.runtime.own_mail import own_mail, put_own
 from services.runtime.store import Store
 
 log = logging.getLogger("gatepost.digest")

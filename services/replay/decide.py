@@ -23,11 +23,14 @@ class Treatment:
     redirect_to: str = ""
     tag_subject: str = ""
     add_headers: tuple[tuple[str, str], ...] = ()
+    refuse: bool = False
+    encrypt: bool = False
+    bcc: tuple[str, ...] = ()
 
     @property
     def effect(self) -> tuple[object, ...]:
         """Return what a recipient would notice: the name of the rule that did it is not part of that."""
-        return (self.action, self.redirect_to, self.tag_subject, self.add_headers)
+        return (self.action, self.redirect_to, self.tag_subject, self.add_headers, self.refuse, self.encrypt, self.bcc)
 
     @property
     def brief(self) -> str:
@@ -35,6 +38,9 @@ class Treatment:
         more = [f"to {self.redirect_to}"] if self.redirect_to else []
         more += [f"tagged {self.tag_subject}"] if self.tag_subject else []
         more += [f"{name}: {value}" for name, value in self.add_headers]
+        more += ["refused"] if self.refuse else []
+        more += ["over TLS"] if self.encrypt else []
+        more += [f"copied to {name}" for name in self.bcc]
         return ", ".join([self.action, *more])
 
 
@@ -102,6 +108,9 @@ def of_branches(branches: Iterable[Branch]) -> dict[str, Treatment]:
             branch.redirect_to,
             branch.tag_subject,
             branch.add_headers,
+            branch.refuse,
+            branch.encrypt,
+            branch.bcc,
         )
         for branch in branches
         for recipient in branch.recipients

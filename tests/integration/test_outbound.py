@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import smtplib
 import ssl
 import time
@@ -14,6 +15,7 @@ from services.ingress.submission.passwords import hashed
 from services.runtime.ports import free_ports
 from services.scanners.auth.dkim import Verifier, signatures
 from services.scanners.mime import walk
+from tests.corpora.files import zipped
 from tests.eventually import eventually
 from tests.house.gatepost import House
 from tests.house.names import Names
@@ -22,6 +24,7 @@ from tests.house.sink import Sink
 from tests.integration.backing import arguments, environ
 
 PASSWORD = "correct horse"
+STOPPED = re.compile(r"id=(\w+) .*event=decided .*rules=cards:delete")
 CONFIG = """
 customers:
   - id: acme
@@ -31,6 +34,9 @@ customers:
       enabled: yes
       accounts:
         - {{name: mta@acme.test, password: "{password}"}}
+      administrators: security@acme.test
+      data_loss:
+        - {{name: cards, numbers: card, then: block}}
 """
 MESSAGE = (
     b"From: Anna <anna@acme.test>\r\nTo: victor@elsewhere.test\r\nSubject: the minutes\r\n"
@@ -60,6 +66,19 @@ async def refused(port: int, *, password: str) -> int:
     raise AssertionError("it was taken")
 
 
+async def traced(house: House, message: str) -> str:
+    """Return what the trace says of the message, once it knows how it ended."""
+    said = ""
+
+    async def ended() -> bool:
+        nonlocal said
+        said = (await house.gatepost("trace", message)).out
+        return "bounced" in said
+
+    await eventually(ended, within=30)
+    return said
+
+
 async def test_what_a_customer_hands_in_arrives_once_and_signed_and_comes_back_when_nobody_has_it(
     tmp_path: Path, sink: Sink
 ) -> None:
@@ -78,7 +97,7 @@ async def test_what_a_customer_hands_in_arrives_once_and_signed_and_comes_back_w
             "GATEPOST_RELAY_MX_PORT": str(mx),
             "GATEPOST_RELAY_PRIVATE_MX": "true",
             "GATEPOST_SUBMISSION_PORT": str(submission),
-            "GATEPOST_SCANNERS": "auth,virus",
+            "GATEPOST_SCANNERS": "auth,dlp,virus",
             "GATEPOST_SIGNALS": "off",
             **environ(),
         }
@@ -101,19 +120,33 @@ async def test_what_a_customer_hands_in_arrives_once_and_signed_and_comes_back_w
             virus = with_attachment("bad", "eicar.com", EICAR).replace(b"alice@sender.test", b"anna@acme.test")
             await asyncio.to_thread(submit, submission, virus, ["victor@elsewhere.test"])
 
-            await eventually(lambda: len(outside.arrivals) == 1 and len(sink.arrivals) == 1, within=30)
+            listed = zipped(("list.csv", b"Anna;4111 1111 1111 1111\n"))
+            card = with_attachment("the list", "list.zip", listed).replace(b"alice@sender.test", b"anna@acme.test")
+            await asyncio.to_thread(submit, submission, card, ["victor@elsewhere.test"])
+
+            await eventually(lambda: len(outside.arrivals) == 1 and len(sink.arrivals) == 3, within=30)
             balance = await house.gatepost("ledger")
             held = await house.gatepost("quarantine", "list")
+            (stopped,) = {found[1] for line in house.log if (found := STOPPED.search(line))}
+            trace = await traced(house, stopped)
     (arrival,) = outside.arrivals
     assert arrival.recipients == ("victor@elsewhere.test", "walter@elsewhere.test")
     assert arrival.reverse_path == "anna@acme.test"
     verified(arrival.content, names)
     assert b"X-Gatepost" not in arrival.content
-    (returned,) = sink.arrivals
+    kinds = (b"null MX", b"Status: 5.7.1", b"[Data loss]")
+    returned, blocked, told = (next(each for each in sink.arrivals if kind in each.content) for kind in kinds)
     assert (returned.reverse_path, returned.recipients) == ("<>", ("anna@acme.test",))
-    assert b"null MX" in returned.content
     assert b"nobody@nomail.test" in returned.content
+    masked = "payment card number ending in 1111 in list.zip/list.csv"
+    assert blocked.recipients == ("anna@acme.test",)
+    assert f"5.7.1 not sent, as the rule cards says: {masked}".encode() in blocked.content
+    assert told.recipients == ("security@acme.test",)
+    assert masked.encode() in told.content
     assert balance.code == 0, balance
+    assert f"rule cards: {masked}" in trace
+    assert all(b"4111 1111" not in each.content for each in (blocked, told))
+    assert not any("4111 1111" in line for line in house.log)
     assert "victor@elsewhere.test" in held.out
 
 
