@@ -538,6 +538,13 @@ class Account(Event, frozen=True, kw_only=True):
     password: str  # its Argon2id hash as a PHC string; the password itself is nowhere
 
 
+class ClientCertificate(Event, frozen=True, kw_only=True):
+    """What a customer's MTA may show in TLS to be known by."""
+
+    der: str  # base64; with `names` the CA's that vouches for them, else the MTA's own
+    names: tuple[str, ...] = ()  # one of them has to be in the certificate (subjectAltName)
+
+
 class DataRule(Event, frozen=True, kw_only=True):
     """What must not leave a customer unseen, and what is done when it would. Any of what is named counts."""
 
@@ -560,6 +567,7 @@ class Outbound(Event, frozen=True, kw_only=True):
     enabled: bool = False
     addresses: tuple[str, ...] = ()  # addresses and networks of its MTAs: they need no password
     accounts: tuple[Account, ...] = ()
+    certificates: tuple[ClientCertificate, ...] = ()
     rules: tuple[Rule, ...] = ()  # as `Customer.rules`, for what goes out
     data_loss: tuple[DataRule, ...] = ()  # before `rules`
     administrators: tuple[str, ...] = ()  # addresses in the customer's domains that hear what was stopped

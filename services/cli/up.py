@@ -267,6 +267,7 @@ def _environ(options: Options) -> dict[str, str]:
 def _take_outbound(options: Options, environ: dict[str, str]) -> None:
     """Make the master key of the signing keys, and tell submission where to listen; what the operator has set wins."""
     environ.setdefault("GATEPOST_SUBMISSION_HOST", options.host)
+    environ.setdefault("GATEPOST_SUBMISSION_TLS_PORT", "2465")
     if not environ.get(DKIM_KEY) and not environ.get(f"{DKIM_KEY}_FILE"):
         file = options.data.resolve() / DKIM_FILE
         make_key(file)

@@ -5,6 +5,7 @@ outbound:
   addresses: [192.0.2.10, 198.51.100.0/28]
   accounts:
     - {name: mta@acme.example, password: "$argon2id$…"}
+  certificates: [...]
   policy:
     rules: [...]
   data_loss: [...]
@@ -20,6 +21,7 @@ from typing import Final
 
 from schemas.events import Account, Outbound
 from services.core.address import parse
+from services.core.customer_certificates import parse_certificates
 from services.core.customer_data_loss import parse_data_loss, parse_people
 from services.core.customer_rules import parse_rules
 from services.core.errors import BadAddress
@@ -40,19 +42,21 @@ _MEMORY_LEAST, _MEMORY_MOST = 8_192, 131_072  # KiB
 
 def parse_outbound(place: Place, domains: Collection[str]) -> Outbound:
     """Return the customer's outgoing side; raise ConfigError for the first mistake. `domains` are the customer's."""
-    known = ("enabled", "addresses", "accounts", "policy", "data_loss", "administrators")
+    known = ("enabled", "addresses", "accounts", "certificates", "policy", "data_loss", "administrators")
     fields = place.fields(*known, required=["enabled"])
     addresses = _addresses(fields["addresses"]) if "addresses" in fields else ()
     accounts = _accounts(fields["accounts"], domains) if "accounts" in fields else ()
+    certificates = parse_certificates(fields["certificates"]) if "certificates" in fields else ()
     enabled = fields["enabled"].choice(YES_NO)
-    if enabled and not addresses and not accounts:
-        raise place.wrong("nobody may send: neither addresses nor accounts are given")
+    if enabled and not addresses and not accounts and not certificates:
+        raise place.wrong("nobody may send: neither addresses nor accounts nor certificates are given")
     policy = fields["policy"].fields("rules", required=["rules"]) if "policy" in fields else {}
     rules = parse_rules(policy["rules"], None, domains) if policy else ()
     return Outbound(
         enabled=enabled,
         addresses=addresses,
         accounts=accounts,
+        certificates=certificates,
         rules=rules,
         data_loss=parse_data_loss(fields["data_loss"], domains) if "data_loss" in fields else (),
         administrators=parse_people(fields["administrators"], domains) if "administrators" in fields else (),

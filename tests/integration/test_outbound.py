@@ -97,6 +97,7 @@ async def test_what_a_customer_hands_in_arrives_once_and_signed_and_comes_back_w
             "GATEPOST_RELAY_MX_PORT": str(mx),
             "GATEPOST_RELAY_PRIVATE_MX": "true",
             "GATEPOST_SUBMISSION_PORT": str(submission),
+            "GATEPOST_SUBMISSION_TLS_PORT": "0",
             "GATEPOST_SCANNERS": "auth,dlp,virus",
             "GATEPOST_SIGNALS": "off",
             **environ(),
