@@ -12,8 +12,10 @@ from services.console.customers import Customers
 from services.console.domains import Domains, Surroundings
 from services.console.history import History
 from services.console.licences import Licences
+from services.console.outbound import Outbounds
 from services.console.signin import SignIn
 from services.console.tokens import Tokens
+from services.runtime.dkim_keys import DkimKeys
 from services.trace.index import Index
 
 
@@ -27,13 +29,19 @@ class Desk:
     accounts: Accounts
     tokens: Tokens
     licences: Licences
+    outbounds: Outbounds
     history: History
 
 
 def make_desk(
-    book: Book, signin: SignIn, around: Surroundings, trace: Index, licence_key: Ed25519PublicKey | None
+    book: Book,
+    signin: SignIn,
+    around: Surroundings,
+    trace: Index,
+    licence_key: Ed25519PublicKey | None,
+    keys: DkimKeys | None = None,
 ) -> Desk:
-    """Return the desk over one database."""
+    """Return the desk over one database. `keys`: those that sign outgoing mail, where they may be made here."""
     return Desk(
         signin=signin,
         customers=Customers(book, around.config, around.directory),
@@ -41,5 +49,6 @@ def make_desk(
         accounts=Accounts(book),
         tokens=Tokens(book),
         licences=Licences(book, licence_key),
+        outbounds=Outbounds(book, around, keys),
         history=History(book, trace),
     )

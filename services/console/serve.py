@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 from collections.abc import AsyncIterator
 
 from services.console.book import Book
@@ -20,8 +21,10 @@ from services.console.signin import SignIn
 from services.core.errors import DatabaseUnavailable
 from services.quarantine.api.serve import listening, server_of
 from services.runtime.config import load
+from services.runtime.dkim_keys import NAME, DkimConfig, DkimKeys
 from services.runtime.dns import Resolver
 from services.runtime.host import Context
+from services.runtime.secret_key import given_key
 from services.trace.index import Index
 
 log = logging.getLogger("gatepost.console")
@@ -42,12 +45,18 @@ async def serve(ctx: Context) -> None:
             directory=ctx.directory,
             resolver=lambda: Resolver(around.dns, ctx.clock),
         )
-        desk = make_desk(book, signin, surroundings, trace, around.licences())
+        desk = make_desk(book, signin, surroundings, trace, around.licences(), _keys(ctx))
         post = MailPath(book, signin, ctx.store, ctx.bus, config, around.hostname)
         outbox = Outbox(book, ctx.bus, post)
         await ctx.directory_ready()
         async with _emptied(outbox):
             await _answer(ctx, config, desk, outbox, Reminders(book))
+
+
+def _keys(ctx: Context) -> DkimKeys | None:
+    config = load(DkimConfig, ctx.environ)
+    master = given_key(NAME, config.dkim_key, config.dkim_key_file)
+    return None if master is None else DkimKeys(ctx.store, master, ctx.clock, os.urandom)
 
 
 async def _answer(ctx: Context, config: ConsoleConfig, desk: Desk, outbox: Outbox, reminders: Reminders) -> None:

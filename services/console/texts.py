@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from services.console.texts_outbound import OUTBOUND
+
 LANGUAGES: Final = ("en", "it")
 
 _TEXTS: Final[Mapping[str, tuple[str, str]]] = {
+    **OUTBOUND,
     # --- frame
     "skip": ("Skip to the content", "Vai al contenuto"),
     "nav": ("Main", "Principale"),

@@ -44,7 +44,7 @@ def parse_outbound(place: Place, domains: Collection[str]) -> Outbound:
     """Return the customer's outgoing side; raise ConfigError for the first mistake. `domains` are the customer's."""
     known = ("enabled", "addresses", "accounts", "certificates", "policy", "data_loss", "administrators")
     fields = place.fields(*known, required=["enabled"])
-    addresses = _addresses(fields["addresses"]) if "addresses" in fields else ()
+    addresses = parse_addresses(fields["addresses"]) if "addresses" in fields else ()
     accounts = _accounts(fields["accounts"], domains) if "accounts" in fields else ()
     certificates = parse_certificates(fields["certificates"]) if "certificates" in fields else ()
     enabled = fields["enabled"].choice(YES_NO)
@@ -63,7 +63,8 @@ def parse_outbound(place: Place, domains: Collection[str]) -> Outbound:
     )
 
 
-def _addresses(place: Place) -> tuple[str, ...]:
+def parse_addresses(place: Place) -> tuple[str, ...]:
+    """Return the addresses and networks that need no password; raise ConfigError for what is none, or too wide."""
     members = place.members("a list of addresses and networks")
     if len(members) > ADDRESSES_MOST:
         raise place.wrong(f"{len(members)} networks, and {ADDRESSES_MOST} is the most")

@@ -91,8 +91,9 @@ def test_the_door_for_what_goes_out_is_there_only_when_it_is_asked_for(helm: str
     named = {port["name"]: port["containerPort"] for port in container_of(rendered, "gatepost-submission")["ports"]}
     assert named.items() >= {"submission": 2587, "submissions": 2465}.items()
     assert "GATEPOST_DKIM_KEY" not in env
-    delivery = {entry["name"]: entry for entry in container_of(rendered, "gatepost-delivery")["env"]}
-    assert delivery["GATEPOST_DKIM_KEY"]["valueFrom"]["secretKeyRef"] == {"name": "keys", "key": "dkim-key"}
+    for name in ("delivery", "console"):  # which sign, and which make keys
+        told = {entry["name"]: entry for entry in container_of(rendered, f"gatepost-{name}")["env"]}
+        assert told["GATEPOST_DKIM_KEY"]["valueFrom"]["secretKeyRef"] == {"name": "keys", "key": "dkim-key"}
 
 
 def container_of(rendered: Rendered, name: str) -> dict[str, Any]:

@@ -48,8 +48,10 @@ class Pair:
         return public.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
 
 
-def made(folder: Path, name: str, issuer: Pair | None = None, *, ca: bool = False, stem: str = "") -> Pair:
-    """Return a certificate for the name, signed by the issuer or by itself."""
+def made(
+    folder: Path, name: str, issuer: Pair | None = None, *, ca: bool = False, stem: str = "", also: tuple[str, ...] = ()
+) -> Pair:
+    """Return a certificate for the name, and `also` for others, signed by the issuer or by itself."""
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     signer = issuer.key if issuer else key
@@ -67,12 +69,12 @@ def made(folder: Path, name: str, issuer: Pair | None = None, *, ca: bool = Fals
         .add_extension(x509.KeyUsage(digital_signature=True, key_cert_sign=ca, crl_sign=ca, **usage), critical=True)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
         .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key()), critical=False)
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(each) for each in (name, *also)]), critical=False)
         .sign(signer, hashes.SHA256())
     )
     file = folder / f"{stem or name}.pem"
     private = key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
-    file.write_bytes(certificate.public_bytes(serialization.Encoding.PEM) + private)
+    file.write_bytes(private + certificate.public_bytes(serialization.Encoding.PEM))  # Postfix wants the key first
     return Pair(certificate, key, file)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import smtplib
+import socket
 import ssl
 import time
 from pathlib import Path
@@ -20,6 +21,7 @@ from tests.eventually import eventually
 from tests.house.gatepost import House
 from tests.house.names import Names
 from tests.house.sender import EICAR, with_attachment
+from tests.house.signing import sign
 from tests.house.sink import Sink
 from tests.integration.backing import arguments, environ
 
@@ -31,7 +33,7 @@ customers:
     domains:
       - {{name: acme.test, relay: ["127.0.0.1:{relay}"], recipients: any}}
     outbound:
-      enabled: yes
+      enabled: {enabled}
       accounts:
         - {{name: mta@acme.test, password: "{password}"}}
       administrators: security@acme.test
@@ -53,6 +55,11 @@ def submit(port: int, message: bytes, recipients: list[str], *, password: str = 
         if password:
             client.login("mta@acme.test", password)
         client.sendmail("anna@acme.test", recipients, message)
+
+
+def listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 async def refused(port: int, *, password: str) -> int:
@@ -84,7 +91,8 @@ async def test_what_a_customer_hands_in_arrives_once_and_signed_and_comes_back_w
 ) -> None:
     mx, door, submission = free_ports(3)
     config = tmp_path / "gatepost.yaml"
-    config.write_text(CONFIG.format(relay=sink.port, password=hashed(PASSWORD.encode(), lambda size: b"s" * size)))
+    about = {"relay": sink.port, "password": hashed(PASSWORD.encode(), lambda size: b"s" * size)}
+    config.write_text(CONFIG.format(enabled="no", **about))
     records = {
         ("elsewhere.test", "MX"): ("20 mx2.elsewhere.test.", "10 mx1.elsewhere.test."),
         ("mx1.elsewhere.test", "A"): ("127.0.0.7",),  # nobody listens there
@@ -104,18 +112,14 @@ async def test_what_a_customer_hands_in_arrives_once_and_signed_and_comes_back_w
         }
         more = arguments(tmp_path.name)
         async with House(tmp_path / "data", door, "--config", str(config), *more, environ=settings) as house:
+            config.write_text(CONFIG.format(enabled="yes", **about))
+            applied = await house.gatepost("customers", "apply", str(config))
+            assert applied.code == 0, applied
+            await eventually(lambda: listens(submission), within=30)  # the door opens as soon as somebody has it on
             assert await refused(submission, password="") == 530
             assert await refused(submission, password="wrong") == 535
 
-            made = await house.gatepost("dkim", "make-key", "acme.test")
-            assert made.code == 0, made
-            for line in made.out.splitlines():
-                if " IN TXT ( " in line:
-                    name, _, text = line.removesuffix(" )").partition(". IN TXT ( ")
-                    names.zone[name, "TXT"] = (text,)
-            used = await house.gatepost("dkim", "use", "acme.test", "gp1")
-            assert used.code == 0, used
-
+            await sign(house, names, "acme.test")
             recipients = ["victor@elsewhere.test", "walter@elsewhere.test", "nobody@nomail.test"]
             await asyncio.to_thread(submit, submission, MESSAGE, recipients)
             virus = with_attachment("bad", "eicar.com", EICAR).replace(b"alice@sender.test", b"anna@acme.test")
