@@ -15,6 +15,8 @@ from services.console.licences import Licences
 from services.console.outbound import Outbounds
 from services.console.signin import SignIn
 from services.console.tokens import Tokens
+from services.console.users.directory import Asked, NoDirectory
+from services.console.users.room import Management
 from services.runtime.dkim_keys import DkimKeys
 from services.trace.index import Index
 
@@ -31,6 +33,7 @@ class Desk:
     licences: Licences
     outbounds: Outbounds
     history: History
+    users: Management
 
 
 def make_desk(
@@ -39,9 +42,13 @@ def make_desk(
     around: Surroundings,
     trace: Index,
     licence_key: Ed25519PublicKey | None,
+    directory: Asked | None = None,
     keys: DkimKeys | None = None,
 ) -> Desk:
-    """Return the desk over one database. `keys`: those that sign outgoing mail, where they may be made here."""
+    """Return the desk over one database.
+
+    `directory` is who reads customers' LDAP directories; `keys` sign outgoing mail, where they may be made here.
+    """
     return Desk(
         signin=signin,
         customers=Customers(book, around.config, around.directory),
@@ -51,4 +58,5 @@ def make_desk(
         licences=Licences(book, licence_key),
         outbounds=Outbounds(book, around, keys),
         history=History(book, trace),
+        users=Management(book, NoDirectory() if directory is None else directory),
     )

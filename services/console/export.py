@@ -161,6 +161,7 @@ def _quarantine(customer: Customer) -> dict[str, Any]:
         digest=digest,
         training="yes" if customer.training else "",
         approve_unauthenticated="yes" if customer.approve_unauthenticated else "",
+        users_release="" if customer.users_release == _DEFAULT.users_release else customer.users_release,
     )
 
 
@@ -190,6 +191,11 @@ def _outbound(outbound: Outbound) -> dict[str, Any]:
         accounts=[{"name": account.name, "password": account.password} for account in outbound.accounts],
         certificates=[_certificate(each) for each in outbound.certificates],
         policy=_some(rules=[_rule(rule) for rule in outbound.rules]),
-        administrators=list(outbound.administrators),
         data_loss=[_data_rule(rule) for rule in outbound.data_loss],
+        notify=list(outbound.notify),
+        disclaimer=_some(
+            text=outbound.disclaimer.text.splitlines(),
+            html=outbound.disclaimer.html.splitlines(),
+        ),
+        pool=outbound.pool,
     )

@@ -19,6 +19,7 @@ from services.console.outbound_room import OutboundRoom
 from services.console.pages import Doors, Frame, Visit, go, make_pages_app
 from services.console.roles import Act, Role, acts_of, may_manage
 from services.console.texts import text
+from services.console.users.management import ManagementPages
 from services.core.clock import Clock
 
 TLS: Final = ("", "none", "required", "verified")
@@ -30,8 +31,9 @@ def make_console(desk: Desk, config: ConsoleConfig, clock: Clock) -> FastAPI:
     app = make_pages_app(config)
     app.mount("/api/v1", make_api(desk, clock))
     frame = Frame(config, clock)
-    rooms = Rooms(frame, Doors(app, desk, frame))
-    rooms.open()
+    doors = Doors(app, desk, frame, config)
+    Rooms(frame, doors).open()
+    ManagementPages(frame, doors).open()
     return app
 
 

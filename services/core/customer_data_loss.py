@@ -53,7 +53,7 @@ def parse_data_loss(place: Place, domains: Collection[str]) -> tuple[DataRule, .
     return tuple(rules.values())
 
 
-def parse_people(place: Place, domains: Collection[str]) -> tuple[str, ...]:
+def _people(place: Place, domains: Collection[str]) -> tuple[str, ...]:
     """Return addresses in the customer's own domains; what they hear of is not for others."""
     members = place.members("a list of addresses")
     if len(members) > ADDRESSES_MOST:
@@ -82,7 +82,7 @@ def _rule(place: Place, domains: Collection[str]) -> DataRule:
         then=fields["then"].choice({name: name for name in ACTIONS}),
         unread=unread,
         at_least=fields["at_least"].integer(1, LEAST_MOST) if "at_least" in fields else 1,
-        bcc=parse_people(fields["bcc"], domains) if "bcc" in fields else (),
+        bcc=_people(fields["bcc"], domains) if "bcc" in fields else (),
         **found,
     )
     if not (rule.numbers or rule.patterns or rule.words or rule.files or rule.unread):

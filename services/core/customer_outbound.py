@@ -9,7 +9,9 @@ outbound:
   policy:
     rules: [...]
   data_loss: [...]
-  administrators: [security@acme.example]
+  notify: [it@acme.example]
+  disclaimer: {text: ["Acme Ltd", "1 Main Street"], html: ["<p>Acme Ltd, 1 Main Street</p>"]}
+  pool: bulk
 """
 
 from __future__ import annotations
@@ -19,17 +21,31 @@ import re
 from collections.abc import Collection
 from typing import Final
 
-from schemas.events import Account, Outbound
-from services.core.address import parse
+from schemas.events import Account, Disclaimer, Outbound
+from services.core.address import Address, parse
 from services.core.customer_certificates import parse_certificates
-from services.core.customer_data_loss import parse_data_loss, parse_people
+from services.core.customer_data_loss import parse_data_loss
 from services.core.customer_rules import parse_rules
 from services.core.errors import BadAddress
 from services.core.networks import normal
 from services.core.tree import Place, quoted
 
+_KEYS: Final = (
+    "enabled",
+    "addresses",
+    "accounts",
+    "certificates",
+    "policy",
+    "data_loss",
+    "notify",
+    "disclaimer",
+    "pool",
+)
 ACCOUNTS_MOST: Final = 1_000
 ADDRESSES_MOST: Final = 1_000
+NOTIFY_MOST: Final = 10
+DISCLAIMER_MOST: Final = 5_000  # characters
+POOL: Final = re.compile(r"[a-z0-9-]{1,30}")
 WIDEST: Final = {4: 16, 6: 32}  # bits of prefix; who names more names strangers
 YES_NO: Final = {"yes": True, "true": True, "no": False, "false": False}
 
@@ -42,8 +58,7 @@ _MEMORY_LEAST, _MEMORY_MOST = 8_192, 131_072  # KiB
 
 def parse_outbound(place: Place, domains: Collection[str]) -> Outbound:
     """Return the customer's outgoing side; raise ConfigError for the first mistake. `domains` are the customer's."""
-    known = ("enabled", "addresses", "accounts", "certificates", "policy", "data_loss", "administrators")
-    fields = place.fields(*known, required=["enabled"])
+    fields = place.fields(*_KEYS, required=["enabled"])
     addresses = parse_addresses(fields["addresses"]) if "addresses" in fields else ()
     accounts = _accounts(fields["accounts"], domains) if "accounts" in fields else ()
     certificates = parse_certificates(fields["certificates"]) if "certificates" in fields else ()
@@ -52,6 +67,7 @@ def parse_outbound(place: Place, domains: Collection[str]) -> Outbound:
         raise place.wrong("nobody may send: neither addresses nor accounts nor certificates are given")
     policy = fields["policy"].fields("rules", required=["rules"]) if "policy" in fields else {}
     rules = parse_rules(policy["rules"], None, domains) if policy else ()
+    notify = _notify(fields["notify"]) if "notify" in fields else ()
     return Outbound(
         enabled=enabled,
         addresses=addresses,
@@ -59,8 +75,37 @@ def parse_outbound(place: Place, domains: Collection[str]) -> Outbound:
         certificates=certificates,
         rules=rules,
         data_loss=parse_data_loss(fields["data_loss"], domains) if "data_loss" in fields else (),
-        administrators=parse_people(fields["administrators"], domains) if "administrators" in fields else (),
+        notify=notify,
+        disclaimer=_disclaimer(fields["disclaimer"]) if "disclaimer" in fields else Disclaimer(),
+        pool=_pool(fields["pool"]) if "pool" in fields else "",
     )
+
+
+def _disclaimer(place: Place) -> Disclaimer:
+    fields = place.fields("text", "html", required=["text"])
+    return Disclaimer(text=_paragraph(fields["text"]), html=_paragraph(fields["html"]) if "html" in fields else "")
+
+
+def _paragraph(place: Place) -> str:
+    """Return the lines of a text, which is written as a list of them."""
+    text = "\n".join(each.text() for each in place.members("a list of lines"))
+    if len(text) > DISCLAIMER_MOST:
+        raise place.wrong(f"{len(text)} characters, and {DISCLAIMER_MOST} is the most")
+    return text
+
+
+def _pool(place: Place) -> str:
+    text = place.text()
+    if not POOL.fullmatch(text):
+        raise place.wrong(f"{quoted(text)} is no name of a pool: 1 to 30 of a-z, 0-9 and -")
+    return text
+
+
+def _notify(place: Place) -> tuple[str, ...]:
+    members = place.members("a list of addresses")
+    if len(members) > NOTIFY_MOST:
+        raise place.wrong(f"{len(members)} addresses, and {NOTIFY_MOST} is the most")
+    return tuple(str(_address(each)) for each in members)
 
 
 def parse_addresses(place: Place) -> tuple[str, ...]:
@@ -95,14 +140,18 @@ def _accounts(place: Place, domains: Collection[str]) -> tuple[Account, ...]:
     return tuple(accounts.values())
 
 
-def _name(place: Place, domains: Collection[str]) -> str:
+def _address(place: Place) -> Address:
     text = place.text()
     try:
-        address = parse(text)
+        return parse(text)
     except BadAddress as error:
         raise place.wrong(f"{quoted(text)} is not an address: {error}") from error
+
+
+def _name(place: Place, domains: Collection[str]) -> str:
+    address = _address(place)
     if address.domain not in domains:
-        raise place.wrong(f"{quoted(text)} is in none of this customer's domains")
+        raise place.wrong(f"{quoted(place.text())} is in none of this customer's domains")
     return address.canonical
 
 

@@ -13,17 +13,18 @@ from email.utils import format_datetime
 from typing import Final
 
 from schemas.events import Action, Branch, Disposition, Received
-from services.core.errors import ObjectNotFound
+from services.core.errors import BadAddress, ObjectNotFound
 from services.core.headers import clean, field
 from services.core.stored import unpack
 from services.delivery.config import DeliveryConfig
+from services.delivery.decide import ACCOUNT
 from services.delivery.notices import notice_id
 from services.runtime.own_mail import own_mail, put_own
 from services.runtime.store import Store
 
 log = logging.getLogger("gatepost.delivery")
 
-TOLD, COPY = "told", "copy"  # as Received.own says them
+TOLD, COPY = "told", "copy"  # kinds of this mail
 _LISTED: Final = 20  # recipients that a notice names
 
 
@@ -49,7 +50,7 @@ class People:
             branches = [branch for branch in disposition.branches if to in branch.tell]
             identity = notice_id(disposition.received.id, TOLD, (to,))
             text = notice(disposition, branches, to, identity, self._config.hostname)
-            made.append(await self._put(disposition, to, text, identity, TOLD))
+            made += await self._put(disposition, to, text, identity, ACCOUNT)
         return made
 
     async def _copies(self, disposition: Disposition) -> list[Received]:
@@ -63,21 +64,25 @@ class People:
         except ObjectNotFound:  # it came again, and has ended: they have their copies
             return []
         ids = {to: notice_id(disposition.received.id, COPY, (to,)) for to in whom}
-        return [await self._put(disposition, to, bytes(message), ids[to], COPY) for to in whom]
+        return [each for to in whom for each in await self._put(disposition, to, bytes(message), ids[to], COPY)]
 
-    async def _put(self, disposition: Disposition, to: str, text: bytes, identity: str, own: str) -> Received:
+    async def _put(self, disposition: Disposition, to: str, text: bytes, identity: str, own: str) -> list[Received]:
         received = disposition.received
-        event = own_mail(
-            identity=identity,
-            customer=received.customer,
-            recipient=to,
-            message=text,
-            own=own,
-            now=disposition.decided_at,
-            hostname=self._config.hostname,
-        )
-        log.info("id=%s customer=%s event=%s as=%s", received.id, received.customer, own, identity)
-        return await put_own(self._store, event, text)
+        try:
+            event = own_mail(
+                identity=identity,
+                customer=received.customer,
+                recipient=to,
+                message=text,
+                own=own,
+                now=disposition.decided_at,
+                hostname=self._config.hostname,
+            )
+        except BadAddress:
+            log.error("id=%s customer=%s event=not-told reason=bad-address", received.id, received.customer)
+            return []
+        log.info("id=%s customer=%s event=told-by kind=%s as=%s", received.id, received.customer, own, identity)
+        return [await put_own(self._store, event, text)]
 
 
 def notice(disposition: Disposition, branches: list[Branch], to: str, identity: str, hostname: str) -> bytes:

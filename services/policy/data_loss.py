@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from schemas.events import Action, Audit, Branch, DataRule, Disposition, Match, Outbound, Rule, Verdict
+from services.core.administrators import administrators
 from services.core.data_loss import BLOCK, ENCRYPT, QUARANTINE, code_of
 from services.core.direction import outbound
 
@@ -14,15 +15,18 @@ SCANNER: Final = "dlp"
 _ENDS: Final[Mapping[str, Action]] = {BLOCK: Action.DELETE, QUARANTINE: Action.QUARANTINE}
 
 
-def rules_of(settings: Outbound) -> tuple[Rule, ...]:
+def rules_of(settings: Outbound, sender: str) -> tuple[Rule, ...]:
     """Return the customer's data-loss rules; they come before its others, which could let out what they stop.
+
+    `sender` is the reverse-path, whose postmaster is told where the customer names nobody.
 
     Those that stop a message come first: a rule that only copies must not be what is told of it.
     """
-    return tuple(_rule(rule, settings) for rule in sorted(settings.data_loss, key=lambda rule: rule.then not in _ENDS))
+    told = administrators(settings, sender)
+    return tuple(_rule(rule, told) for rule in sorted(settings.data_loss, key=lambda rule: rule.then not in _ENDS))
 
 
-def _rule(rule: DataRule, settings: Outbound) -> Rule:
+def _rule(rule: DataRule, told: tuple[str, ...]) -> Rule:
     action = _ENDS.get(rule.then)
     return Rule(
         name=rule.name,
@@ -31,7 +35,7 @@ def _rule(rule: DataRule, settings: Outbound) -> Rule:
         refuse=rule.then == BLOCK,
         encrypt=rule.then == ENCRYPT,
         bcc=rule.bcc,
-        tell=settings.administrators if action is not None else (),
+        tell=told if action is not None else (),
     )
 
 

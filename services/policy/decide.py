@@ -181,7 +181,8 @@ def branches(
 
 def _each(received: Received, answers: Mapping[str, Verdict], customer: Customer, lists: Lists | None) -> list[Branch]:
     if outbound(received):
-        rules = (*data_loss.rules_of(customer.outbound), *(customer.outbound.rules or OUTBOUND_RULES), LAST)
+        stops = data_loss.rules_of(customer.outbound, received.envelope.reverse_path)
+        rules = (*stops, *(customer.outbound.rules or OUTBOUND_RULES), LAST)
     else:
         rules = (*(customer.rules or RULES), LAST)
     recipients = dict.fromkeys(received.envelope.recipients)

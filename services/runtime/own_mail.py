@@ -1,4 +1,4 @@
-"""Mail that we write ourselves: accepted mail with an id, an object and an outcome of its own, which no rule stops."""
+"""Mail that we write ourselves is accepted mail: it has an id, an object, an event and an outcome like any other."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ from services.runtime.store import Store
 def own_mail(
     *, identity: str, customer: str, recipient: str, message: bytes, own: str, now: float, hostname: str
 ) -> Received:
-    """Return the event of a message that we wrote to one of the customer's recipients, from the null sender."""
+    """Return the event of a message that we wrote, from the null sender to one recipient; raise BadAddress.
+
+    With `own` "account" the recipient may be anybody, else it is one of the customer's.
+    """
     envelope = Envelope(reverse_path="", recipients=(recipient,), client_ip="127.0.0.1", helo=hostname, eight_bit=True)
     return Received(
         id=identity,

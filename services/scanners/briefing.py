@@ -30,6 +30,7 @@ class Briefing(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, ca
     allowed: tuple[str, ...] = ()  # domains that look like another and are in order
     salt: str = ""  # hex: the key for digests of this customer's correspondents
     data_loss: tuple[DataRule, ...] = ()  # long: only the scanner that looks for them is told
+    sends: bool = False  # through us as well, so that what it sent is known
 
 
 EMPTY: Final = Briefing()
@@ -47,6 +48,7 @@ def brief(customer: Customer) -> Briefing:
         brands=customer.protect.brands,
         allowed=customer.protect.allowed,
         salt=customer.salt,
+        sends=customer.outbound.enabled,
     )
 
 

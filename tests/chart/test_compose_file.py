@@ -21,7 +21,8 @@ SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 ONE_HOST = {"GATEPOST_SCANNERS", "GATEPOST_SCANNER_WORKERS", "GATEPOST_CLAMD", "GATEPOST_RSPAMD", "GATEPOST_DKIM_KEY"}
 
 
-RUNS = tuple(unit for unit in UNITS if unit != "shadow")  # nobody looks on until the operator says who
+# Nobody looks on, and no user signs in, until the operator says so.
+RUNS = tuple(unit for unit in UNITS if unit not in {"shadow", "users"})
 SET = {"submission": ("--set", "submission.enabled=true")}  # what the chart has only when it is asked for
 
 

@@ -26,6 +26,7 @@ from services.console.post import FakePost
 from services.console.roles import Role
 from services.console.rooms import make_console
 from services.console.signin import SignIn
+from services.console.users.fakes import FakeDirectory
 from services.core.clock import ManualClock
 from services.core.directory import Directory
 from services.runtime.consume import decode
@@ -40,6 +41,7 @@ from services.trace.index import Index
 from tests.house.asgi import Browser
 
 BASE = "https://console.test"
+USERS = "https://held.test"
 PASSWORD = "correct horse battery staple"
 OPERATOR = Caller(account="op", customer="", role=Role.OPERATOR, address="op@console.test")
 
@@ -61,12 +63,13 @@ class ConsoleHouse:
         self.signin = SignIn(
             book, Passwords(time_cost=1, memory_kib=8), by_client=100, by_subject=self.config.failures_by_account
         )
+        self.people = FakeDirectory()
         around = Surroundings(
             config=self.config, hostname="gp.test", directory=self.directory, resolver=lambda: self.dns
         )
         self.store = MemoryStore()
         self.keys = DkimKeys(self.store, bytes(32), self.clock, os.urandom)
-        self.desk = make_desk(book, self.signin, around, trace, self.licences.public_key(), self.keys)
+        self.desk = make_desk(book, self.signin, around, trace, self.licences.public_key(), self.people, self.keys)
         self.post = FakePost(book, self.signin)
         self.outbox = Outbox(book, self.bus, self.post, "one")
         self.app = make_console(self.desk, self.config, self.clock)

@@ -36,7 +36,7 @@ customers:
       enabled: {enabled}
       accounts:
         - {{name: mta@acme.test, password: "{password}"}}
-      administrators: security@acme.test
+      notify: security@acme.test
       data_loss:
         - {{name: cards, numbers: card, then: block}}
 """

@@ -19,6 +19,7 @@ from schemas.events import (
     Customer,
     DataRule,
     DigestPlan,
+    Disclaimer,
     Domain,
     Host,
     LdapSource,
@@ -116,7 +117,9 @@ EVERYTHING = CustomerSpec(
             accounts=(Account(name="mta@acme.example", password=hashed(b"secret", os.urandom)),),
             rules=(Rule(name="never: there", when=Match(recipients=("@far.test",)), action=Action.QUARANTINE),),
             certificates=CERTIFICATES,
-            administrators=("security@acme.example",),
+            notify=("security@acme.example",),
+            disclaimer=Disclaimer(text="Acme: Ltd\n1 Main Street", html="<p>Acme</p>\n<p>Main Street</p>"),
+            pool="bulk",
             data_loss=(
                 DataRule(name="cards", then="block", numbers=("card",), files=("ab" * 32,), bcc=("w@acme.example",)),
                 DataRule(

@@ -14,7 +14,8 @@ from services.console.texts import LANGUAGES, keys, raw, text
 
 ROOM = Path(__file__).parents[2] / "services" / "console"
 MADE = re.compile(
-    r"(banner|licence\.state|role|language|done|problem|domain\.tls|outbound\.said|nav|mail\.(activate|reset))\."
+    r"(banner|licence\.state|role|language|done|problem|domain\.tls|outbound\.said|nav|mail\.(user-)?(activate|reset)|users\.(kind|source)"
+    r"|held\.(state|reported)|senders|settings\.day|held\.nav)\."
 )
 
 
@@ -30,7 +31,7 @@ def test_each_text_is_there_in_each_language_with_the_same_gaps(key: str) -> Non
 
 
 def test_every_text_that_is_asked_for_is_there_and_none_is_left_over() -> None:
-    sources = [*ROOM.glob("*.py"), *ROOM.glob("templates/*.html")]
+    sources = [*ROOM.rglob("*.py"), *ROOM.rglob("templates/*.html")]
     written = "\n".join(path.read_text() for path in sources if path.name != "texts.py")
     asked = set(re.findall(r'\bt\("([\w.-]+)"[,)]', written)) | set(re.findall(r"\bt\('([\w.-]+)'[,)]", written))
     asked |= set(re.findall(r'(?:Refused|text)\("([\w.-]+)"', written))

@@ -57,7 +57,7 @@ FOUND = "payment card number ending in 1111 in list.csv"
 
 
 def customer(*rules: DataRule, **changes: Any) -> Customer:
-    outbound = Outbound(enabled=True, data_loss=rules, administrators=("boss@example.test",))
+    outbound = Outbound(enabled=True, data_loss=rules, notify=("boss@example.test",))
     return Customer(id="example", domains=(Domain(name="example.test", relay=RELAY),), outbound=outbound, **changes)
 
 
@@ -251,7 +251,7 @@ async def test_its_people_are_told_without_a_word_of_what_was_written_and_get_a_
     disposition = decided(event, customer(msgspec.structs.replace(BLOCK, bcc=("watch@example.test",))), "DLP_CARDS")
     people = People(DeliveryConfig(hostname="gp.test"), store)
     told, copy = await people.of(disposition)
-    assert (told.own, told.envelope.recipients, told.customer) == ("told", ("boss@example.test",), "example")
+    assert (told.own, told.envelope.recipients, told.customer) == ("account", ("boss@example.test",), "example")
     assert (copy.own, copy.envelope.recipients) == ("copy", ("watch@example.test",))
     text = bytes(await store.get(told.key))
     assert b"Rule:     cards" in text
@@ -273,7 +273,7 @@ customers:
     outbound:
       enabled: yes
       addresses: [192.0.2.10]
-      administrators: [security@acme.example]
+      notify: [security@acme.example]
       data_loss:
         - %s
 """
@@ -281,7 +281,7 @@ customers:
 
 def written(rule: str) -> DataRule:
     (spec,) = parse_customers(parse_tree(CONFIG % rule, "gatepost.yaml"))
-    assert spec.customer.outbound.administrators == ("security@acme.example",)
+    assert spec.customer.outbound.notify == ("security@acme.example",)
     return spec.customer.outbound.data_loss[0]
 
 
