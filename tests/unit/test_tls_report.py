@@ -77,7 +77,10 @@ def test_counts_are_bounded() -> None:
     ("records", "expected"),
     [
         ((b"v=TLSRPTv1; rua=mailto:tls@far.test",), ["tls@far.test"]),
-        (("v=TLSRPTv1;rua=https://x.test/y,mailto:a%2Bb@x.test?subject=x,mailto:c@x.test;",), ["a+b@x.test", "c@x.test"]),
+        (
+            ("v=TLSRPTv1;rua=https://x.test/y,mailto:a%2Bb@x.test?subject=x,mailto:c@x.test;",),
+            ["a+b@x.test", "c@x.test"],
+        ),
         (("v=TLSRPTv1; rua=https://x.test/y",), []),
         (("v=TLSRPTv1; rua=mailto:a@far.test", "v=TLSRPTv1; rua=mailto:b@far.test"), []),
         (("v=spf1 -all", "v=TLSRPTv1; rua=mailto:a@far.test"), ["a@far.test"]),
