@@ -38,8 +38,8 @@ _encoder: Final = msgspec.msgpack.Encoder()
 _decoder: Final = msgspec.msgpack.Decoder(Briefing)
 
 
-def brief(customer: Customer) -> Briefing:
-    """Return what scanners are told of the customer."""
+def brief(customer: Customer, *, data_loss: bool = False) -> Briefing:
+    """Return what scanners are told of the customer; `data_loss`: with its data-loss rules."""
     return Briefing(
         customer=customer.id,
         domains=tuple(domain.name for domain in customer.domains),
@@ -49,6 +49,7 @@ def brief(customer: Customer) -> Briefing:
         allowed=customer.protect.allowed,
         salt=customer.salt,
         sends=customer.outbound.enabled,
+        data_loss=customer.outbound.data_loss if data_loss else (),
     )
 
 
@@ -85,5 +86,4 @@ class Briefings:
         return made[1]
 
     def _make(self, customer: Customer, *, data_loss: bool) -> Briefing:
-        made = brief(customer)
-        return msgspec.structs.replace(made, data_loss=customer.outbound.data_loss) if data_loss else made
+        return brief(customer, data_loss=data_loss)
