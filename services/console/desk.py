@@ -12,7 +12,10 @@ from services.console.customers import Customers
 from services.console.domains import Domains, Surroundings
 from services.console.history import History
 from services.console.licences import Licences
+from services.console.listed import Lists
 from services.console.outbound import Outbounds
+from services.console.policies import Policies
+from services.console.protections import Protections
 from services.console.signin import SignIn
 from services.console.tokens import Tokens
 from services.console.users.directory import Asked, NoDirectory
@@ -33,6 +36,9 @@ class Desk:
     licences: Licences
     outbounds: Outbounds
     history: History
+    policies: Policies
+    lists: Lists
+    protections: Protections
     users: Management
 
 
@@ -58,5 +64,8 @@ def make_desk(
         licences=Licences(book, licence_key),
         outbounds=Outbounds(book, around, keys),
         history=History(book, trace),
+        policies=Policies(book, trace, around.senders),
+        lists=Lists(book, around.senders),
+        protections=Protections(book),
         users=Management(book, NoDirectory() if directory is None else directory),
     )

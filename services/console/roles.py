@@ -41,6 +41,13 @@ class Act(enum.StrEnum):
     LICENCE_CHANGE = "licence.change"
     AUDIT_SHOW = "audit.show"
     TRACE_SHOW = "trace.show"
+    POLICIES_SHOW = "policies.show"
+    POLICIES_CHANGE = "policies.change"
+    POLICIES_TRY = "policies.try"  # on mail that came: it is shown
+    SENDERS_SHOW = "senders.show"
+    SENDERS_CHANGE = "senders.change"
+    SETTINGS_SHOW = "settings.show"  # protection, retention
+    SETTINGS_CHANGE = "settings.change"
 
 
 _ALL: Final = frozenset(Role)
@@ -69,6 +76,13 @@ MAY: Final[dict[Act, frozenset[Role]]] = {
     Act.LICENCE_CHANGE: frozenset({Role.OPERATOR, Role.OWNER}),
     Act.AUDIT_SHOW: frozenset({Role.OPERATOR, Role.OWNER, Role.ADMINISTRATOR, Role.AUDITOR}),
     Act.TRACE_SHOW: _OF_CUSTOMER - {Role.READER},
+    Act.POLICIES_SHOW: _ALL,
+    Act.POLICIES_CHANGE: _MANAGERS,
+    Act.POLICIES_TRY: _MANAGERS - {Role.OPERATOR},
+    Act.SENDERS_SHOW: _OF_CUSTOMER - {Role.READER},  # who writes to whom
+    Act.SENDERS_CHANGE: _MANAGERS - {Role.OPERATOR},
+    Act.SETTINGS_SHOW: _ALL,
+    Act.SETTINGS_CHANGE: _MANAGERS,
 }
 
 # What stays when a customer's licence has lapsed: renewal, and leaving.

@@ -35,7 +35,7 @@ def _rule(rule: DataRule, told: tuple[str, ...]) -> Rule:
         refuse=rule.then == BLOCK,
         encrypt=rule.then == ENCRYPT,
         bcc=rule.bcc,
-        tell=told if action is not None else (),
+        notify=told if action is not None else (),
     )
 
 

@@ -203,10 +203,10 @@ def _branch(branch: Branch) -> Iterator[str]:
         yield f"  redirected to {branch.redirect_to}"
     if branch.encrypt:
         yield "  only over TLS that is verified"
-    if branch.bcc:
-        yield f"  a copy to {', '.join(branch.bcc)}"
-    if branch.tell:
-        yield f"  {', '.join(branch.tell)} told"
+    for address in branch.bcc:
+        yield f"  copy to {address}"
+    for address in branch.notify:
+        yield f"  told {address}"
     if branch.tag_subject:
         yield f"  subject tagged {branch.tag_subject}"
     for name, value in branch.add_headers:

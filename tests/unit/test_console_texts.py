@@ -8,15 +8,24 @@ from pathlib import Path
 
 import pytest
 
+from services.console import texts_policy
 from services.console.licence import State
 from services.console.roles import Role
 from services.console.texts import LANGUAGES, keys, raw, text
+from services.console.texts_outbound import OUTBOUND
+from services.console.users.texts import USERS
 
 ROOM = Path(__file__).parents[2] / "services" / "console"
 MADE = re.compile(
     r"(banner|licence\.state|role|language|done|problem|domain\.tls|outbound\.said|nav|mail\.(user-)?(activate|reset)|users\.(kind|source)"
-    r"|held\.(state|reported)|senders|settings\.day|held\.nav)\."
+    r"|held\.(state|reported)|senders|listed\.list|status|treatment|unscanned|rule\.switch|settings\.day|held\.nav)\."
 )
+
+
+def test_no_part_of_the_catalogue_says_again_what_another_says() -> None:
+    parts = (texts_policy.TEXTS, USERS, OUTBOUND)
+    assert len({key for part in parts for key in part}) == sum(map(len, parts))
+    assert all(raw(key, "en") == said[0] for part in parts for key, said in part.items())
 
 
 def gaps(said: str) -> list[str]:
@@ -32,9 +41,10 @@ def test_each_text_is_there_in_each_language_with_the_same_gaps(key: str) -> Non
 
 def test_every_text_that_is_asked_for_is_there_and_none_is_left_over() -> None:
     sources = [*ROOM.rglob("*.py"), *ROOM.rglob("templates/*.html")]
-    written = "\n".join(path.read_text() for path in sources if path.name != "texts.py")
+    written = "\n".join(path.read_text() for path in sources if not path.name.startswith("texts"))
     asked = set(re.findall(r'\bt\("([\w.-]+)"[,)]', written)) | set(re.findall(r"\bt\('([\w.-]+)'[,)]", written))
     asked |= set(re.findall(r'(?:Refused|text)\("([\w.-]+)"', written))
+    asked |= set(re.findall(r'"(rule\.[\w.-]+)"', (ROOM / "templates" / "rule.html").read_text()))
     asked |= set(re.findall(r'return "(password\.\w+)"', written))
     asked |= {f"done.{name}" for name in re.findall(r'go\([^\n]*, "([\w-]+)"\)', written)}
     asked |= {f"problem.{name}" for name in re.findall(r'_problem\([^\n]*?, "([\w-]+)", \d+\)', written)}

@@ -33,11 +33,11 @@ from services.core.direction import plan_of
 from services.core.errors import ConfigError
 from services.core.stored import pack
 from services.delivery.config import DeliveryConfig
+from services.delivery.copies import Copies
 from services.delivery.decide import ended, fresh, hosts_of, refusal, to_deliver, where_of
 from services.delivery.destinations import Destinations
 from services.delivery.hops import Hop
 from services.delivery.notices import Notices
-from services.delivery.people import People
 from services.delivery.shelf import Brief
 from services.delivery.sts import Sts
 from services.delivery.tls import DANE, STS, VERIFIED, Demands
@@ -103,7 +103,7 @@ def test_a_block_is_refused_and_its_administrator_hears_of_it() -> None:
         rule="cards",
         reason=FOUND,
         refuse=True,
-        tell=("boss@example.test",),
+        notify=("boss@example.test",),
     )
     assert deals(branch) is Action.DELIVER  # it has its outcome from delivery
     assert to_deliver(disposition) == [0]
@@ -121,7 +121,7 @@ def test_a_rule_of_the_customers_own_cant_let_out_what_a_data_loss_rule_stops() 
 
 def test_what_stops_goes_before_what_only_changes_the_way() -> None:
     (branch,) = decided(going_out(), customer(ENCRYPT, HOLD), "DLP_NAMES", "DLP_IBANS").branches
-    assert (branch.action, branch.rule, branch.tell) == (Action.QUARANTINE, "ibans", ("boss@example.test",))
+    assert (branch.action, branch.rule, branch.notify) == (Action.QUARANTINE, "ibans", ("boss@example.test",))
 
 
 def test_what_must_be_encrypted_is_still_held_for_a_virus_and_stays_so_when_it_is_let_go() -> None:
@@ -134,7 +134,7 @@ def test_what_must_be_encrypted_is_still_held_for_a_virus_and_stays_so_when_it_i
 def test_encrypt_and_copy_let_it_go() -> None:
     (branch,) = decided(going_out(), customer(ENCRYPT), "DLP_NAMES").branches
     assert (branch.action, branch.encrypt, branch.bcc) == (Action.DELIVER, True, ("watch@example.test",))
-    assert branch.tell == ()
+    assert branch.notify == ()
 
 
 def test_a_rule_may_be_about_some_recipients_alone() -> None:
@@ -246,20 +246,31 @@ async def test_the_sender_of_what_is_blocked_is_told_why() -> None:
 
 async def test_its_people_are_told_without_a_word_of_what_was_written_and_get_a_copy_once() -> None:
     store = MemoryStore()
-    event = going_out()
+    event = going_out(subject="the list")
     await put(store, event)
     disposition = decided(event, customer(msgspec.structs.replace(BLOCK, bcc=("watch@example.test",))), "DLP_CARDS")
-    people = People(DeliveryConfig(hostname="gp.test"), store)
-    told, copy = await people.of(disposition)
-    assert (told.own, told.envelope.recipients, told.customer) == ("account", ("boss@example.test",), "example")
-    assert (copy.own, copy.envelope.recipients) == ("copy", ("watch@example.test",))
-    text = bytes(await store.get(told.key))
-    assert b"Rule:     cards" in text
+    copies = Copies(DeliveryConfig(hostname="gp.test"), store, {"example": customer()}.get, lambda *_: False)
+    made = await copies.of(disposition, [0])
+    whom = {each.own: each for each in made}
+    assert {each.own: each.envelope.recipients for each in made} == {
+        "bcc": ("watch@example.test",),
+        "notice": ("boss@example.test",),
+    }
+    text = bytes(await store.get(whom["notice"].key)).partition(b"\r\n\r\n")[2]
+    assert b"not sent, and its sender told why" in text
     assert FOUND.encode() in text
-    assert b"4111" not in text.partition(b"\r\n\r\n")[2]
-    assert bytes(await store.get(copy.key)).endswith(b"\r\n\r\n4111111111111111\r\n")
-    assert await people.of(disposition) == [told, copy]
-    assert await people.of(msgspec.structs.replace(disposition, release="command")) == []
+    assert b"the list" not in text  # the subject may be what must not leave
+    assert bytes(await store.get(whom["bcc"].key)).endswith(b"\r\n\r\n4111111111111111\r\n")
+    assert await copies.of(disposition, [0]) == made
+
+
+def test_without_anybody_named_the_postmaster_of_the_senders_domain_is_told() -> None:
+    lone = msgspec.structs.replace(customer(), outbound=Outbound(enabled=True, data_loss=(HOLD,)))
+    (branch,) = decided(going_out(), lone, "DLP_IBANS").branches
+    assert branch.notify == ("postmaster@example.test",)
+    nobody = msgspec.structs.replace(going_out().envelope, reverse_path="")
+    (branch,) = decided(going_out(envelope=nobody), lone, "DLP_IBANS").branches
+    assert branch.notify == ()
 
 
 # --- what an operator writes
