@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from schemas.events import Action, Audit, Branch, DataRule, Disposition, Match, Outbound, Rule, Verdict
+from schemas.events import Action, Audit, Branch, DataRule, Disposition, Match, Outbound, Received, Rule, Verdict
 from services.core.administrators import administrators
 from services.core.data_loss import BLOCK, ENCRYPT, QUARANTINE, code_of
 from services.core.direction import outbound
@@ -24,6 +24,12 @@ def rules_of(settings: Outbound, sender: str) -> tuple[Rule, ...]:
     """
     told = administrators(settings, sender)
     return tuple(_rule(rule, told) for rule in sorted(settings.data_loss, key=lambda rule: rule.then not in _ENDS))
+
+
+def unasked(received: Received, settings: Outbound) -> tuple[str, ...]:
+    """Return the scanner whose answer the rules need, where the message's plan was made without it."""
+    wanted = settings.data_loss and outbound(received) and SCANNER not in received.plan
+    return (SCANNER,) if wanted else ()
 
 
 def _rule(rule: DataRule, told: tuple[str, ...]) -> Rule:

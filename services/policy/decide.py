@@ -138,7 +138,8 @@ def _treat(
         return None if received.recovered else _outcome(received, State.WITHDRAWN, received.envelope.recipients, now)
     if any(name not in answers for name in received.plan):
         return Hold()
-    missing = tuple(name for name in received.plan if answers[name].status is Status.UNAVAILABLE)
+    needed = (*received.plan, *data_loss.unasked(received, customer.outbound))
+    missing = tuple(name for name in needed if name not in answers or answers[name].status is Status.UNAVAILABLE)
     if missing:
         overdue = now >= received.received_at + customer.queue_days * DAY
         if customer.hold_unscanned and not overdue:

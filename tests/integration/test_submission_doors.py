@@ -82,13 +82,14 @@ async def loaded(found: Door) -> None:
 
 
 @pytest.mark.parametrize("sealed", [True, False], ids=["tls-first", "starttls"])
-@pytest.mark.parametrize("kind", ["own", "ca"])
+@pytest.mark.parametrize("kind", ["own", "issued", "ca"])
 async def test_who_shows_a_certificate_is_known_by_it_and_sends_for_his_customer_alone(
     tmp_path: Path, ca: Pair, kind: str, *, sealed: bool
 ) -> None:
-    client = made(tmp_path, "mta.acme.test", ca if kind == "ca" else None)
+    client = made(tmp_path, "mta.acme.test", None if kind == "own" else ca)
     listed = {
-        "own": ClientCertificate(der=client.text),
+        "own": ClientCertificate(der=client.text),  # signed by itself
+        "issued": ClientCertificate(der=client.text),  # by a CA that nobody named
         "ca": ClientCertificate(der=ca.text, names=("mta.acme.test",)),
     }
     async with door(tmp_path) as (found, first):

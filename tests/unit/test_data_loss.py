@@ -42,7 +42,7 @@ from services.delivery.shelf import Brief
 from services.delivery.sts import Sts
 from services.delivery.tls import DANE, STS, VERIFIED, Demands
 from services.policy.data_loss import audited
-from services.policy.decide import decide, deleted
+from services.policy.decide import Hold, decide, deleted
 from services.runtime.fakes_dns import FakeDns
 from services.runtime.fakes_store import MemoryStore
 from services.runtime.yaml_tree import parse_tree
@@ -159,6 +159,18 @@ def test_auditors_read_the_rule_and_what_was_found_masked() -> None:
     subject = f"{event.id} DLP_CARDS: {FOUND} (blocked)"
     (line,) = audited(disposition, (said,))
     assert line == Audit(customer="example", what="data-loss", subject=subject, by="policy", at=NOW)
+
+
+def test_a_message_that_was_planned_without_the_scanner_waits_until_it_has_looked() -> None:
+    event = going_out(plan=("virus",))
+    fine = verdict(event, "virus", Status.CLEAN)
+    pending = Pending(id=event.id, received=event, origin=0, verdicts=(fine,))
+    assert decide(pending, customer(BLOCK), NOW) == Hold(ask=("dlp",))
+    assert isinstance(decide(pending, customer(), NOW), Disposition)  # without rules nobody needs to look
+    met = verdict(event, "dlp", Status.CLEAN, evidence=(Evidence(code="DLP_CARDS", text=FOUND),))
+    answer = decide(msgspec.structs.replace(pending, verdicts=(fine, met)), customer(BLOCK), NOW)
+    assert isinstance(answer, Disposition)
+    assert answer.branches[0].refuse
 
 
 # --- delivery
