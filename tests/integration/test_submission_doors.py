@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 import ssl
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -148,6 +149,34 @@ async def test_a_certificate_that_nobody_knows_costs_one_attempt_and_then_a_pass
             await talk.until("235")
             await talk.send("MAIL FROM:<anna@acme.test>\r\n")
             await talk.until("250")
+
+
+async def test_a_session_that_is_taken_up_again_is_known_as_before(tmp_path: Path, ca: Pair) -> None:
+    """Debian's Postfix keeps sessions, and a resumed one shows no chain."""
+    client = made(tmp_path, "mta.acme.test", ca)
+    context = trusting(client)
+
+    def says(port: int, before: ssl.SSLSession | None) -> tuple[ssl.SSLSession | None, bool, str]:
+        with (
+            socket.create_connection(("127.0.0.1", port), 10, source_address=(STRANGER, 0)) as plain,
+            context.wrap_socket(plain, session=before) as tls,
+            tls.makefile("rwb") as file,
+        ):
+            file.readline()
+            file.write(b"EHLO c.test\r\nMAIL FROM:<anna@acme.test>\r\n")
+            file.flush()
+            line = b"250-"
+            while line.startswith(b"250-"):
+                line = file.readline()
+            return tls.session, bool(tls.session_reused), file.readline().decode()
+
+    async with door(tmp_path) as (found, first):
+        knows(found, ClientCertificate(der=ca.text, names=("mta.acme.test",)))
+        await loaded(found)
+        session, reused, answer = await asyncio.to_thread(says, first, None)
+        assert (reused, answer[:9]) == (False, "250 2.1.0")
+        _, reused, answer = await asyncio.to_thread(says, first, session)
+        assert (reused, answer[:9]) == (True, "250 2.1.0")
 
 
 async def test_nobody_is_asked_where_no_customer_is_known_by_a_certificate(tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import _ssl
 import asyncio
 import hashlib
 import os
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from schemas.events import Customer, Event
 from services.core import replies
-from services.core.client_certificates import Shown, anchors, known_by, shown
+from services.core.client_certificates import Shown, anchors, known_by
 from services.core.clock import Clock
 from services.core.directory import Directory
 from services.core.errors import StartError
@@ -162,10 +161,8 @@ class Submitter(Visitor):
         return None if self._guards.directory.submitters(self.ip) else self._guards.asking.of(self.ip)
 
     def showed(self, engine: ssl.SSLObject) -> None:
-        """See Visitor. Its chain is public only since Python 3.13."""
-        if engine.getpeercert(binary_form=True) is not None:
-            chain = engine._sslobj.get_verified_chain() or ()  # type: ignore[attr-defined]  # as above
-            self._shown = shown([each.public_bytes(_ssl.ENCODING_DER) for each in chain])
+        """See Visitor."""
+        self._shown = self._guards.asking.shown(engine)
 
     def showed_unknown(self) -> None:
         """See Visitor."""
