@@ -175,6 +175,7 @@ class Branch(Event, frozen=True, kw_only=True):
     encrypt: bool = False  # it goes over TLS with a certificate that is verified, or not at all
     bcc: tuple[str, ...] = ()  # who gets a copy of what is delivered, as mail of its own
     notify: tuple[str, ...] = ()  # who is told that the rule applied, as mail of its own
+    stamp: str = ""  # what is put below its text
 
 
 class Exemption(Event, frozen=True, kw_only=True):
@@ -519,6 +520,7 @@ class Rule(Event, frozen=True, kw_only=True):
     encrypt: bool = False
     bcc: tuple[str, ...] = ()
     notify: tuple[str, ...] = ()
+    stamp: str = ""
     off: bool = False  # kept, and passed over
 
 

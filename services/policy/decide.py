@@ -247,6 +247,7 @@ def _branch(recipients: tuple[str, ...], walked: Sequence[Rule], reason: str, re
         redirect_to=redirect,
         refuse=last.refuse,
         encrypt=any(rule.encrypt for rule in walked),
+        stamp=" ".join(dict.fromkeys(rule.stamp for rule in walked if rule.stamp)),
         bcc=tuple(dict.fromkeys(address for rule in walked for address in rule.bcc)),
         notify=tuple(dict.fromkeys(address for rule in walked for address in rule.notify)),
     )

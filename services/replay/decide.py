@@ -27,11 +27,12 @@ class Treatment:
     encrypt: bool = False
     bcc: tuple[str, ...] = ()
     notify: tuple[str, ...] = ()
+    stamp: str = ""
 
     @property
     def effect(self) -> tuple[object, ...]:
         """Return what somebody would notice: the name of the rule that did it is not part of that."""
-        said = (self.action, self.redirect_to, self.tag_subject, self.add_headers, self.bcc, self.notify)
+        said = (self.action, self.redirect_to, self.tag_subject, self.add_headers, self.bcc, self.notify, self.stamp)
         return (*said, self.refuse, self.encrypt)
 
     @property
@@ -42,6 +43,7 @@ class Treatment:
         more += [f"{name}: {value}" for name, value in self.add_headers]
         more += ["refused"] if self.refuse else []
         more += ["over TLS"] if self.encrypt else []
+        more += [f"stamped {self.stamp}"] if self.stamp else []
         more += [f"copy to {address}" for address in self.bcc]
         more += [f"tells {address}" for address in self.notify]
         return ", ".join([self.action, *more])
@@ -131,6 +133,7 @@ def of_branches(branches: Iterable[Branch]) -> dict[str, Treatment]:
             branch.encrypt,
             branch.bcc,
             branch.notify,
+            branch.stamp,
         )
         for branch in branches
         for recipient in branch.recipients

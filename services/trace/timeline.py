@@ -203,6 +203,8 @@ def _branch(branch: Branch) -> Iterator[str]:
         yield f"  redirected to {branch.redirect_to}"
     if branch.encrypt:
         yield "  only over TLS that is verified"
+    if branch.stamp:
+        yield f"  stamped {branch.stamp}"
     for address in branch.bcc:
         yield f"  copy to {address}"
     for address in branch.notify:
