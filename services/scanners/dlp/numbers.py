@@ -17,7 +17,7 @@ from stdnum.it import codicefiscale
 from stdnum.nl import bsn
 from stdnum.pl import pesel
 
-CANDIDATES_MOST: Final = 20_000  # of one kind in one text that are checked
+CANDIDATES_MOST: Final = 100_000  # of one kind in one text that are checked
 
 
 class Kind(NamedTuple):
