@@ -290,7 +290,7 @@ def _take_outbound(options: Options, environ: dict[str, str]) -> None:
     environ.setdefault("GATEPOST_SUBMISSION_HOST", options.host)
     environ.setdefault("GATEPOST_SUBMISSION_TLS_PORT", "2465")
     ports = (environ.get("GATEPOST_SUBMISSION_PORT", "").strip() or "2587", environ["GATEPOST_SUBMISSION_TLS_PORT"])
-    if ports[1] != "0":  # what the console tells customers; without the second it keeps to what is usual
+    if ports[1] not in {"", "0"}:  # what the console tells customers; without the second it keeps to what is usual
         environ.setdefault("GATEPOST_CONSOLE_SUBMISSION_PORTS", ",".join(ports))
     if not environ.get(DKIM_KEY) and not environ.get(f"{DKIM_KEY}_FILE"):
         file = options.data.resolve() / DKIM_FILE
