@@ -13,12 +13,14 @@ from services.console.domains import Domains, Surroundings
 from services.console.history import History
 from services.console.licences import Licences
 from services.console.listed import Lists
+from services.console.outbound import Outbounds
 from services.console.policies import Policies
 from services.console.protections import Protections
 from services.console.signin import SignIn
 from services.console.tokens import Tokens
 from services.console.users.directory import Asked, NoDirectory
 from services.console.users.room import Management
+from services.runtime.dkim_keys import DkimKeys
 from services.trace.index import Index
 
 
@@ -32,6 +34,7 @@ class Desk:
     accounts: Accounts
     tokens: Tokens
     licences: Licences
+    outbounds: Outbounds
     history: History
     policies: Policies
     lists: Lists
@@ -46,8 +49,12 @@ def make_desk(
     trace: Index,
     licence_key: Ed25519PublicKey | None,
     directory: Asked | None = None,
+    keys: DkimKeys | None = None,
 ) -> Desk:
-    """Return the desk over one database; `directory` is who reads customers' LDAP directories."""
+    """Return the desk over one database.
+
+    `directory` is who reads customers' LDAP directories; `keys` sign outgoing mail, where they may be made here.
+    """
     return Desk(
         signin=signin,
         customers=Customers(book, around.config, around.directory),
@@ -55,6 +62,7 @@ def make_desk(
         accounts=Accounts(book),
         tokens=Tokens(book),
         licences=Licences(book, licence_key),
+        outbounds=Outbounds(book, around, keys),
         history=History(book, trace),
         policies=Policies(book, trace, around.senders),
         lists=Lists(book, around.senders),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -31,8 +32,10 @@ from services.core.directory import Directory
 from services.core.senders import Senders
 from services.runtime.consume import decode
 from services.runtime.database import Database, database_url
+from services.runtime.dkim_keys import DkimKeys
 from services.runtime.fakes import MemoryBus
 from services.runtime.fakes_dns import FakeDns
+from services.runtime.fakes_store import MemoryStore
 from services.runtime.migrate import migrate
 from services.trace.index import FOLDER as TRACE
 from services.trace.index import Index
@@ -70,7 +73,9 @@ class ConsoleHouse:
             resolver=lambda: self.dns,
             senders=self.senders,
         )
-        self.desk = make_desk(book, self.signin, around, trace, self.licences.public_key(), self.people)
+        self.store = MemoryStore()
+        self.keys = DkimKeys(self.store, bytes(32), self.clock, os.urandom)
+        self.desk = make_desk(book, self.signin, around, trace, self.licences.public_key(), self.people, self.keys)
         self.post = FakePost(book, self.signin)
         self.outbox = Outbox(book, self.bus, self.post, "one")
         self.app = make_console(self.desk, self.config, self.clock)
