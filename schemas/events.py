@@ -573,6 +573,7 @@ class Customer(Event, frozen=True, kw_only=True):
     retention_hours: float = 0.0  # how long a copy of a message that is done stays for replay; 72 is the most
     origin: str = ""  # who keeps it: empty: the customers file; console: the console's database
     outbound: Outbound = Outbound()
+    lapses_at: float = 0.0  # when the licence lapses, from when a notice is put on what is delivered; 0: never
 
 
 class SenderEntry(Event, frozen=True, kw_only=True):

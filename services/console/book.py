@@ -21,6 +21,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from schemas import wire
 from schemas.catalog import CUSTOMERS, RECIPIENTS, Topic, key_of
 from schemas.events import Customer, Domain, Event, Recipient
+from services.console.licence import Standing
 from services.console.tables import AUDIT, OUTBOX
 from services.console.tables import CUSTOMERS as ROWS
 from services.console.tables import DOMAINS as DOMAIN_ROWS
@@ -192,7 +193,8 @@ def composed(row: Row[Any], domains: list[Domain]) -> Customer:
     """Return the event: of the domains those that have somewhere to go."""
     settings = settings_of(row)
     routed = tuple(domain for domain in domains if domain.relay)
-    return msgspec.structs.replace(settings, id=row.id, domains=routed, origin=CONSOLE)
+    lapses_at = Standing(row.trial_until, row.paid_until).lapses_at
+    return msgspec.structs.replace(settings, id=row.id, domains=routed, origin=CONSOLE, lapses_at=lapses_at)
 
 
 def settings_of(row: Row[Any]) -> Customer:
@@ -208,7 +210,7 @@ def domain_of(row: Row[Any]) -> Domain:
 def written(event: Customer | Domain) -> str:
     """Return how a row says it: domains stand in rows of their own."""
     if isinstance(event, Customer):
-        event = msgspec.structs.replace(event, domains=(), origin="")
+        event = msgspec.structs.replace(event, domains=(), origin="", lapses_at=0.0)
     return msgspec.json.encode(event).decode()
 
 

@@ -47,6 +47,11 @@ class Standing:
         """When what it has ends: a key that ends before the trial takes nothing of it away."""
         return max(self.trial_until, self.paid_until)
 
+    @property
+    def lapses_at(self) -> float:
+        """When the grace that follows the end is over."""
+        return self.end + self.grace_days * DAY
+
 
 def state_of(standing: Standing, now: float) -> State:
     """Return the state at `now`. Each begins at the second at which the one before it ends."""
@@ -54,7 +59,7 @@ def state_of(standing: Standing, now: float) -> State:
         return State.FULL
     if now < standing.trial_until:
         return State.TRIAL
-    lapses = standing.end + standing.grace_days * DAY
+    lapses = standing.lapses_at
     if now < lapses:
         return State.GRACE
     return State.LAPSED if now < lapses + standing.keep_days * DAY else State.PURGE
@@ -62,7 +67,7 @@ def state_of(standing: Standing, now: float) -> State:
 
 def next_change(standing: Standing, now: float) -> float | None:
     """Return when the state changes next, seconds since the epoch; None when it can't any more."""
-    lapses = standing.end + standing.grace_days * DAY
+    lapses = standing.lapses_at
     ends = [standing.end, lapses, lapses + standing.keep_days * DAY]
     if standing.paid_until and standing.paid_until < standing.trial_until:
         ends.insert(0, standing.paid_until)

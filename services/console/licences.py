@@ -45,6 +45,7 @@ class Licences:
                 raise Refused("licence.bad", reason=str(error)) from error
             values = {"paid_until": standing.paid_until, "users": terms.users, "licence": terms.id}
             await change.connection.execute(update(CUSTOMERS).where(CUSTOMERS.c.id == customer).values(**values))
+            await change.publish(customer)  # delivery puts a notice on mail from the end of what it gives
             before = {"paid_until": row.paid_until, "users": row.users, "licence": row.licence}
             await change.note(customer, "licence-renewed", terms.id, before=before, after=values)
             return licence_of(await found(change.connection, customer), now)

@@ -15,6 +15,7 @@ from services.core.compose import compose
 from services.core.direction import outbound
 from services.core.errors import ObjectNotFound
 from services.core.headers import header_end
+from services.core.lapse import notice_of
 from services.core.stored import unpack
 from services.delivery.budget import Budget
 from services.delivery.config import DeliveryConfig
@@ -80,7 +81,7 @@ class Attempts:
         if hosts:
             try:
                 async with purse.hold(received.size), self._budget.hold(received.size):
-                    relayed = await self._relay(entry, hosts, before)
+                    relayed = await self._relay(entry, customer, hosts, before)
             except ObjectNotFound:
                 # Its last recipient got an outcome, or it was never accepted: nobody waits for this message.
                 self.counts["object-gone"] += 1
@@ -110,33 +111,39 @@ class Attempts:
         """Return the same with a warning to the sender that the message still waits. Raises StoreUnavailable."""
         return await self._notices.with_warning(concluded, self._clock.now())
 
-    async def _relay(self, entry: Deferred, hosts: tuple[Host, ...], before: Before) -> Relayed:
+    async def _relay(
+        self, entry: Deferred, customer: Customer | None, hosts: tuple[Host, ...], before: Before
+    ) -> Relayed:
         received = entry.disposition.received
-        letter = await self._letter(entry, await self._store.get(received.key))
+        notice = notice_of(customer, received, self._clock.now())
+        letter = await self._letter(entry, await self._store.get(received.key), notice)
         relayed = await relay(letter, received.customer, hosts, self._pool, self._hops, before)
         redirect = entry.disposition.branches[entry.branch].redirect_to
         if not redirect:
             return relayed
         return dataclasses.replace(relayed, results=dict.fromkeys(entry.recipients, relayed.results[redirect]))
 
-    async def _letter(self, entry: Deferred, stored: bytes) -> Letter:
+    async def _letter(self, entry: Deferred, stored: bytes, notice: str) -> Letter:
         if len(stored) > IN_LOOP:
-            letter = await asyncio.to_thread(letter_of, entry, stored, self._config.hostname)
+            letter = await asyncio.to_thread(letter_of, entry, stored, self._config.hostname, notice)
         else:
-            letter = letter_of(entry, stored, self._config.hostname)
+            letter = letter_of(entry, stored, self._config.hostname, notice)
         if self._signs is None or not outbound(entry.disposition.received):
             return letter
         return await self._signs(entry.disposition.received, letter)
 
 
-def letter_of(entry: Deferred, stored: bytes, hostname: str) -> Letter:
-    """Return what goes to the entry's recipients; raise ObjectCorrupt when the stored octets are not ours."""
+def letter_of(entry: Deferred, stored: bytes, hostname: str, notice: str = "") -> Letter:
+    """Return what goes to the entry's recipients; raise ObjectCorrupt when the stored octets are not ours.
+
+    `notice`, where it is not empty, is put on the message (`compose`).
+    """
     disposition = entry.disposition
     branch = disposition.branches[entry.branch]
     _, message = unpack(stored)
     # A notification begins here: it has no way behind it that a field of ours could tell of.
     own = bool(disposition.received.bounce_of)
-    parts = [message] if own else compose(disposition, branch, message, hostname=hostname)
+    parts = [message] if own else compose(disposition, branch, message, hostname=hostname, notice=notice)
     envelope = disposition.received.envelope
     head = bytes(message[: header_end(message)]) if envelope.smtputf8 else b""
     return Letter(
