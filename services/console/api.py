@@ -38,6 +38,8 @@ def routes_of(desk: Desk) -> list[Route]:
         ("DELETE", "/me/sessions/{session}", desk.accounts.end_session),
         ("GET", "/customers", desk.customers.customers),
         ("POST", "/customers", desk.customers.add_customer),
+        ("GET", "/purges", desk.purged.purges),
+        ("GET", "/purges/{purge}", desk.purged.certificate),
         ("GET", one, desk.customers.customer),
         ("DELETE", one, desk.customers.remove_customer),
         ("GET", f"{OF}/export", desk.customers.export),

@@ -21,7 +21,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from schemas import wire
 from schemas.catalog import CUSTOMERS, RECIPIENTS, Topic, key_of
 from schemas.events import Customer, Domain, Event, Recipient
-from services.console.licence import Standing
+from services.console.licence import KEEP_DAYS, Standing
 from services.console.tables import AUDIT, OUTBOX
 from services.console.tables import CUSTOMERS as ROWS
 from services.console.tables import DOMAINS as DOMAIN_ROWS
@@ -143,21 +143,26 @@ class Change:
 class Book:
     """The database. Every method raises DatabaseUnavailable."""
 
-    def __init__(self, database: Database, clock: Clock) -> None:
+    def __init__(self, database: Database, clock: Clock, keep_days: float = KEEP_DAYS) -> None:
         self.database = database
         self.clock = clock
+        self._keep_days = keep_days
         self.changed = asyncio.Event()  # something lies in the outbox: who empties it need not look all the time
 
     @classmethod
-    async def open(cls, url: str, clock: Clock) -> Book:
+    async def open(cls, url: str, clock: Clock, keep_days: float = KEEP_DAYS) -> Book:
         """Return the database at the URL, its tables up to date; raises ConfigError or StartError, one line."""
         parsed = database_url(url)
         await migrate(parsed, FOLDER)
-        return cls(Database(parsed), clock)
+        return cls(Database(parsed), clock, keep_days)
 
     async def close(self) -> None:
         """Close every connection."""
         await self.database.close()
+
+    def standing(self, row: Row[Any, *tuple[Any, ...]]) -> Standing:
+        """Return what the customer of a row has."""
+        return Standing(row.trial_until, row.paid_until, keep_days=self._keep_days)
 
     @contextlib.asynccontextmanager
     async def change(self, author: Author) -> AsyncIterator[Change]:

@@ -8,7 +8,7 @@ from typing import Annotated, Final
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from services.console.licence import BadLicence, public_key
+from services.console.licence import KEEP_DAYS, BadLicence, public_key
 
 PREFIX: Final = "GATEPOST_CONSOLE_"
 Port = Annotated[int, msgspec.Meta(ge=1, le=65535)]
@@ -24,6 +24,8 @@ class ConsoleConfig(msgspec.Struct, frozen=True, kw_only=True):
     mx: tuple[str, ...] = ()  # REGION:HOST, best first: what customers' MX records are to say; empty: our own name
     networks: tuple[str, ...] = ()  # REGION:ADDRESS or REGION:NETWORK that our mail comes from
     trial_days: Annotated[float, msgspec.Meta(gt=0, le=365)] = 30.0
+    keep_days: Annotated[float, msgspec.Meta(ge=0)] = KEEP_DAYS  # that a lapsed customer's data stays
+    purge: bool = False  # delete it then, for good
     private_relays: bool = False  # customers may name MTAs at private addresses
     failures_by_client: Count = 30  # in a quarter of an hour, before an address waits
     failures_by_account: Count = 8  # in a quarter of an hour, before an account waits, whoever tries

@@ -6,7 +6,7 @@ import os
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import Row, delete, func, insert, select, update
+from sqlalchemy import Row, Select, delete, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from schemas.catalog import CUSTOMERS as CUSTOMERS_TOPIC
@@ -16,19 +16,18 @@ from services.console.accounts import add_account
 from services.console.book import Author, Book, Change, composed, domain_of, written
 from services.console.caller import Caller, NotFound, Refused, allowed
 from services.console.config import ConsoleConfig
+from services.console.erase import erase
 from services.console.export import to_yaml
-from services.console.licence import DAY, Standing, days_left, next_change, state_of
+from services.console.licence import DAY, days_left, next_change, state_of
 from services.console.roles import Act, Role
 from services.console.tables import (
-    ACCOUNTS,
     AUDIT,
+    CENSUS,
     CLAIMS,
     CUSTOMERS,
     DOMAINS,
-    LINKS,
+    PURGES,
     RECIPIENTS,
-    SESSIONS,
-    TOKENS,
 )
 from services.core.customers import CustomerSpec
 from services.core.directory import Directory
@@ -48,7 +47,7 @@ class Customers:
     @allowed(Act.CUSTOMERS_SHOW)
     async def customers(self, caller: Caller, after: str = "") -> models.Customers:  # noqa: ARG002 - `allowed` reads it
         """Every customer of the service, by id."""
-        some = select(CUSTOMERS).where(CUSTOMERS.c.id > after).order_by(CUSTOMERS.c.id).limit(PAGE)
+        some = with_census().where(CUSTOMERS.c.id > after).order_by(CUSTOMERS.c.id).limit(PAGE)
         counted = select(DOMAINS.c.customer, func.count()).group_by(DOMAINS.c.customer)
         async with self.book.reading() as connection:
             rows = (await connection.execute(some)).all()
@@ -76,9 +75,11 @@ class Customers:
         async with self.book.change(caller.author) as change:
             known = select(CUSTOMERS.c.id).where(CUSTOMERS.c.id == body.id)
             # What is left of one that was removed (trace, held mail, audit log) must not become a stranger's.
-            gone = select(AUDIT.c.id).where(AUDIT.c.customer == body.id, AUDIT.c.what == "customer-removed").limit(1)
-            if (await change.connection.scalar(known) or await change.connection.scalar(gone)) is not None:
-                raise Refused("customer.taken", id=body.id)
+            removed = select(AUDIT.c.id).where(AUDIT.c.customer == body.id, AUDIT.c.what == "customer-removed").limit(1)
+            purged = select(PURGES.c.id).where(PURGES.c.customer == body.id)
+            for there in (known, removed, purged):
+                if await change.connection.scalar(there) is not None:
+                    raise Refused("customer.taken", id=body.id)
             await self._insert(change, Customer(id=body.id, name=body.name), region, body.language)
             await change.publish(body.id)
             await change.note(body.id, "customer-added", body.id, after={"name": body.name, "region": region})
@@ -95,12 +96,7 @@ class Customers:
             before = await spec_of(change.connection, customer)
             await change.set_recipients(customer, before.customer.salt, frozenset())
             await change.send(CUSTOMERS_TOPIC, customer, None)
-            people = select(ACCOUNTS.c.id).where(ACCOUNTS.c.customer == customer)
-            for hanging in (SESSIONS, LINKS, TOKENS):
-                await change.connection.execute(delete(hanging).where(hanging.c.account.in_(people)))
-            for table in (TOKENS, ACCOUNTS, CLAIMS, DOMAINS, RECIPIENTS):
-                await change.connection.execute(delete(table).where(table.c.customer == customer))
-            await change.connection.execute(delete(CUSTOMERS).where(CUSTOMERS.c.id == customer))
+            await erase(change.connection, customer, keep=(AUDIT, PURGES))
             await change.note(customer, "customer-removed", customer, before=_summary(before))
         return models.Empty()
 
@@ -194,7 +190,7 @@ class Customers:
             language=row.language,
             made_at=row.made_at,
             domains=domains,
-            licence=licence_of(row, self.book.clock.now()),
+            licence=licence_of(row, self.book),
         )
 
 
@@ -212,14 +208,17 @@ def _summary(spec: CustomerSpec) -> dict[str, Any]:
     return {**tree, "recipients": len(spec.recipients)}
 
 
-def licence_of(row: Row[Any], now: float) -> models.Licence:
-    """Return where a customer's row stands."""
-    standing = Standing(row.trial_until, row.paid_until)
+def licence_of(row: Row[Any], book: Book) -> models.Licence:
+    """Return where a customer's row, with what was counted, stands."""
+    standing, now = book.standing(row), book.clock.now()
+    counted = row.counted or 0
     return models.Licence(
         state=state_of(standing, now),
         trial_until=row.trial_until,
         paid_until=row.paid_until,
         users=row.users,
+        counted=counted,
+        over=max(0, counted - row.users) if row.users else 0,
         changes_at=next_change(standing, now),
         days_left=days_left(standing, now),
     )
@@ -227,10 +226,15 @@ def licence_of(row: Row[Any], now: float) -> models.Licence:
 
 async def found(connection: AsyncConnection, customer: str) -> Row[Any]:
     """Return the customer's row; raise NotFound."""
-    row = (await connection.execute(select(CUSTOMERS).where(CUSTOMERS.c.id == customer))).first()
+    row: Row[Any] | None = (await connection.execute(with_census().where(CUSTOMERS.c.id == customer))).first()
     if row is None:
         raise NotFound(customer)
     return row
+
+
+def with_census() -> Select[Any]:
+    """Return the statement that selects customers' rows with the users that were `counted`, None where nobody has."""
+    return select(CUSTOMERS, CENSUS.c.users.label("counted")).outerjoin(CENSUS, CENSUS.c.customer == CUSTOMERS.c.id)
 
 
 async def spec_of(connection: AsyncConnection, customer: str) -> CustomerSpec:

@@ -12,6 +12,7 @@ from services.console.customers import Customers
 from services.console.domains import Domains, Surroundings
 from services.console.history import History
 from services.console.licences import Licences
+from services.console.purged import Purged
 from services.console.signin import SignIn
 from services.console.tokens import Tokens
 from services.trace.index import Index
@@ -27,6 +28,7 @@ class Desk:
     accounts: Accounts
     tokens: Tokens
     licences: Licences
+    purged: Purged
     history: History
 
 
@@ -41,5 +43,6 @@ def make_desk(
         accounts=Accounts(book),
         tokens=Tokens(book),
         licences=Licences(book, licence_key),
+        purged=Purged(book),
         history=History(book, trace),
     )

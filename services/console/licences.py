@@ -9,7 +9,7 @@ from services.console import models
 from services.console.book import Book
 from services.console.caller import Caller, NotFound, Refused, allowed
 from services.console.customers import found, licence_of
-from services.console.licence import BadLicence, Standing, accept, read
+from services.console.licence import BadLicence, accept, read
 from services.console.roles import Act
 from services.console.tables import CUSTOMERS
 
@@ -26,7 +26,7 @@ class Licences:
     async def licence(self, caller: Caller, customer: str) -> models.Licence:  # noqa: ARG002 - `allowed` reads it
         """Where the customer stands."""
         async with self.book.reading() as connection:
-            return licence_of(await found(connection, customer), self.book.clock.now())
+            return licence_of(await found(connection, customer), self.book)
 
     @allowed(Act.LICENCE_CHANGE)
     async def renew(self, caller: Caller, customer: str, body: models.LicenceKey) -> models.Licence:
@@ -40,7 +40,7 @@ class Licences:
             row = await found(change.connection, customer)
             try:
                 terms = read(self._key, body.key)
-                standing = accept(terms, customer, Standing(row.trial_until, row.paid_until), now)
+                standing = accept(terms, customer, self.book.standing(row), now)
             except BadLicence as error:
                 raise Refused("licence.bad", reason=str(error)) from error
             values = {"paid_until": standing.paid_until, "users": terms.users, "licence": terms.id}
@@ -48,4 +48,4 @@ class Licences:
             await change.publish(customer)  # delivery puts a notice on mail from the end of what it gives
             before = {"paid_until": row.paid_until, "users": row.users, "licence": row.licence}
             await change.note(customer, "licence-renewed", terms.id, before=before, after=values)
-            return licence_of(await found(change.connection, customer), now)
+            return licence_of(await found(change.connection, customer), self.book)

@@ -13,6 +13,7 @@ from typing import Final
 from services.console.texts import text
 from services.core.headers import field
 
+TERMS: Final = ("licence", "lapse", "purge")  # what may be about to end
 ACCOUNT: Final = "account"  # as Received.own says it: delivery sends it wherever its recipient is
 
 
@@ -55,14 +56,14 @@ def welcome(language: str, domain: str, mx: Sequence[str], networks: Sequence[st
     )
 
 
-def ends(language: str, customer: str, end: float, link: str, service: str) -> Mail:
-    """Return the mail that says when a licence ends, and what follows."""
+def ends(kind: str, language: str, customer: str, end: float, link: str, service: str) -> Mail:
+    """Return the mail that says when a licence ends, its grace, or the data; and what follows."""
     date = datetime.fromtimestamp(end, UTC).strftime("%Y-%m-%d")
     return Mail(
-        subject=text("mail.licence.subject", language, date=date),
+        subject=text(f"mail.{kind}.subject", language, date=date),
         paragraphs=(
-            text("mail.licence.intro", language, customer=customer, service=service, date=date),
-            text("mail.licence.grace", language),
+            text(f"mail.{kind}.intro", language, customer=customer, service=service, date=date),
+            text(f"mail.{kind}.after", language),
         ),
         link=link,
     )

@@ -25,7 +25,9 @@ class Licence(BaseModel):
     state: State
     trial_until: float
     paid_until: float  # 0: never paid
-    users: int  # 0: not counted
+    users: int  # that it is for; 0: for any number
+    counted: int  # that the directory has, aliases not counted; 0: none, or not counted yet
+    over: int  # how many more than it is for
     changes_at: float | None  # when the state changes next
     days_left: int
 
@@ -229,6 +231,32 @@ class LicenceKey(Strict):
     """A registration key."""
 
     key: Annotated[str, Field(max_length=2_000)]
+
+
+class Purge(BaseModel):
+    """A customer whose data was deleted after its licence had lapsed. Times are seconds since the epoch."""
+
+    id: str
+    of: str  # the customer
+    name: str
+    lapsed_at: float
+    begun_at: float
+    ended_at: float  # 0 while it is under way
+
+
+class Purges(BaseModel):
+    """A page of them, the latest first; `after` is where the next page begins, empty at the end."""
+
+    purges: list[Purge]
+    after: str
+
+
+class Certificate(BaseModel):
+    """What was deleted of a customer: `text` is signed with Ed25519 (base64)."""
+
+    text: str
+    signature: str
+    public_key: str
 
 
 class AuditLine(BaseModel):

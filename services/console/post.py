@@ -12,8 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from schemas.events import Envelope, Received
 from services.console.book import Author, Book, MailOrder
 from services.console.config import ConsoleConfig
-from services.console.licence import Standing
-from services.console.mails import ACCOUNT, Mail, compose, ends, welcome, with_link
+from services.console.mails import ACCOUNT, TERMS, Mail, compose, ends, welcome, with_link
 from services.console.signin import LINK_SECONDS, SignIn
 from services.console.tables import ACCOUNTS, CUSTOMERS
 from services.core.address import parse, quote
@@ -87,9 +86,10 @@ class MailPath:
         found = (await connection.execute(select(CUSTOMERS).where(CUSTOMERS.c.id == row.customer))).first()
         if found is None:
             raise ObjectNotFound("its customer is gone")
-        if order.kind == "licence":
-            end = Standing(found.trial_until, found.paid_until).end
-            return ends(language, row.customer, end, f"{base}/c/{row.customer}/licence", self._hostname)
+        if order.kind in TERMS:
+            standing = self._book.standing(found)
+            end = {"licence": standing.end, "lapse": standing.lapses_at, "purge": standing.purges_at}[order.kind]
+            return ends(order.kind, language, row.customer, end, f"{base}/c/{row.customer}/licence", self._hostname)
         region = found.region
         return welcome(
             language,

@@ -52,6 +52,8 @@ class Rooms:
         door("/me", self.me, self.do_me)
         door("/", self.home)
         door("/customers", self.customers, self.do_customers)
+        door("/purges", self.purges)
+        door("/purges/{purge}", self.certificate)
         of = "/c/{customer}"
         door(of, self.customer, self.do_customer)
         door(f"{of}/domains", self.domains, self.do_domains)
@@ -145,6 +147,17 @@ class Rooms:
             raise Refused("customer.confirm")
         await visit.desk.customers.remove_customer(visit.who, customer=visit.customer)
         return go("/customers", "customer-removed")
+
+    async def purges(self, visit: Visit) -> Response:
+        found = await visit.desk.purged.purges(visit.who, after=visit.query("after"))
+        return await self._page(visit, "purges", purges=found.purges, after=found.after)
+
+    async def certificate(self, visit: Visit) -> Response:
+        purge = visit.path("purge")
+        found = await visit.desk.purged.certificate(visit.who, purge=purge)
+        name = f'attachment; filename="deleted-{purge}.json"'
+        headers = {"Content-Disposition": name}
+        return Response(found.model_dump_json(indent=1), media_type="application/json", headers=headers)
 
     # --- domains
 

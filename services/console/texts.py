@@ -19,6 +19,7 @@ _TEXTS: Final[Mapping[str, tuple[str, str]]] = {
     "nav.audit": ("Audit log", "Registro modifiche"),
     "nav.licence": ("Licence", "Licenza"),
     "nav.customers": ("Customers", "Clienti"),
+    "nav.purges": ("Deleted data", "Dati eliminati"),
     "nav.me": ("Your sessions", "Le tue sessioni"),
     "logout": ("Log out", "Esci"),
     "signed-in": ("Signed in as {address}", "Accesso eseguito come {address}"),
@@ -49,6 +50,10 @@ _TEXTS: Final[Mapping[str, tuple[str, str]]] = {
     "banner.purge": (
         "The licence lapsed long ago, and the data may be deleted. Enter a registration key to keep it.",
         "La licenza è decaduta da tempo e i dati possono essere eliminati. Inserire una chiave per conservarli.",
+    ),
+    "banner.over": (
+        "The directory has {counted} users; the licence is for {users}. Please renew for more.",
+        "La directory contiene {counted} utenti; la licenza è per {users}. Si prega di rinnovare per più utenti.",
     ),
     # --- way in
     "login.title": ("Log in", "Accedi"),
@@ -109,6 +114,18 @@ _TEXTS: Final[Mapping[str, tuple[str, str]]] = {
     "customer.step.relay": ("Say where mail for {name} goes", "Indica dove va la posta di {name}"),
     "customer.step.mx": ("Check the MX record of {name}", "Controlla il record MX di {name}"),
     "region.unknown": ("There is no such region; there are {regions}.", "Regione inesistente; ci sono {regions}."),
+    "purges.title": ("Deleted data", "Dati eliminati"),
+    "purges.hint": (
+        "Customers whose licence lapsed and whose time is over. Each certificate says what was deleted, and is signed.",
+        "Clienti la cui licenza è decaduta da tempo. Ogni certificato indica che cosa è stato eliminato, ed è firmato.",
+    ),
+    "purges.lapsed": ("Licence lapsed", "Licenza decaduta"),
+    "purges.begun": ("Deletion begun", "Eliminazione iniziata"),
+    "purges.ended": ("Ended", "Terminata"),
+    "purges.certificate": ("Certificate", "Certificato"),
+    "purges.download": ("Download", "Scarica"),
+    "purges.download-for": ("Download the certificate for {id}", "Scarica il certificato per {id}"),
+    "purges.running": ("under way", "in corso"),
     # --- domains
     "domains.title": ("Domains", "Domini"),
     "domains.add": ("Add a domain", "Aggiungi un dominio"),
@@ -240,6 +257,7 @@ _TEXTS: Final[Mapping[str, tuple[str, str]]] = {
     "licence.trial": ("Trial until", "Prova fino al"),
     "licence.paid": ("Paid until", "Pagata fino al"),
     "licence.users": ("Users", "Utenti"),
+    "licence.counted": ("Users in the directory", "Utenti nella directory"),
     "licence.changes": ("Changes on", "Cambia il"),
     "licence.key": ("Registration key", "Chiave di registrazione"),
     "licence.enter": ("Enter the key", "Inserisci la chiave"),
@@ -354,9 +372,33 @@ _TEXTS: Final[Mapping[str, tuple[str, str]]] = {
         "The licence or trial of {customer} at {service} ends on {date}. Enter a registration key here:",
         "La licenza o la prova di {customer} su {service} scade il {date}. Inserisci qui una chiave di registrazione:",
     ),
-    "mail.licence.grace": (
+    "mail.licence.after": (
         "For 30 days after that everything goes on; then only the renewal is open in the console.",
         "Per altri 30 giorni tutto continua; poi nella console resta aperto solo il rinnovo.",
+    ),
+    "mail.lapse.subject": ("Your licence has ended and lapses on {date}", "La licenza è scaduta e decade il {date}"),
+    "mail.lapse.intro": (
+        "The licence or trial of {customer} at {service} has ended. Everything goes on until {date}. Renew here:",
+        "La licenza o la prova di {customer} su {service} è scaduta. Tutto continua fino al {date}. Rinnova qui:",
+    ),
+    "mail.lapse.after": (
+        "After that each message carries a notice, and in the console only the renewal is open.",
+        "Dopo, ogni messaggio porterà un avviso e nella console resterà aperto solo il rinnovo.",
+    ),
+    "mail.purge.subject": ("Your data is deleted on {date}", "I dati verranno eliminati il {date}"),
+    "mail.purge.intro": (
+        (
+            "The licence of {customer} at {service} has lapsed. On {date} all of its data is deleted for good, and its "
+            "mail is no longer taken. To keep it, renew here:"
+        ),
+        (
+            "La licenza di {customer} su {service} è decaduta. Il {date} tutti i dati verranno eliminati "
+            "definitivamente e la posta non sarà più accettata. Per conservarli, rinnova qui:"
+        ),
+    ),
+    "mail.purge.after": (
+        "Before you leave: point the MX records of your domains elsewhere, and export your settings in the console.",
+        "Prima di lasciare il servizio: cambia i record MX dei domini ed esporta le impostazioni dalla console.",
     ),
     "mail.welcome.subject": ("Mail for {domain}: the next step", "Posta per {domain}: il prossimo passo"),
     "mail.welcome.intro": (

@@ -6,6 +6,8 @@ import base64
 import binascii
 import enum
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
 from services.core.errors import KeyDestroyed
 from services.core.wrapping import Entropy, derived, unwrap, wrap
 
@@ -23,6 +25,11 @@ class Secrets:
     def __init__(self, master: bytes, entropy: Entropy) -> None:
         self._keys = {purpose: derived(master, f"console {purpose.value}") for purpose in Purpose}
         self._entropy = entropy
+        self._signing = Ed25519PrivateKey.from_private_bytes(derived(master, "console certificates"))
+
+    def signing(self) -> Ed25519PrivateKey:
+        """Return the key that certificates of what was deleted are signed with."""
+        return self._signing
 
     def seal(self, purpose: Purpose, about: str, secret: str) -> str:
         """Return the secret as text that says nothing; it opens for the same purpose and `about` alone."""

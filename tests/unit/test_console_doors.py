@@ -15,7 +15,7 @@ import msgspec
 import pytest
 from sqlalchemy import select, update
 
-from services.console import accounts, customers, domains, history, licences, models, tokens
+from services.console import accounts, customers, domains, history, licences, models, purged, tokens
 from services.console.accounts import add_account
 from services.console.api import routes_of
 from services.console.book import Author
@@ -46,6 +46,8 @@ EXPECTED: Final[dict[str, str]] = {
     "end_session": "owahur",
     "customers": "o",
     "add_customer": "o",
+    "purges": "o",
+    "certificate": "o",
     "customer": "owahur",
     "remove_customer": "o",
     "export": "owa",
@@ -215,6 +217,7 @@ def test_every_act_has_roles_and_every_operation_an_act() -> None:
         tokens.Tokens,
         licences.Licences,
         history.History,
+        purged.Purged,
     )
     bare = [
         f"{room.__name__}.{name}"

@@ -13,7 +13,9 @@ from services.console.roles import Role
 from services.console.texts import LANGUAGES, keys, raw, text
 
 ROOM = Path(__file__).parents[2] / "services" / "console"
-MADE = re.compile(r"(banner|licence\.state|role|language|done|problem|domain\.tls|nav|mail\.(activate|reset))\.")
+MADE = re.compile(
+    r"(banner|licence\.state|role|language|done|problem|domain\.tls|nav|mail\.(activate|reset|licence|lapse|purge))\."
+)
 
 
 def gaps(said: str) -> list[str]:

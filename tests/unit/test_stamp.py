@@ -14,9 +14,10 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from hypothesis import given
 from hypothesis import strategies as st
 
+from services.core.compose import compose
 from services.core.headers import header_end
 from services.core.stamp import may_be_stamped, stamp
-from tests.unit.test_compose import HOST, branch, compose, disposition
+from tests.unit.test_compose import HOST, branch, disposition
 
 NOTICE = "Licenza scaduta: più protezione dal 2026-11-29 <non> c'è. " + "Avvisare il proprio amministratore. " * 3
 
