@@ -547,6 +547,13 @@ class DigestPlan(Event, frozen=True, kw_only=True):
     language: str = "en"  # en, it
 
 
+class Trial(Event, frozen=True, kw_only=True):
+    """What a customer who hasn't paid yet tries."""
+
+    recipients: tuple[str, ...] = ()  # addresses in lower case, or @domain: others' mail passes; empty: everybody's
+    hourly: int = 0  # recipients of these that one door takes in an hour; 0: any number
+
+
 class Customer(Event, frozen=True, kw_only=True):
     """A customer as the mail path needs it. Topic customers.v1 (compacted), key: id."""
 
@@ -574,6 +581,7 @@ class Customer(Event, frozen=True, kw_only=True):
     origin: str = ""  # who keeps it: empty: the customers file; console: the console's database
     outbound: Outbound = Outbound()
     lapses_at: float = 0.0  # when the licence lapses, from when a notice is put on what is delivered; 0: never
+    trial: Trial = Trial()
 
 
 class SenderEntry(Event, frozen=True, kw_only=True):

@@ -20,7 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from schemas import wire
 from schemas.catalog import CUSTOMERS, RECIPIENTS, Topic, key_of
-from schemas.events import Customer, Domain, Event, Recipient
+from schemas.events import Customer, Domain, Event, Recipient, Trial
 from services.console.licence import KEEP_DAYS, Standing
 from services.console.tables import AUDIT, OUTBOX
 from services.console.tables import CUSTOMERS as ROWS
@@ -199,7 +199,10 @@ def composed(row: Row[Any], domains: list[Domain]) -> Customer:
     settings = settings_of(row)
     routed = tuple(domain for domain in domains if domain.relay)
     lapses_at = Standing(row.trial_until, row.paid_until).lapses_at
-    return msgspec.structs.replace(settings, id=row.id, domains=routed, origin=CONSOLE, lapses_at=lapses_at)
+    trial = Trial() if row.paid_until else settings.trial  # what was agreed for a trial ends with the first key
+    return msgspec.structs.replace(
+        settings, id=row.id, domains=routed, origin=CONSOLE, lapses_at=lapses_at, trial=trial
+    )
 
 
 def settings_of(row: Row[Any]) -> Customer:

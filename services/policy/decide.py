@@ -23,6 +23,7 @@ from schemas.events import (
     Verdict,
 )
 from services.core.direction import INBOUND_ONLY, outbound
+from services.core.trial import UNTRIED, tries
 from services.policy.defaults import LAST, OUTBOUND_RULES, RULES, UNSCANNED_HEADER
 from services.policy.lists import Lists, approved, blocked, counts, severe, without_spam
 
@@ -98,6 +99,9 @@ def decide(
         return Hold()
     if received.own or received.bounce_of:
         return _ours(received, now)
+    if not outbound(received) and not any(tries(customer, each) for each in received.envelope.recipients):
+        # The customer has said so: who isn't part of a trial must not wait for its scanners.
+        return _disposition(received, {}, _group(map(_untried, received.envelope.recipients)), now)
     return _decide(pending, received, customer, now, lists)
 
 
@@ -106,6 +110,10 @@ def _ours(received: Received, now: float) -> Disposition:
     reason = received.own or "notification"
     branch = Branch(recipients=received.envelope.recipients, action=Action.DELIVER, rule=OWN, reason=reason)
     return _disposition(received, {}, (branch,), now)
+
+
+def _untried(recipient: str) -> Branch:
+    return Branch(recipients=(recipient,), action=Action.DELIVER, rule=UNTRIED, reason="not part of the trial")
 
 
 def _decide(
@@ -161,7 +169,7 @@ def _unscanned(
     rule = Rule(name="unscanned", action=action, add_headers=((UNSCANNED_HEADER, names),))
     chosen = [
         branch
-        if branch.action is not Action.DELIVER
+        if branch.action is not Action.DELIVER or branch.rule == UNTRIED
         else _branch(branch.recipients, [rule], f"not scanned by {names}", branch.redirect_to)
         for branch in _each(received, answers, customer, lists)
     ]
@@ -181,10 +189,13 @@ def _each(received: Received, answers: Mapping[str, Verdict], customer: Customer
     else:
         rules = (*(customer.rules or RULES), LAST)
     recipients = dict.fromkeys(received.envelope.recipients)
-    if lists is None or severe(answers):
-        return [_apply(rules, received, answers, recipient) for recipient in recipients]
-    calm = without_spam(answers)
     chosen: list[Branch] = []
+    if not outbound(received):
+        chosen = [_untried(each) for each in recipients if not tries(customer, each)]
+        recipients = {each: None for each in recipients if tries(customer, each)}
+    if lists is None or severe(answers):
+        return [*chosen, *(_apply(rules, received, answers, recipient) for recipient in recipients)]
+    calm = without_spam(answers)
     for recipient in recipients:
         listed = lists(recipient)
         if listed is None:

@@ -123,7 +123,12 @@ def test_everything_that_can_be_set_comes_back() -> None:
         for name in Customer.__struct_fields__
         if getattr(EVERYTHING.customer, name) == getattr(Customer(id=""), name)
     }
-    assert unset == {"salt", "origin", "lapses_at"}  # a new setting belongs into EVERYTHING, and so into the export
+    assert unset == {
+        "salt",
+        "origin",
+        "lapses_at",
+        "trial",
+    }  # a new setting belongs into EVERYTHING, and so into the export
 
 
 def test_the_example_file_comes_back() -> None:
