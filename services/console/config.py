@@ -24,6 +24,8 @@ class ConsoleConfig(msgspec.Struct, frozen=True, kw_only=True):
     mx: tuple[str, ...] = ()  # REGION:HOST, best first: what customers' MX records are to say; empty: our own name
     networks: tuple[str, ...] = ()  # REGION:ADDRESS or REGION:NETWORK that our mail comes from
     trial_days: Annotated[float, msgspec.Meta(gt=0, le=365)] = 30.0
+    trial_hourly: Annotated[int, msgspec.Meta(ge=0)] = 0  # recipients that a trial has in an hour at one door; 0: any
+    signup: bool = False  # anybody may begin a trial
     keep_days: Annotated[float, msgspec.Meta(ge=0)] = KEEP_DAYS  # that a lapsed customer's data stays
     purge: bool = False  # delete it then, for good
     private_relays: bool = False  # customers may name MTAs at private addresses

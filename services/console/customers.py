@@ -10,10 +10,10 @@ from sqlalchemy import Row, Select, delete, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from schemas.catalog import CUSTOMERS as CUSTOMERS_TOPIC
-from schemas.events import Customer, Domain
+from schemas.events import Customer, Domain, Trial
 from services.console import models
 from services.console.accounts import add_account
-from services.console.book import Author, Book, Change, composed, domain_of, written
+from services.console.book import Author, Book, Change, composed, domain_of, settings_of, written
 from services.console.caller import Caller, NotFound, Refused, allowed
 from services.console.config import ConsoleConfig
 from services.console.erase import erase
@@ -80,7 +80,8 @@ class Customers:
             for there in (known, removed, purged):
                 if await change.connection.scalar(there) is not None:
                     raise Refused("customer.taken", id=body.id)
-            await self._insert(change, Customer(id=body.id, name=body.name), region, body.language)
+            event = Customer(id=body.id, name=body.name, trial=Trial(hourly=self._config.trial_hourly))
+            await insert_customer(change, self._config, event, region, body.language)
             await change.publish(body.id)
             await change.note(body.id, "customer-added", body.id, after={"name": body.name, "region": region})
             owner = models.NewAccount(address=body.owner, role=Role.OWNER, language=body.language)
@@ -106,24 +107,6 @@ class Customers:
         async with self.book.reading() as connection:
             spec = await spec_of(connection, customer)
         return models.Yaml(yaml=to_yaml([spec]))
-
-    async def _insert(self, change: Change, event: Customer, region: str, language: str) -> str:
-        """Insert the row and return the salt."""
-        salt = event.salt or os.urandom(SALT_OCTETS).hex()
-        row = {
-            "id": event.id,
-            "settings": written(msgspec.structs.replace(event, salt=salt)),
-            "region": region,
-            "language": language,
-            "version": 1,
-            "made_at": change.now,
-            "trial_until": change.now + self._config.trial_days * DAY,
-            "paid_until": 0.0,
-            "users": 0,
-            "licence": "",
-        }
-        await change.connection.execute(insert(CUSTOMERS), [row])
-        return salt
 
     async def take_in(self, specs: list[CustomerSpec], author: Author) -> int:
         """Make the customers what the file says, from now on kept here; return how many were changed. All or nothing.
@@ -151,7 +134,8 @@ class Customers:
         else:
             known = existing.salt if existing else ""  # the recipients that other sources brought stay theirs by it
             fresh = msgspec.structs.replace(event, salt=known)
-            salt = await self._insert(change, fresh, self._config.regions[0], event.digest.language)
+            region, language = self._config.regions[0], event.digest.language
+            salt = await insert_customer(change, self._config, fresh, region, language)
         await self._take_domains(change, event)
         await change.set_recipients(event.id, salt, frozenset(spec.recipients))
         after = await spec_of(change.connection, event.id)
@@ -208,6 +192,25 @@ def _summary(spec: CustomerSpec) -> dict[str, Any]:
     return {**tree, "recipients": len(spec.recipients)}
 
 
+async def insert_customer(change: Change, config: ConsoleConfig, event: Customer, region: str, language: str) -> str:
+    """Insert a customer's row, on trial, and return its salt."""
+    salt = event.salt or os.urandom(SALT_OCTETS).hex()
+    row = {
+        "id": event.id,
+        "settings": written(msgspec.structs.replace(event, salt=salt)),
+        "region": region,
+        "language": language,
+        "version": 1,
+        "made_at": change.now,
+        "trial_until": change.now + config.trial_days * DAY,
+        "paid_until": 0.0,
+        "users": 0,
+        "licence": "",
+    }
+    await change.connection.execute(insert(CUSTOMERS), [row])
+    return salt
+
+
 def licence_of(row: Row[Any], book: Book) -> models.Licence:
     """Return where a customer's row, with what was counted, stands."""
     standing, now = book.standing(row), book.clock.now()
@@ -218,10 +221,19 @@ def licence_of(row: Row[Any], book: Book) -> models.Licence:
         paid_until=row.paid_until,
         users=row.users,
         counted=counted,
+        trial=trial_of(row),
         over=max(0, counted - row.users) if row.users else 0,
         changes_at=next_change(standing, now),
         days_left=days_left(standing, now),
     )
+
+
+def trial_of(row: Row[Any]) -> models.Trial | None:
+    """Return what a trial is limited to; None for who has paid."""
+    if row.paid_until:
+        return None
+    trial = settings_of(row).trial
+    return models.Trial(recipients=list(trial.recipients), hourly=trial.hourly)
 
 
 async def found(connection: AsyncConnection, customer: str) -> Row[Any]:

@@ -12,8 +12,10 @@ from services.console.customers import Customers
 from services.console.domains import Domains, Surroundings
 from services.console.history import History
 from services.console.licences import Licences
+from services.console.proofs import Doorstep, Proofs
 from services.console.purged import Purged
 from services.console.signin import SignIn
+from services.console.signup import SignUp
 from services.console.tokens import Tokens
 from services.trace.index import Index
 
@@ -29,6 +31,9 @@ class Desk:
     tokens: Tokens
     licences: Licences
     purged: Purged
+    proofs: Proofs
+    signup: SignUp
+    doorstep: Doorstep
     history: History
 
 
@@ -44,5 +49,8 @@ def make_desk(
         tokens=Tokens(book),
         licences=Licences(book, licence_key),
         purged=Purged(book),
+        proofs=Proofs(book),
+        signup=SignUp(book, signin, around.config),
+        doorstep=Doorstep(book, around),
         history=History(book, trace),
     )

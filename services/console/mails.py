@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from email.utils import format_datetime
 from typing import Final
 
+from services.console.strangers import Stranger
 from services.console.texts import text
 from services.core.headers import field
 
@@ -37,6 +38,19 @@ def with_link(kind: str, language: str, link: str, service: str) -> Mail:
             text("mail.not-you", language),
         ),
         link=link,
+    )
+
+
+def to_stranger(kind: str, who: Stranger, base: str, service: str) -> Mail:
+    """Return the mail with a link to somebody who has no account."""
+    return Mail(
+        subject=text(f"mail.{kind}.subject", who.language, service=service, domain=who.domain),
+        paragraphs=(
+            text(f"mail.{kind}.intro", who.language, service=service, domain=who.domain, customer=who.name),
+            text(f"mail.{kind}.limit", who.language),
+            text("mail.not-you", who.language),
+        ),
+        link=base + who.path,
     )
 
 

@@ -19,6 +19,34 @@ class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
+class Trial(BaseModel):
+    """What a trial is limited to."""
+
+    recipients: list[str]  # addresses, or @domain: others' mail passes untouched; empty: everybody's is filtered
+    hourly: int  # of these recipients in an hour; 0: no limit
+
+
+class TrialScope(Strict):
+    """Whose mail a trial filters: addresses, or @domain; none: everybody's."""
+
+    recipients: Annotated[list[Short], Field(max_length=100)]
+
+
+class NewTrial(Strict):
+    """Somebody who signs up."""
+
+    name: Annotated[str, Field(min_length=1, max_length=200)]
+    address: Short
+    language: Language = "en"
+    region: Annotated[str, Field(max_length=63)] = ""
+
+
+class ProofMail(Strict):
+    """Where at a domain a link is sent (RFC 2142)."""
+
+    local: Literal["postmaster", "admin", "administrator", "hostmaster", "webmaster"] = "postmaster"
+
+
 class Licence(BaseModel):
     """Where a customer stands. Times are seconds since the epoch."""
 
@@ -28,6 +56,7 @@ class Licence(BaseModel):
     users: int  # that it is for; 0: for any number
     counted: int  # that the directory has, aliases not counted; 0: none, or not counted yet
     over: int  # how many more than it is for
+    trial: Trial | None  # what a trial is limited to; null for who has paid
     changes_at: float | None  # when the state changes next
     days_left: int
 

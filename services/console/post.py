@@ -10,9 +10,10 @@ from sqlalchemy import Row, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from schemas.events import Envelope, Received
-from services.console.book import Author, Book, MailOrder
+from services.console import strangers
+from services.console.book import Author, Book, Change, MailOrder
 from services.console.config import ConsoleConfig
-from services.console.mails import ACCOUNT, TERMS, Mail, compose, ends, welcome, with_link
+from services.console.mails import ACCOUNT, TERMS, Mail, compose, ends, to_stranger, welcome, with_link
 from services.console.signin import LINK_SECONDS, SignIn
 from services.console.tables import ACCOUNTS, CUSTOMERS
 from services.core.address import parse, quote
@@ -44,20 +45,19 @@ class MailPath:
         now = self._book.clock.now()
         identity = message_id(now, os.urandom)
         async with self._book.change(Author("console")) as change:
-            row = (await change.connection.execute(select(ACCOUNTS).where(ACCOUNTS.c.id == order.account))).first()
-            if row is None or row.closed_at:
+            addressed = await self._addressed(change, order)
+            if addressed is None:
                 return
-            language = row.language or "en"
-            mail = await self._mail(change.connection, order, row, language)
-            await change.note(row.customer, "mail-sent", row.address, after={"kind": order.kind, "id": identity})
-        local, _, domain = row.address.rpartition("@")
+            customer, address, language, mail = addressed
+            await change.note(customer, "mail-sent", address, after={"kind": order.kind, "id": identity})
+        local, _, domain = address.rpartition("@")
         to = f"{quote(local)}@{domain}"
         message = compose(mail, to=to, identity=identity, hostname=self._hostname, language=language, now=now)
         received = Received(
             id=identity,
-            customer=row.customer or OPERATORS,
+            customer=customer or OPERATORS,
             domain=domain,
-            key=object_key(row.customer or OPERATORS, identity),
+            key=object_key(customer or OPERATORS, identity),
             envelope=Envelope(
                 reverse_path="",
                 recipients=(to,),
@@ -76,6 +76,20 @@ class MailPath:
         await self._put(received, message)
         await self._bus.publish([received])
         log.info("id=%s customer=%s event=account-mail kind=%s", identity, received.customer, order.kind)
+
+    async def _addressed(self, change: Change, order: MailOrder) -> tuple[str, str, str, Mail] | None:
+        """Return on whose behalf it is, to whom, in which language, and the mail; None when it is not wanted."""
+        if order.kind in strangers.KINDS:
+            who = await strangers.invite(change.connection, order, change.now)
+            if who is None:
+                return None
+            mail = to_stranger(order.kind, who, self._config.base, self._hostname)
+            return who.customer, who.address, who.language, mail
+        row = (await change.connection.execute(select(ACCOUNTS).where(ACCOUNTS.c.id == order.account))).first()
+        if row is None or row.closed_at:
+            return None
+        language = row.language or "en"
+        return row.customer, row.address, language, await self._mail(change.connection, order, row, language)
 
     async def _mail(self, connection: AsyncConnection, order: MailOrder, row: Row[Any], language: str) -> Mail:
         base = self._config.base
@@ -121,6 +135,12 @@ class FakePost:
         if self.down is not None:
             raise self.down
         text = ""
+        if order.kind in strangers.KINDS:
+            async with self._book.database.writing() as connection:
+                who = await strangers.invite(connection, order, self._book.clock.now())
+            if who is not None:
+                self.sent.append((order, who.path))
+            return
         async with self._book.reading() as connection:
             asked = select(ACCOUNTS.c.id).where(ACCOUNTS.c.id == order.account, ACCOUNTS.c.closed_at == 0)
             if await connection.scalar(asked) is None:

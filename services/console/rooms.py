@@ -41,6 +41,7 @@ class Rooms:
         self._page = frame.page
         self._doors = doors
         self._regions = frame.config.regions
+        self._signup = frame.config.signup
 
     def open(self) -> None:
         """Add every page."""
@@ -48,6 +49,10 @@ class Rooms:
         door("/login", self.login, self.do_login, anybody=True)
         door("/forgot", self.forgot, self.do_forgot, anybody=True)
         door("/link/{link}", self.link, self.do_link, anybody=True)
+        if self._signup:
+            door("/signup", self.signup, self.do_signup, anybody=True)
+            door("/signup/{link}", self.begin, self.do_begin, anybody=True)
+        door("/prove/{link}", self.prove, self.do_prove, anybody=True)
         door("/logout", self.me, self.do_logout)
         door("/me", self.me, self.do_me)
         door("/", self.home)
@@ -68,7 +73,7 @@ class Rooms:
     # --- the way in
 
     async def login(self, visit: Visit) -> Response:
-        return await self._page(visit, "login", address=visit.field("address"))
+        return await self._page(visit, "login", address=visit.field("address"), signup=self._signup)
 
     async def do_login(self, visit: Visit) -> Response:
         agent = visit.request.headers.get("user-agent", "")
@@ -99,6 +104,41 @@ class Rooms:
         agent = visit.request.headers.get("user-agent", "")
         session = await visit.desk.signin.set_password(visit.path("link"), password, visit.client, agent)
         return self._doors.begin(go("/", "password-set"), session.text)
+
+    async def signup(self, visit: Visit) -> Response:
+        return await self._page(visit, "signup", regions=self._regions)
+
+    async def do_signup(self, visit: Visit) -> Response:
+        body = models.NewTrial(
+            name=visit.field("name").strip(),
+            address=visit.field("address"),
+            region=visit.field("region"),
+            language="it" if visit.field("language") == "it" else "en",
+        )
+        await visit.desk.signup.ask(body, visit.client)
+        return go("/signup", "signed-up")
+
+    async def begin(self, visit: Visit) -> Response:
+        """Opening a link changes nothing: programs that check mail open all of them."""
+        address = await visit.desk.signup.look(visit.path("link"), visit.client)
+        bare = dataclasses.replace(visit, caller=None)
+        return await self._page(bare, "begin", 200 if address else 404, address=address or "")
+
+    async def do_begin(self, visit: Visit) -> Response:
+        link = await visit.desk.signup.begin(visit.path("link"), visit.client)
+        return go(f"/link/{link}")
+
+    async def prove(self, visit: Visit) -> Response:
+        """As with every link."""
+        found = await visit.desk.doorstep.look(visit.path("link"), visit.client)
+        domain, of = found or ("", "")
+        bare = dataclasses.replace(visit, caller=None)
+        return await self._page(bare, "prove", 200 if found else 404, domain=domain, of=of, proved="")
+
+    async def do_prove(self, visit: Visit) -> Response:
+        domain = await visit.desk.doorstep.prove(visit.path("link"), visit.client)
+        bare = dataclasses.replace(visit, caller=None)
+        return await self._page(bare, "prove", domain="", of="", proved=domain)
 
     async def home(self, visit: Visit) -> Response:
         done = visit.query("done")
@@ -193,6 +233,10 @@ class Rooms:
             case "prove":
                 await domains.prove_domain(who, customer=customer, name=name)
                 return go(path, "domain-proved")
+            case "mail-proof":
+                mailed = models.ProofMail.model_validate({"local": visit.field("local")})
+                await visit.desk.proofs.mail_proof(who, customer=customer, name=name, body=mailed)
+                return go(path, "proof-mailed")
             case "route":
                 body = models.Routing(
                     relay=_relay(visit.field("relay"), visit.field("tls")),
@@ -263,6 +307,10 @@ class Rooms:
         return await self._page(visit, "licence")
 
     async def do_licence(self, visit: Visit) -> Response:
+        if visit.field("action") == "trial":
+            scope = models.TrialScope(recipients=visit.field("recipients").split())
+            await visit.desk.licences.limit_trial(visit.who, customer=visit.customer, body=scope)
+            return go(f"/c/{visit.customer}/licence", "trial-limited")
         body = models.LicenceKey(key=visit.field("key"))
         await visit.desk.licences.renew(visit.who, customer=visit.customer, body=body)
         return go(f"/c/{visit.customer}/licence", "licence-renewed")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 from services.console.api import make_api
@@ -28,7 +29,9 @@ def spec() -> dict[str, Any]:
         config=ConsoleConfig(), hostname="", directory=Directory(), resolver=lambda: Resolver("", clock)
     )
     nothing = cast("Any", None)
-    desk = make_desk(cast("Book", nothing), cast("SignIn", nothing), around, cast("Index", nothing), None)
+    desk = make_desk(
+        cast("Book", SimpleNamespace(clock=clock)), cast("SignIn", nothing), around, cast("Index", nothing), None
+    )
     app = make_api(desk, clock)
     app.servers = [{"url": "/api/v1"}]
     return app.openapi()

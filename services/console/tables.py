@@ -196,7 +196,6 @@ PROOFS: Final = Table(
     Column("customer", Text, nullable=False),
     Column("domain", Text, nullable=False),
     Column("address", Text, nullable=False),  # at the domain: who reads it there may speak for it
-    Column("host", Text, nullable=False),  # that the mail goes to; empty: as the domain's MX records say
     Column("expires_at", Double, nullable=False),
     Column("used_at", Double, nullable=False),  # 0 while it is good
     Index("console_proofs_of_domain", "customer", "domain"),

@@ -81,6 +81,30 @@ _TEXTS: Final[Mapping[str, tuple[str, str]]] = {
         "This link is not valid: it was used, or is too old. Ask for a new one.",
         "Questo collegamento non è valido: è stato usato o è scaduto. Richiederne uno nuovo.",
     ),
+    "signup.title": ("Begin a trial", "Inizia una prova"),
+    "signup.hint": (
+        "We send you a link; with it the trial begins. Nothing changes in your mail before you say so.",
+        "Ti inviamo un collegamento con cui inizia la prova. Nella tua posta nulla cambia prima che tu lo dica.",
+    ),
+    "signup.name": ("Name of your organisation", "Nome della tua organizzazione"),
+    "signup.send": ("Send the link", "Invia il collegamento"),
+    "signup.begin.title": ("Your trial", "La tua prova"),
+    "signup.begin.hint": (
+        "For {address}. Next you choose a password.",
+        "Per {address}. Poi si sceglie una password.",
+    ),
+    "signup.begin": ("Begin", "Inizia"),
+    "prove.title": ("Whose domain it is", "A chi appartiene il dominio"),
+    "prove.hint": (
+        "The customer {customer} says that {name} is his, and its mail to go through this service. Is that right?",
+        "Il cliente {customer} afferma che {name} è suo e che la posta passa da questo servizio. È corretto?",
+    ),
+    "prove.confirm": ("Yes, {name} is theirs", "Sì, {name} appartiene a loro"),
+    "prove.done": ("{name} is proved. You can close this page.", "{name} è dimostrato. Puoi chiudere questa pagina."),
+    "proof.wait": (
+        "Enough such mails were sent for now. Please wait a quarter of an hour.",
+        "Per ora sono stati inviati abbastanza messaggi. Attendere un quarto d'ora.",
+    ),
     "password.short": ("The password is shorter than 12 characters.", "La password ha meno di 12 caratteri."),
     "password.long": ("The password is longer than 256 characters.", "La password supera i 256 caratteri."),
     "password.guessable": ("The password is too easy to guess.", "La password è troppo facile da indovinare."),
@@ -153,6 +177,12 @@ _TEXTS: Final[Mapping[str, tuple[str, str]]] = {
     ),
     "domain.proof.check": ("Check the record", "Verifica il record"),
     "domain.proof.done": ("Proved.", "Dimostrato."),
+    "domain.mail.title": ("Or by mail", "Oppure per posta"),
+    "domain.mail.hint": (
+        "A link goes to an address that only who runs {name} reads, by the domain's present MX records.",
+        "Un collegamento va a un indirizzo letto solo da chi gestisce {name}, secondo gli attuali record MX.",
+    ),
+    "domain.mail.send": ("Send the link", "Invia il collegamento"),
     "domain.relay.title": ("2. Your mail servers", "2. I tuoi server di posta"),
     "domain.relay.label": ("Hosts, one a line, best first", "Server, uno per riga, il preferito per primo"),
     "domain.relay.hint": (
@@ -259,6 +289,24 @@ _TEXTS: Final[Mapping[str, tuple[str, str]]] = {
     "licence.users": ("Users", "Utenti"),
     "licence.counted": ("Users in the directory", "Utenti nella directory"),
     "licence.changes": ("Changes on", "Cambia il"),
+    "trial.title": ("Whose mail the trial filters", "Quale posta filtra la prova"),
+    "trial.hint": (
+        "Mail for everybody else passes untouched.",
+        "La posta di tutti gli altri passa senza modifiche.",
+    ),
+    "trial.hourly": (
+        "Up to {count} messages an hour are taken for them; the rest is asked to come later.",
+        "Per loro si accettano fino a {count} messaggi all'ora; agli altri si chiede di riprovare più tardi.",
+    ),
+    "trial.recipients": ("Addresses, or @domain, one a line", "Indirizzi, o @dominio, uno per riga"),
+    "trial.recipients.hint": ("None: everybody's mail.", "Nessuno: la posta di tutti."),
+    "trial.everybody": ("everybody", "tutti"),
+    "trial.bad": ("{address} is neither an address nor @domain.", "{address} non è un indirizzo né @dominio."),
+    "trial.elsewhere": ("{address} is in none of your domains.", "{address} non è in nessuno dei tuoi domini."),
+    "trial.over": (
+        "There is a licence: everybody's mail is filtered.",
+        "C'è una licenza: si filtra la posta di tutti.",
+    ),
     "licence.key": ("Registration key", "Chiave di registrazione"),
     "licence.enter": ("Enter the key", "Inserisci la chiave"),
     "licence.bad": ("The key was not taken: {reason}.", "La chiave non è stata accettata: {reason}."),
@@ -315,6 +363,12 @@ _TEXTS: Final[Mapping[str, tuple[str, str]]] = {
     "done.customer-added": ("The customer was added, and its owner invited.", "Cliente aggiunto e titolare invitato."),
     "done.customer-removed": ("The customer was removed.", "Cliente rimosso."),
     "done.domain-claimed": ("The domain was added. Now prove it.", "Dominio aggiunto. Ora va dimostrato."),
+    "done.signed-up": (
+        "A link is on its way to the address; it works once, for a day.",
+        "Un collegamento è in arrivo all'indirizzo; funziona una volta, per un giorno.",
+    ),
+    "done.proof-mailed": ("The link is on its way.", "Il collegamento è in arrivo."),
+    "done.trial-limited": ("Saved; it counts within seconds.", "Salvato; vale entro pochi secondi."),
     "done.domain-proved": ("The domain is proved.", "Il dominio è dimostrato."),
     "done.domain-routed": ("Saved; it counts within seconds.", "Salvato; vale entro pochi secondi."),
     "done.domain-removed": ("The domain was removed.", "Dominio rimosso."),
@@ -362,6 +416,24 @@ _TEXTS: Final[Mapping[str, tuple[str, str]]] = {
     "mail.reset.limit": (
         "The link works once, and for an hour.",
         "Il collegamento funziona una sola volta, per un'ora.",
+    ),
+    "mail.signup.subject": ("Your trial of {service}", "La tua prova di {service}"),
+    "mail.signup.intro": (
+        "Somebody asked for a trial of mail security at {service} with this address. Open this link to begin it:",
+        "Con questo indirizzo è stata chiesta una prova della sicurezza della posta su {service}. Inizia qui:",
+    ),
+    "mail.signup.limit": (
+        "The link works once, and for a day.",
+        "Il collegamento funziona una sola volta, per un giorno.",
+    ),
+    "mail.proof.subject": ("Is {domain} to use {service}?", "{domain} deve usare {service}?"),
+    "mail.proof.intro": (
+        "The customer {customer} at {service} says that {domain} is his. If that is right, open this link and confirm:",
+        "Il cliente {customer} di {service} afferma che {domain} è suo. Se è corretto, apri e conferma:",
+    ),
+    "mail.proof.limit": (
+        "The link works once, and for a day. Who gets this mail reads the mail of whoever runs the domain.",
+        "Il collegamento funziona una sola volta, per un giorno. Questo indirizzo è di chi gestisce il dominio.",
     ),
     "mail.not-you": (
         "If you did not expect this, do nothing: without the link nothing changes.",

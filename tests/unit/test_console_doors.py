@@ -15,7 +15,7 @@ import msgspec
 import pytest
 from sqlalchemy import select, update
 
-from services.console import accounts, customers, domains, history, licences, models, purged, tokens
+from services.console import accounts, customers, domains, history, licences, models, proofs, purged, tokens
 from services.console.accounts import add_account
 from services.console.api import routes_of
 from services.console.book import Author
@@ -56,6 +56,8 @@ EXPECTED: Final[dict[str, str]] = {
     "domain": "owahur",
     "remove_domain": "owa",
     "prove_domain": "owa",
+    "mail_proof": "owa",
+    "limit_trial": "owa",
     "route_domain": "owa",
     "test_domain": "owah",
     "mx": "owahur",
@@ -75,6 +77,8 @@ EXPECTED: Final[dict[str, str]] = {
 BODIES: Final[dict[str, Any]] = {
     "add_customer": {"id": "new", "owner": "new@new.test"},
     "add_domain": {"name": "new.test"},
+    "mail_proof": {},
+    "limit_trial": {"recipients": []},
     "route_domain": {"relay": [{"host": "mx.acme.test"}]},
     "test_domain": {},
     "invite": {"address": "x@acme.test", "role": "read-only"},
@@ -157,6 +161,7 @@ async def test_ids_of_another_customers_things_are_nothing_under_ones_own(house:
         ("GET", "/customers/acme/domains/globex.test", None),
         ("DELETE", "/customers/acme/domains/globex.test", None),
         ("POST", "/customers/acme/domains/globex.test/proof", None),
+        ("POST", "/customers/acme/domains/globex.test/proof-mail", {}),
         ("PUT", "/customers/acme/domains/globex.test/routing", {"relay": [{"host": "mx.evil.test"}]}),
         ("POST", "/customers/acme/domains/globex.test/test", {}),
         ("PATCH", f"/customers/acme/accounts/{account}", {"closed": True}),
@@ -218,6 +223,7 @@ def test_every_act_has_roles_and_every_operation_an_act() -> None:
         licences.Licences,
         history.History,
         purged.Purged,
+        proofs.Proofs,
     )
     bare = [
         f"{room.__name__}.{name}"

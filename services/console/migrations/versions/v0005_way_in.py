@@ -48,7 +48,6 @@ def upgrade() -> None:
         sa.Column("customer", sa.Text, nullable=False),
         sa.Column("domain", sa.Text, nullable=False),
         sa.Column("address", sa.Text, nullable=False),
-        sa.Column("host", sa.Text, nullable=False),
         sa.Column("expires_at", sa.Double, nullable=False),
         sa.Column("used_at", sa.Double, nullable=False),
     )
