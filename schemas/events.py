@@ -493,6 +493,8 @@ class LdapSource(Event, frozen=True, kw_only=True):
     bind_dn: str = ""  # empty: anonymous
     password_env: str = ""  # the variable of the directory service that holds the password
     password_file: str = ""  # or the file in its folder of secrets
+    password_sealed: str = ""  # or itself, sealed by the console's master key for this server and bind_dn alone
+    public: bool = False  # only a server at a public address is read
     ca_file: str = ""  # the file in that folder with the certificates to trust; empty: the machine's
     plain: bool = False  # without TLS, and then only on loopback
     interval_seconds: float = 900.0

@@ -162,6 +162,8 @@ async def _children(
 ) -> AsyncIterator[list[Child]]:
     """Every group of services, started; stopped in the order of the flow, so that each empties into the next."""
     wanted = {name: units for name, units in GROUPS.items() if name not in without}
+    if "directory" in without:  # the console may bring the first one at any time, and who waits for it idles cheaply
+        wanted["api"] += ("directory",)
     groups = {**({"mailbox": ("mailbox",)} if with_mailbox else {}), **wanted}
     if environ.get("GATEPOST_SHADOW"):
         groups["shadow"] = ("shadow",)

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import dataclasses
 import os
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -37,6 +37,7 @@ from services.runtime.migrate import migrate
 FOLDER: Final = Path(__file__).parent / "migrations"
 TOPICS: Final = "topics"  # the lanes of the outbox
 MAIL: Final = "mail"
+CHUNK: Final = 200  # recipients that are written at once: more would hold up everything else in the process
 _decode_customer = msgspec.json.Decoder(Customer)
 _decode_domain = msgspec.json.Decoder(Domain)
 
@@ -131,13 +132,29 @@ class Change:
         mine = RECIPIENT_ROWS.c.customer == customer
         found = await self.connection.execute(select(RECIPIENT_ROWS.c.address).where(mine))
         there = {address for (address,) in found}
-        for address in sorted(addresses - there):
-            await self.connection.execute(insert(RECIPIENT_ROWS), [{"customer": customer, "address": address}])
-            event = _recipient(customer, salt, address)
-            await self.send(RECIPIENTS, key_of(event), event)
-        for address in sorted(there - addresses):
-            await self.connection.execute(delete(RECIPIENT_ROWS).where(mine, RECIPIENT_ROWS.c.address == address))
-            await self.send(RECIPIENTS, key_of(_recipient(customer, salt, address)), None)
+        added, removed = sorted(addresses - there), sorted(there - addresses)
+        for some in _in_chunks(added):
+            rows = [{"customer": customer, "address": address} for address in some]
+            await self.connection.execute(insert(RECIPIENT_ROWS), rows)
+            await self._recipients(_recipient(customer, salt, address) for address in some)
+        for some in _in_chunks(removed):
+            await self.connection.execute(delete(RECIPIENT_ROWS).where(mine, RECIPIENT_ROWS.c.address.in_(some)))
+            await self._recipients((_recipient(customer, salt, address) for address in some), gone=True)
+
+    async def _recipients(self, events: Iterable[Recipient], *, gone: bool = False) -> None:
+        """Put many of them into the outbox at once."""
+        rows = [
+            {
+                "lane": TOPICS,
+                "topic": RECIPIENTS.name,
+                "key": key_of(event),
+                "payload": "" if gone else wire.encode(event).decode(),
+                "made_at": self.now,
+            }
+            for event in events
+        ]
+        await self.connection.execute(insert(OUTBOX), rows)
+        self.sent += len(rows)
 
 
 class Book:
@@ -235,6 +252,11 @@ async def wanted(connection: AsyncConnection) -> dict[tuple[str, str], Event]:
         recipient = _recipient(customer, salts[customer], address)
         found[RECIPIENTS.name, key_of(recipient)] = recipient
     return found
+
+
+def _in_chunks(addresses: list[str]) -> Iterator[list[str]]:
+    for start in range(0, len(addresses), CHUNK):
+        yield addresses[start : start + CHUNK]
 
 
 def _recipient(customer: str, salt: str, address: str) -> Recipient:

@@ -29,6 +29,7 @@ class ConsoleConfig(msgspec.Struct, frozen=True, kw_only=True):
     keep_days: Annotated[float, msgspec.Meta(ge=0)] = KEEP_DAYS  # that a lapsed customer's data stays
     purge: bool = False  # delete it then, for good
     private_relays: bool = False  # customers may name MTAs at private addresses
+    private_directories: bool = False  # customers may name LDAP servers at private addresses
     failures_by_client: Count = 30  # in a quarter of an hour, before an address waits
     failures_by_account: Count = 8  # in a quarter of an hour, before an account waits, whoever tries
 

@@ -9,6 +9,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from services.console.accounts import Accounts
 from services.console.book import Book
 from services.console.customers import Customers
+from services.console.directories import Directories, Ports
 from services.console.domains import Domains, Surroundings
 from services.console.history import History
 from services.console.licences import Licences
@@ -30,6 +31,7 @@ class Desk:
     accounts: Accounts
     tokens: Tokens
     licences: Licences
+    directories: Directories
     purged: Purged
     proofs: Proofs
     signup: SignUp
@@ -38,7 +40,7 @@ class Desk:
 
 
 def make_desk(
-    book: Book, signin: SignIn, around: Surroundings, trace: Index, licence_key: Ed25519PublicKey | None
+    book: Book, signin: SignIn, around: Surroundings, trace: Index, licence_key: Ed25519PublicKey | None, ports: Ports
 ) -> Desk:
     """Return the desk over one database."""
     return Desk(
@@ -48,6 +50,7 @@ def make_desk(
         accounts=Accounts(book),
         tokens=Tokens(book),
         licences=Licences(book, licence_key),
+        directories=Directories(book, ports),
         purged=Purged(book),
         proofs=Proofs(book),
         signup=SignUp(book, signin, around.config),

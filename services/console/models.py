@@ -11,6 +11,7 @@ from services.console.roles import Act, Role
 
 Short = Annotated[str, Field(max_length=320)]
 Language = Literal["en", "it"]
+Attribute = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9-]{0,100}$")]
 
 
 class Strict(BaseModel):
@@ -159,6 +160,93 @@ class Mx(BaseModel):
     found: list[str] | None  # None: there was no answer
     right: bool
     networks: list[str]  # to let through firewall and MTA
+
+
+class LdapState(BaseModel):
+    """How the syncs of a directory go. Times are seconds since the epoch."""
+
+    tried_at: float
+    succeeded_at: float  # 0: never
+    problem: str  # of the last one
+    entries: int
+    addresses: int
+    added: int  # by the last one
+    removed: int
+
+
+class Ldap(BaseModel):
+    """A directory that recipients are read from."""
+
+    name: str
+    url: str
+    base: str
+    filter: str
+    attributes: list[str]
+    bind_dn: str
+    has_password: bool
+    every_minutes: float
+    drafted: bool  # written down like this or otherwise, and not used so yet
+    state: LdapState | None  # null: not read yet
+
+
+class Directories(BaseModel):
+    """Where a customer's recipients come from."""
+
+    directories: list[Ldap]
+    listed: int  # addresses of the list
+    upload: CsvPreview | None  # a list that waits to be applied
+
+
+class LdapSettings(Strict):
+    """How a directory is read."""
+
+    url: Annotated[str, Field(max_length=300)]  # ldaps://HOST[:PORT], or ldap://HOST[:PORT] with StartTLS
+    base: Annotated[str, Field(min_length=1, max_length=1_000)]
+    filter: Annotated[str, Field(max_length=2_000)] = ""
+    attributes: Annotated[
+        list[Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9-]{0,100}$")]], Field(max_length=20)
+    ] = []
+    bind_dn: Annotated[str, Field(max_length=1_000)] = ""
+    password: Annotated[str, Field(max_length=1_000)] = ""  # empty: the one that is kept, for the same server and name
+    every_minutes: Annotated[float, Field(ge=1, le=1_440)] = 15.0
+
+
+class LdapPreview(BaseModel):
+    """What a directory says, and what using it would change."""
+
+    good: bool
+    problem: str = ""
+    entries: int = 0
+    users: int = 0  # entries with an address in the customer's domains
+    addresses: int = 0
+    foreign: int = 0  # in other domains
+    unreadable: int = 0
+    added: int = 0
+    removed: int = 0
+    sample: list[str] = []  # of those that would come
+
+
+class Csv(Strict):
+    """A list of recipients: an address a row, or a column that the header names."""
+
+    csv: Annotated[str, Field(max_length=4_194_304)]
+
+
+class CsvPreview(BaseModel):
+    """What applying a list would change."""
+
+    addresses: int
+    added: int
+    removed: int
+    new: list[str]  # some of them
+    gone: list[str]
+    drops: bool  # so many would go that it takes a word
+
+
+class CsvApply(Strict):
+    """Apply the list that was uploaded."""
+
+    force: bool = False
 
 
 class Account(BaseModel):

@@ -63,6 +63,7 @@ class Rooms:
         door(of, self.customer, self.do_customer)
         door(f"{of}/domains", self.domains, self.do_domains)
         door(f"{of}/domains/{{name}}", self.domain, self.do_domain)
+        door(f"{of}/directory", self.directory, self.do_directory)
         door(f"{of}/accounts", self.accounts, self.do_accounts)
         door(f"{of}/tokens", self.tokens, self.do_tokens)
         door(f"{of}/licence", self.licence, self.do_licence)
@@ -251,6 +252,46 @@ class Rooms:
             case "remove":
                 await domains.remove_domain(who, customer=customer, name=name)
                 return go(f"/c/{customer}/domains", "domain-removed")
+        raise NotFound("no such action")
+
+    # --- directory
+
+    async def directory(self, visit: Visit) -> Response:
+        found = await visit.desk.directories.directories(visit.who, customer=visit.customer)
+        wanted = visit.field("source") or visit.query("edit")
+        edit = next((each for each in found.directories if each.name == wanted), None)
+        tried = visit.shown.get("tried")
+        return await self._page(visit, "directory", found=found, edit=edit, tried=tried, tried_name=wanted)
+
+    async def do_directory(self, visit: Visit) -> Response:
+        rooms, who, customer = visit.desk.directories, visit.who, visit.customer
+        path, source = f"/c/{customer}/directory", visit.field("source").strip()
+        match visit.field("action"):
+            case "draft":
+                body = models.LdapSettings.model_validate(
+                    {
+                        **{name: visit.field(name) for name in ("url", "base", "filter", "bind_dn", "password")},
+                        "every_minutes": visit.field("minutes") or 15,
+                    }
+                )
+                await rooms.draft(who, customer=customer, source=source, body=body)
+                return go(path, "directory-drafted")
+            case "try":
+                tried = await rooms.try_directory(who, customer=customer, source=source)
+                return await self.directory(dataclasses.replace(visit, shown={"tried": tried}))
+            case "use":
+                await rooms.use_directory(who, customer=customer, source=source)
+                return go(path, "directory-used")
+            case "remove":
+                await rooms.remove_directory(who, customer=customer, source=source)
+                return go(path, "directory-removed")
+            case "upload":
+                await rooms.upload(who, customer=customer, body=models.Csv(csv=visit.field("csv")))
+                return go(path, "list-uploaded")
+            case "apply":
+                apply = models.CsvApply(force=visit.field("force") == "yes")
+                await rooms.apply_upload(who, customer=customer, body=apply)
+                return go(path, "list-applied")
         raise NotFound("no such action")
 
     # --- people

@@ -7,21 +7,28 @@ import contextlib
 import logging
 import os
 from collections.abc import AsyncIterator, Sequence
-from typing import Protocol
+from typing import Final, Protocol
+
+import msgspec
 
 from services.console.book import Book
 from services.console.census import Census
 from services.console.config import PREFIX, ConsoleConfig, Neighbours
 from services.console.credentials import Passwords
 from services.console.desk import Desk, make_desk
+from services.console.directories import Ports
 from services.console.domains import Surroundings
 from services.console.outbox import Outbox
 from services.console.post import MailPath
 from services.console.purge import OfQuarantine, OfSigning, OfTopics, OfTrace, Owner, Purges
 from services.console.reminders import Reminders
 from services.console.rooms import make_console
+from services.console.secrets import Keeper
 from services.console.signin import SignIn
 from services.core.errors import DatabaseUnavailable
+from services.core.secrets import Purpose
+from services.directory.config import DirectoryConfig
+from services.directory.ldap import LdapReader
 from services.quarantine.api.serve import listening, server_of
 from services.quarantine.index import Index as Quarantine
 from services.quarantine.keyring import Keyring
@@ -32,6 +39,8 @@ from services.runtime.host import Context
 from services.trace.index import Index
 
 log = logging.getLogger("gatepost.console")
+
+TRY_SECONDS: Final = 60.0  # in which a directory that is tried on a page must have been read
 
 
 async def serve(ctx: Context) -> None:
@@ -49,7 +58,15 @@ async def serve(ctx: Context) -> None:
             directory=ctx.directory,
             resolver=lambda: Resolver(around.dns, ctx.clock),
         )
-        desk = make_desk(book, signin, surroundings, trace, around.licences())
+        secrets = open_secrets(ctx.environ)
+        reading = msgspec.structs.replace(load(DirectoryConfig, ctx.environ), directory_read_seconds=TRY_SECONDS)
+        ports = Ports(
+            bus=ctx.bus,
+            reader=LdapReader(reading, ctx.environ, ctx.clock),
+            keeper=Keeper(secrets, Purpose.DIRECTORY),
+            private=config.private_directories,
+        )
+        desk = make_desk(book, signin, surroundings, trace, around.licences(), ports)
         post = MailPath(book, signin, ctx.store, ctx.bus, config, around.hostname)
         outbox = Outbox(book, ctx.bus, post)
         await ctx.directory_ready()

@@ -12,6 +12,7 @@ from services.console.api import make_api
 from services.console.book import Book
 from services.console.config import ConsoleConfig
 from services.console.desk import make_desk
+from services.console.directories import Ports
 from services.console.domains import Surroundings
 from services.console.signin import SignIn
 from services.core.clock import SystemClock
@@ -29,9 +30,8 @@ def spec() -> dict[str, Any]:
         config=ConsoleConfig(), hostname="", directory=Directory(), resolver=lambda: Resolver("", clock)
     )
     nothing = cast("Any", None)
-    desk = make_desk(
-        cast("Book", SimpleNamespace(clock=clock)), cast("SignIn", nothing), around, cast("Index", nothing), None
-    )
+    book = cast("Book", SimpleNamespace(clock=clock))
+    desk = make_desk(book, cast("SignIn", nothing), around, cast("Index", nothing), None, cast("Ports", nothing))
     app = make_api(desk, clock)
     app.servers = [{"url": "/api/v1"}]
     return app.openapi()

@@ -200,3 +200,20 @@ PROOFS: Final = Table(
     Column("used_at", Double, nullable=False),  # 0 while it is good
     Index("console_proofs_of_domain", "customer", "domain"),
 )
+
+DRAFTS: Final = Table(
+    "console_drafts",
+    METADATA,
+    Column("customer", Text, ForeignKey("console_customers.id"), primary_key=True),
+    Column("name", Text, primary_key=True),  # of a directory that is written down and not used yet, or not like this
+    Column("spec", Text, nullable=False),  # the LdapSource of the event as JSON; its password is sealed
+    Column("made_at", Double, nullable=False),
+)
+
+UPLOADS: Final = Table(
+    "console_uploads",
+    METADATA,
+    Column("customer", Text, ForeignKey("console_customers.id"), primary_key=True),
+    Column("addresses", Text, nullable=False),  # canonical, one a line: a list that was uploaded and not applied yet
+    Column("made_at", Double, nullable=False),
+)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -19,14 +20,18 @@ from services.console.caller import Caller
 from services.console.config import ConsoleConfig
 from services.console.credentials import Passwords
 from services.console.desk import make_desk
+from services.console.directories import Ports
 from services.console.domains import Surroundings
 from services.console.outbox import Outbox
 from services.console.post import FakePost
 from services.console.roles import Role
 from services.console.rooms import make_console
+from services.console.secrets import Keeper
 from services.console.signin import SignIn
 from services.core.clock import ManualClock
 from services.core.directory import Directory
+from services.core.secrets import Purpose, Secrets
+from services.directory.fakes import MemoryReader
 from services.runtime.consume import decode
 from services.runtime.database import Database, database_url
 from services.runtime.fakes import MemoryBus
@@ -61,7 +66,10 @@ class ConsoleHouse:
         around = Surroundings(
             config=self.config, hostname="gp.test", directory=self.directory, resolver=lambda: self.dns
         )
-        self.desk = make_desk(book, self.signin, around, trace, self.licences.public_key())
+        self.reader = MemoryReader()
+        self.secrets = Secrets(bytes(32), os.urandom)
+        ports = Ports(self.bus, self.reader, Keeper(self.secrets, Purpose.DIRECTORY))
+        self.desk = make_desk(book, self.signin, around, trace, self.licences.public_key(), ports)
         self.post = FakePost(book, self.signin)
         self.outbox = Outbox(book, self.bus, self.post, "one")
         self.app = make_console(self.desk, self.config, self.clock)

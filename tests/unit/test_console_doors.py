@@ -15,7 +15,18 @@ import msgspec
 import pytest
 from sqlalchemy import select, update
 
-from services.console import accounts, customers, domains, history, licences, models, proofs, purged, tokens
+from services.console import (
+    accounts,
+    customers,
+    directories,
+    domains,
+    history,
+    licences,
+    models,
+    proofs,
+    purged,
+    tokens,
+)
 from services.console.accounts import add_account
 from services.console.api import routes_of
 from services.console.book import Author
@@ -61,6 +72,13 @@ EXPECTED: Final[dict[str, str]] = {
     "route_domain": "owa",
     "test_domain": "owah",
     "mx": "owahur",
+    "directories": "owahur",
+    "draft": "owa",
+    "remove_directory": "owa",
+    "try_directory": "owa",
+    "use_directory": "owa",
+    "upload": "owa",
+    "apply_upload": "owa",
     "accounts": "owahu",
     "invite": "owa",
     "change_account": "owa",
@@ -81,6 +99,9 @@ BODIES: Final[dict[str, Any]] = {
     "limit_trial": {"recipients": []},
     "route_domain": {"relay": [{"host": "mx.acme.test"}]},
     "test_domain": {},
+    "draft": {"url": "ldaps://ldap.acme.test", "base": "dc=acme"},
+    "upload": {"csv": "a@acme.test"},
+    "apply_upload": {},
     "invite": {"address": "x@acme.test", "role": "read-only"},
     "change_account": {"closed": True},
     "make_token": {"label": "x", "scopes": ["self"]},
@@ -224,6 +245,7 @@ def test_every_act_has_roles_and_every_operation_an_act() -> None:
         history.History,
         purged.Purged,
         proofs.Proofs,
+        directories.Directories,
     )
     bare = [
         f"{room.__name__}.{name}"

@@ -89,6 +89,14 @@ EVERYTHING = CustomerSpec(
                 full_every=3,
                 drop_share=0.5,
             ),
+            LdapSource(
+                name="sealed",
+                url="ldaps://ldap.acme.example",
+                base="dc=acme,dc=example",
+                bind_dn="cn=x,dc=acme",
+                password_sealed="c2VhbGVkIGJ5IHRoZSBjb25zb2xl",
+                public=True,
+            ),
         ),
         protect=Protect(
             persons=(Person(name="Erika Mustermann", addresses=("e@home.example",)), Person(name="Max Mustermann")),

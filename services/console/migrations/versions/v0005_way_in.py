@@ -1,4 +1,4 @@
-"""Users that are counted, purges with their certificates, sign-ups, and domains that are proved by mail."""
+"""Users that are counted, purges, sign-ups, domains proved by mail, directories and lists before they are used."""
 
 from __future__ import annotations
 
@@ -52,3 +52,16 @@ def upgrade() -> None:
         sa.Column("used_at", sa.Double, nullable=False),
     )
     op.create_index("console_proofs_of_domain", "console_proofs", ["customer", "domain"])
+    op.create_table(
+        "console_drafts",
+        sa.Column("customer", sa.Text, sa.ForeignKey("console_customers.id"), primary_key=True),
+        sa.Column("name", sa.Text, primary_key=True),
+        sa.Column("spec", sa.Text, nullable=False),
+        sa.Column("made_at", sa.Double, nullable=False),
+    )
+    op.create_table(
+        "console_uploads",
+        sa.Column("customer", sa.Text, sa.ForeignKey("console_customers.id"), primary_key=True),
+        sa.Column("addresses", sa.Text, nullable=False),
+        sa.Column("made_at", sa.Double, nullable=False),
+    )
