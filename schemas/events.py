@@ -70,9 +70,12 @@ class Received(Event, frozen=True, kw_only=True):
     data_at: float = 0.0  # when the message began to come in; `received_at` is when all of it was there
     subject: str = ""  # at most SUBJECT_LIMIT characters
     message_id: str = ""  # RFC 5322 section 3.6.4, without its angle brackets
-    own: str = ""  # what it is when we wrote it: digest, copy, account. Nothing scans it, and no rule stops it
+    own: str = (
+        ""  # what it is when we wrote it: digest, copy, account, bcc, notice. Nothing scans it, and no rule stops it
+    )
     direction: Direction = Direction.INBOUND
     submitter: str = ""  # of what goes out, who handed it in: the account, or else the client's address
+    part: int = 0  # which of those that one message was split into, by customer and domain; the first is 0
 
 
 class Rescan(Event, frozen=True, kw_only=True):
@@ -116,6 +119,7 @@ class Verdict(Event, frozen=True, kw_only=True):
     reason: str = ""  # why unavailable
     contact: str = ""  # the salted digest of a correspondent to be remembered if the message is delivered as clean
     prints: tuple[str, ...] = ()  # fingerprints that near duplicates share
+    files: tuple[str, ...] = ()  # of attachments: endings of names with their dot (.exe), and types by content (zip)
 
 
 class Shadow(Event, frozen=True, kw_only=True):
@@ -133,6 +137,19 @@ class Contact(Event, frozen=True, kw_only=True):
 
     customer: str
     digest: str  # hex, 64 bits of the HMAC-SHA256 of the address in From under the customer's salt
+    at: float
+
+
+class Sent(Event, frozen=True, kw_only=True):
+    """A customer's own message went out: by it replies and bounces are told from others. Topic mail.sent.v1.
+
+    Key: customer/message. Nobody can be read from the digests, 64 bits each under the customer's salt.
+    """
+
+    customer: str
+    message: str  # hex, of its Message-ID; empty: it had none
+    sender: str  # hex, of its reverse-path
+    pairs: tuple[str, ...] = ()  # hex, of its reverse-path with each recipient
     at: float
 
 
@@ -154,6 +171,8 @@ class Branch(Event, frozen=True, kw_only=True):
     tag_subject: str = ""
     add_headers: tuple[tuple[str, str], ...] = ()
     redirect_to: str = ""  # deliver to this address instead
+    bcc: tuple[str, ...] = ()  # who gets a copy of what is delivered, as mail of its own
+    notify: tuple[str, ...] = ()  # who is told that the rule applied, as mail of its own
 
 
 class Exemption(Event, frozen=True, kw_only=True):
@@ -180,6 +199,7 @@ class Disposition(Event, frozen=True, kw_only=True):
     release: str = ""  # the id of the command that let it go
     exemptions: tuple[Exemption, ...] = ()  # one for each recipient of a release
     prints: tuple[str, ...] = ()  # fingerprints that near duplicates share
+    strangers: int = 0  # of what goes out: recipients with whom nobody of the customer is known to have had mail
 
 
 class State(enum.StrEnum):
@@ -211,6 +231,7 @@ class Outcome(Event, frozen=True, kw_only=True):
     attempts: int = 0
     possible_duplicate: bool = False  # the connection was lost after the final dot, or the process that tried it
     bounce: str = ""  # the id of the notification that tells the sender
+    sender: str = ""  # of what goes out: its reverse-path
 
 
 class Rejection(Event, frozen=True, kw_only=True):
@@ -413,6 +434,32 @@ class QueueState(Event, frozen=True, kw_only=True):
     at: float
 
 
+class TlsFailure(Event, frozen=True, kw_only=True):
+    """Sessions that did not come through TLS as they should."""
+
+    result: str  # RFC 8460 section 4.3
+    host: str  # of the MX record
+    reason: str = ""
+    count: int
+
+
+class TlsResults(Event, frozen=True, kw_only=True):
+    """How sessions with a domain's MX hosts went on a day, as one process saw it. Topic delivery.tls.v1.
+
+    Key: domain/day/owner/policy. Each has all that the process counted of that day. The owner `reported` says that the
+    domain has been told of the day, or doesn't want to be.
+    """
+
+    domain: str  # whose policy it is
+    day: str  # UTC, as 2026-11-29
+    owner: str  # one start of one process
+    policy: str = ""  # sts, tlsa or no-policy-found
+    strings: tuple[str, ...] = ()  # what the policy says
+    successes: int = 0
+    failures: tuple[TlsFailure, ...] = ()
+    at: float
+
+
 class QuarantineRequest(Event, frozen=True, kw_only=True):
     """Somebody asks something of a message that is held. Topic quarantine.requests.v1, key: id."""
 
@@ -426,6 +473,7 @@ class QuarantineRequest(Event, frozen=True, kw_only=True):
     to: str = ""  # with release-to: who gets it
     status: Status | None = None  # with raise
     note: str = ""  # with raise: why
+    wanted: bool = False  # with report-clean: whoever reports it may not release it himself, and asks for its release
 
 
 class Audit(Event, frozen=True, kw_only=True):
@@ -450,6 +498,10 @@ class Match(Event, frozen=True, kw_only=True):
     evidence: tuple[str, ...] = ()  # any of these codes
     recipients: tuple[str, ...] = ()  # addresses, or @domain
     senders: tuple[str, ...] = ()  # reverse-path addresses, or @domain
+    min_size: int | None = None  # octets of the message as stored
+    max_size: int | None = None
+    auth: tuple[str, ...] = ()  # any of these, as method=result (RFC 8601): dmarc=fail
+    attachments: tuple[str, ...] = ()  # any of these, as `Verdict.files` has them
 
 
 class Rule(Event, frozen=True, kw_only=True):
@@ -461,6 +513,9 @@ class Rule(Event, frozen=True, kw_only=True):
     tag_subject: str = ""
     add_headers: tuple[tuple[str, str], ...] = ()
     redirect_to: str = ""
+    bcc: tuple[str, ...] = ()
+    notify: tuple[str, ...] = ()
+    off: bool = False  # kept, and passed over
 
 
 class Host(Event, frozen=True, kw_only=True):
@@ -532,6 +587,13 @@ class Account(Event, frozen=True, kw_only=True):
     password: str  # its Argon2id hash as a PHC string; the password itself is nowhere
 
 
+class Disclaimer(Event, frozen=True, kw_only=True):
+    """What a customer has put under all that it sends."""
+
+    text: str = ""  # empty: there is none
+    html: str = ""  # empty: the text
+
+
 class Outbound(Event, frozen=True, kw_only=True):
     """Who may send for a customer, and what is done with that mail."""
 
@@ -539,6 +601,9 @@ class Outbound(Event, frozen=True, kw_only=True):
     addresses: tuple[str, ...] = ()  # addresses and networks of its MTAs: they need no password
     accounts: tuple[Account, ...] = ()
     rules: tuple[Rule, ...] = ()  # as `Customer.rules`, for what goes out
+    notify: tuple[str, ...] = ()  # who is told that a sender is held; empty: the postmaster of its domain
+    disclaimer: Disclaimer = Disclaimer()
+    pool: str = ""  # the class of customers whose source addresses it has; empty: the default's
 
 
 class DigestPlan(Event, frozen=True, kw_only=True):
@@ -584,6 +649,7 @@ class Customer(Event, frozen=True, kw_only=True):
     outbound: Outbound = Outbound()
     lapses_at: float = 0.0  # when the licence lapses, from when a notice is put on what is delivered; 0: never
     trial: Trial = Trial()
+    users_release: str = "all"  # what recipients may release by themselves: all, spam, none; the rest they ask for
 
 
 class SenderEntry(Event, frozen=True, kw_only=True):
@@ -654,6 +720,8 @@ class Tally(Event, frozen=True, kw_only=True):
     customers: int = 0  # who was hit, from where, and whom: sets of hashes as bits, united and never added
     sources: int = 0
     recipients: int = 0
+    strangers: int = 0  # of the recipients of what goes out, those never written to before
+    failed: int = 0  # and those that don't exist
 
 
 class Signal(Event, frozen=True, kw_only=True):
@@ -670,6 +738,22 @@ class Signal(Event, frozen=True, kw_only=True):
     until: float
     at: float
     flagged: int = 0  # of the count, those that another scanner was sure of
+
+
+class SenderHold(Event, frozen=True, kw_only=True):
+    """A customer's sender may send nothing, or may again. Topic submission.holds.v1 (compacted), key: customer/sender.
+
+    It lapses never by itself: who let it go says so in an event of the same key.
+    """
+
+    customer: str
+    sender: str  # a reverse-path in lower case, or the account that signed in
+    held: bool
+    reasons: tuple[str, ...] = ()  # stable codes: services.core.conduct.Reason
+    why: str  # one line, as a person should read it
+    by: str
+    at: float
+    spared_until: float = 0.0  # once let go: until then `signals` holds it no more for what it sends
 
 
 class DeadLetter(Event, frozen=True, kw_only=True):

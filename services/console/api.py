@@ -16,6 +16,7 @@ from services.console import models
 from services.console.caller import ACT, Caller, Forbidden, Lapsed, NotFound, Refused
 from services.console.desk import Desk
 from services.console.texts import text
+from services.console.users.room import Management
 from services.console.web import client_of, guarded
 from services.core.clock import Clock
 from services.core.errors import Temporary
@@ -63,6 +64,7 @@ def routes_of(desk: Desk) -> list[Route]:
         ("POST", f"{OF}/accounts", desk.accounts.invite),
         ("PATCH", who, desk.accounts.change_account),
         ("POST", f"{who}/link", desk.accounts.send_link),
+        *user_routes(desk.users),
         ("GET", f"{OF}/tokens", desk.tokens.tokens),
         ("POST", f"{OF}/tokens", desk.tokens.make_token),
         ("DELETE", f"{OF}/tokens/{{token}}", desk.tokens.revoke_token),
@@ -72,6 +74,32 @@ def routes_of(desk: Desk) -> list[Route]:
         ("GET", f"{OF}/audit", desk.history.audit),
         ("GET", f"{OF}/messages", desk.history.trace),
         ("GET", f"{OF}/messages/{{message}}", desk.history.traced),
+        ("GET", f"{OF}/policy", desk.policies.policy),
+        ("PUT", f"{OF}/policy", desk.policies.set_policy),
+        ("GET", f"{OF}/policy/yaml", desk.policies.policy_yaml),
+        ("POST", f"{OF}/policy/what-if", desk.policies.what_if),
+        ("GET", f"{OF}/senders", desk.lists.senders),
+        ("PUT", f"{OF}/senders", desk.lists.change_senders),
+        ("GET", f"{OF}/protection", desk.protections.protection),
+        ("PUT", f"{OF}/protection", desk.protections.set_protection),
+        ("GET", f"{OF}/retention", desk.protections.retention),
+        ("PUT", f"{OF}/retention", desk.protections.set_retention),
+    ]
+
+
+def user_routes(users: Management) -> list[Route]:
+    """Return the operations on users and groups."""
+    who = f"{OF}/users/{{user}}"
+    return [
+        ("GET", f"{OF}/users", users.users),
+        ("POST", f"{OF}/users", users.add_user),
+        ("POST", f"{OF}/users/table", users.import_users),
+        ("POST", f"{OF}/users/directory", users.read_users),
+        ("POST", f"{OF}/users/links", users.invite_users),
+        ("GET", who, users.user),
+        ("PATCH", who, users.change_user),
+        ("DELETE", who, users.remove_user),
+        ("POST", f"{who}/link", users.user_link),
     ]
 
 

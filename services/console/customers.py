@@ -29,6 +29,7 @@ from services.console.tables import (
     PURGES,
     RECIPIENTS,
 )
+from services.console.users.people import remove_all
 from services.core.customers import CustomerSpec
 from services.core.directory import Directory
 from services.runtime.customers_plan import SALT_OCTETS
@@ -97,6 +98,7 @@ class Customers:
             before = await spec_of(change.connection, customer)
             await change.set_recipients(customer, before.customer.salt, frozenset())
             await change.send(CUSTOMERS_TOPIC, customer, None)
+            await remove_all(change, customer)
             await erase(change.connection, customer, keep=(AUDIT, PURGES))
             await change.note(customer, "customer-removed", customer, before=_summary(before))
         return models.Empty()

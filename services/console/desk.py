@@ -13,11 +13,16 @@ from services.console.directories import Directories, Ports
 from services.console.domains import Domains, Surroundings
 from services.console.history import History
 from services.console.licences import Licences
+from services.console.listed import Lists
+from services.console.policies import Policies
 from services.console.proofs import Doorstep, Proofs
+from services.console.protections import Protections
 from services.console.purged import Purged
 from services.console.signin import SignIn
 from services.console.signup import SignUp
 from services.console.tokens import Tokens
+from services.console.users.directory import Asked, NoDirectory
+from services.console.users.room import Management
 from services.trace.index import Index
 
 
@@ -37,12 +42,22 @@ class Desk:
     signup: SignUp
     doorstep: Doorstep
     history: History
+    policies: Policies
+    lists: Lists
+    protections: Protections
+    users: Management
 
 
 def make_desk(
-    book: Book, signin: SignIn, around: Surroundings, trace: Index, licence_key: Ed25519PublicKey | None, ports: Ports
+    book: Book,
+    signin: SignIn,
+    around: Surroundings,
+    trace: Index,
+    licence_key: Ed25519PublicKey | None,
+    ports: Ports,
+    directory: Asked | None = None,
 ) -> Desk:
-    """Return the desk over one database."""
+    """Return the desk over one database; `directory` is who reads customers' LDAP directories."""
     return Desk(
         signin=signin,
         customers=Customers(book, around.config, around.directory),
@@ -56,4 +71,8 @@ def make_desk(
         signup=SignUp(book, signin, around.config),
         doorstep=Doorstep(book, around),
         history=History(book, trace),
+        policies=Policies(book, trace, around.senders),
+        lists=Lists(book, around.senders),
+        protections=Protections(book),
+        users=Management(book, NoDirectory() if directory is None else directory),
     )

@@ -33,12 +33,21 @@ class Act(enum.StrEnum):
     ACCOUNTS_SHOW = "accounts.show"
     ACCOUNTS_CHANGE = "accounts.change"
     PASSWORDS_RESET = "passwords.reset"  # the name of an act
+    USERS_SHOW = "users.show"  # those whose mail it is, and who sign in to the users' console
+    USERS_CHANGE = "users.change"
     TOKENS_SHOW = "tokens.show"
     TOKENS_CHANGE = "tokens.change"
     LICENCE_SHOW = "licence.show"
     LICENCE_CHANGE = "licence.change"
     AUDIT_SHOW = "audit.show"
     TRACE_SHOW = "trace.show"
+    POLICIES_SHOW = "policies.show"
+    POLICIES_CHANGE = "policies.change"
+    POLICIES_TRY = "policies.try"  # on mail that came: it is shown
+    SENDERS_SHOW = "senders.show"
+    SENDERS_CHANGE = "senders.change"
+    SETTINGS_SHOW = "settings.show"  # protection, retention
+    SETTINGS_CHANGE = "settings.change"
 
 
 _ALL: Final = frozenset(Role)
@@ -59,12 +68,21 @@ MAY: Final[dict[Act, frozenset[Role]]] = {
     Act.ACCOUNTS_SHOW: _ALL - {Role.READER},
     Act.ACCOUNTS_CHANGE: _MANAGERS,
     Act.PASSWORDS_RESET: _MANAGERS | {Role.HELPDESK},
+    Act.USERS_SHOW: _OF_CUSTOMER - {Role.READER},
+    Act.USERS_CHANGE: frozenset({Role.OWNER, Role.ADMINISTRATOR}),
     Act.TOKENS_SHOW: _MANAGERS | {Role.AUDITOR},
     Act.TOKENS_CHANGE: _MANAGERS,
     Act.LICENCE_SHOW: _ALL,
     Act.LICENCE_CHANGE: frozenset({Role.OPERATOR, Role.OWNER}),
     Act.AUDIT_SHOW: frozenset({Role.OPERATOR, Role.OWNER, Role.ADMINISTRATOR, Role.AUDITOR}),
     Act.TRACE_SHOW: _OF_CUSTOMER - {Role.READER},
+    Act.POLICIES_SHOW: _ALL,
+    Act.POLICIES_CHANGE: _MANAGERS,
+    Act.POLICIES_TRY: _MANAGERS - {Role.OPERATOR},
+    Act.SENDERS_SHOW: _OF_CUSTOMER - {Role.READER},  # who writes to whom
+    Act.SENDERS_CHANGE: _MANAGERS - {Role.OPERATOR},
+    Act.SETTINGS_SHOW: _ALL,
+    Act.SETTINGS_CHANGE: _MANAGERS,
 }
 
 # What stays when a customer's licence has lapsed: renewal, and leaving.

@@ -9,6 +9,7 @@ import os
 from collections.abc import AsyncIterator, Sequence
 from typing import Final, Protocol
 
+import aiohttp
 import msgspec
 
 from services.console.book import Book
@@ -25,8 +26,13 @@ from services.console.reminders import Reminders
 from services.console.rooms import make_console
 from services.console.secrets import Keeper
 from services.console.signin import SignIn
+from services.console.users.config import PREFIX as USERS_PREFIX
+from services.console.users.config import UsersConfig
+from services.console.users.directory import Asked, DirectoryService, NoDirectory
+from services.console.users.readings import Readings
 from services.core.errors import DatabaseUnavailable
 from services.core.secrets import Purpose
+from services.core.senders import Senders
 from services.directory.config import DirectoryConfig
 from services.directory.ldap import LdapReader
 from services.quarantine.api.serve import listening, server_of
@@ -35,7 +41,9 @@ from services.quarantine.keyring import Keyring
 from services.runtime.config import load
 from services.runtime.console_key import open_secrets
 from services.runtime.dns import Resolver
+from services.runtime.follow import follow_senders
 from services.runtime.host import Context
+from services.runtime.users_key import UsersKey
 from services.trace.index import Index
 
 log = logging.getLogger("gatepost.console")
@@ -58,20 +66,27 @@ async def serve(ctx: Context) -> None:
             directory=ctx.directory,
             resolver=lambda: Resolver(around.dns, ctx.clock),
         )
-        secrets = open_secrets(ctx.environ)
+        await stack.enter_async_context(_following(ctx, surroundings.senders))
+        users, key = load(UsersConfig, ctx.environ, USERS_PREFIX), load(UsersKey, ctx.environ).master()
+        directory: Asked = NoDirectory()
+        if key is not None:
+            session = await stack.enter_async_context(aiohttp.ClientSession())
+            directory = DirectoryService(users.directory, key, session, ctx.clock)
         reading = msgspec.structs.replace(load(DirectoryConfig, ctx.environ), directory_read_seconds=TRY_SECONDS)
         ports = Ports(
             bus=ctx.bus,
             reader=LdapReader(reading, ctx.environ, ctx.clock),
-            keeper=Keeper(secrets, Purpose.DIRECTORY),
+            keeper=Keeper(open_secrets(ctx.environ), Purpose.DIRECTORY),
             private=config.private_directories,
         )
-        desk = make_desk(book, signin, surroundings, trace, around.licences(), ports)
-        post = MailPath(book, signin, ctx.store, ctx.bus, config, around.hostname)
+        desk = make_desk(book, signin, surroundings, trace, around.licences(), ports, directory)
+        post = MailPath(book, signin, ctx.store, ctx.bus, config, around.hostname, users=users.base)
         outbox = Outbox(book, ctx.bus, post)
         await ctx.directory_ready()
         async with _emptied(outbox):
             jobs: list[Job] = [outbox, Reminders(book, purges=config.purge), Census(book, ctx.bus)]
+            if key is not None:
+                jobs.append(Readings(book, desk.users))
             if config.purge:
                 jobs.append(await _purges(ctx, book, trace, around, stack))
             await _answer(ctx, config, desk, jobs)
@@ -110,6 +125,17 @@ async def _answer(ctx: Context, config: ConsoleConfig, desk: Desk, jobs: Sequenc
             ctx.ready("console")  # it listens already: who comes now waits a moment at most
             await ctx.stop.wait()
             server.should_exit = True
+
+
+@contextlib.asynccontextmanager
+async def _following(ctx: Context, senders: Senders) -> AsyncIterator[None]:
+    """Keep the lists of senders as the topic has them. Nobody waits for them: pages fill as they come."""
+    following = asyncio.create_task(follow_senders(ctx.bus, senders, asyncio.Event()), name="console-senders")
+    try:
+        yield
+    finally:
+        following.cancel()
+        await asyncio.gather(following, return_exceptions=True)
 
 
 @contextlib.asynccontextmanager

@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from services.console import texts_policy
+from services.console.users.texts import USERS
+
 LANGUAGES: Final = ("en", "it")
 
 _TEXTS: Final[Mapping[str, tuple[str, str]]] = {
+    **texts_policy.TEXTS,
     # --- frame
     "skip": ("Skip to the content", "Vai al contenuto"),
     "nav": ("Main", "Principale"),
@@ -16,6 +20,7 @@ _TEXTS: Final[Mapping[str, tuple[str, str]]] = {
     "nav.directory": ("Directory", "Directory"),
     "nav.messages": ("Messages", "Messaggi"),
     "nav.accounts": ("Accounts", "Account"),
+    "nav.users": ("Users", "Utenti"),
     "nav.tokens": ("API tokens", "Token API"),
     "nav.audit": ("Audit log", "Registro modifiche"),
     "nav.licence": ("Licence", "Licenza"),
@@ -39,6 +44,7 @@ _TEXTS: Final[Mapping[str, tuple[str, str]]] = {
     "when": ("When", "Quando"),
     "action": ("Action", "Azione"),
     # --- banner
+    **USERS,
     "banner.trial": ("Trial: {days} days left.", "Prova: restano {days} giorni."),
     "banner.grace": (
         "The licence has ended. Everything goes on for {days} more days; please renew.",
@@ -192,6 +198,9 @@ _TEXTS: Final[Mapping[str, tuple[str, str]]] = {
     ),
     "domain.tls": ("TLS to these hosts", "TLS verso questi server"),
     "domain.tls.": ("when offered", "se disponibile"),
+    "domain.tls.keep": ("as each host has it", "come impostato per ogni server"),
+    "domain.tls.opportunistic": ("when offered", "se disponibile"),
+    "domain.tls.pinned": ("required, own certificates", "obbligatorio, certificati propri"),
     "domain.tls.none": ("never", "mai"),
     "domain.tls.required": ("required", "obbligatorio"),
     "domain.tls.verified": ("required, certificate checked", "obbligatorio, certificato verificato"),

@@ -9,18 +9,19 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Final
 
-from schemas.events import Customer, Deferred, Host, State
+from schemas.events import Customer, Deferred, Disclaimer, Host, State
 from services.core.clock import Clock
 from services.core.compose import compose
 from services.core.direction import outbound
+from services.core.disclaimer import with_disclaimer
 from services.core.errors import ObjectNotFound
 from services.core.headers import header_end
 from services.core.lapse import notice_of
 from services.core.stored import unpack
 from services.delivery.budget import Budget
 from services.delivery.config import DeliveryConfig
-from services.delivery.decide import Concluded, Pace, Reply, Result, Stage, conclude, ended, expires_at
-from services.delivery.hops import Hops
+from services.delivery.decide import BCC, Concluded, Pace, Reply, Result, Stage, conclude, ended, expires_at
+from services.delivery.hops import Hops, from_pool
 from services.delivery.notices import Notices
 from services.delivery.pool import Pool
 from services.delivery.relay import Before, Relayed, relay
@@ -30,6 +31,7 @@ from services.runtime.store import Store
 
 log = logging.getLogger("gatepost.delivery")
 
+NOTHING: Final = Disclaimer()
 IN_LOOP: Final = 262_144  # octets of a message that is made ready in the event loop; a larger one in a thread
 
 
@@ -116,33 +118,36 @@ class Attempts:
     ) -> Relayed:
         received = entry.disposition.received
         notice = notice_of(customer, received, self._clock.now())
-        letter = await self._letter(entry, await self._store.get(received.key), notice)
+        under = customer.outbound.disclaimer if customer is not None and outbound(received) else NOTHING
+        letter = await self._letter(entry, await self._store.get(received.key), under, notice)
+        mine = customer.outbound.pool if customer is not None and outbound(received) else ""
+        hosts = from_pool(hosts, self._config.sources(mine))
         relayed = await relay(letter, received.customer, hosts, self._pool, self._hops, before)
         redirect = entry.disposition.branches[entry.branch].redirect_to
         if not redirect:
             return relayed
         return dataclasses.replace(relayed, results=dict.fromkeys(entry.recipients, relayed.results[redirect]))
 
-    async def _letter(self, entry: Deferred, stored: bytes, notice: str) -> Letter:
+    async def _letter(self, entry: Deferred, stored: bytes, under: Disclaimer, notice: str) -> Letter:
         if len(stored) > IN_LOOP:
-            letter = await asyncio.to_thread(letter_of, entry, stored, self._config.hostname, notice)
+            letter = await asyncio.to_thread(letter_of, entry, stored, self._config.hostname, under, notice)
         else:
-            letter = letter_of(entry, stored, self._config.hostname, notice)
-        if self._signs is None or not outbound(entry.disposition.received):
+            letter = letter_of(entry, stored, self._config.hostname, under, notice)
+        if self._signs is None:
             return letter
-        return await self._signs(entry.disposition.received, letter)
+        return await self._signs(entry.disposition, entry.disposition.branches[entry.branch], letter)
 
 
-def letter_of(entry: Deferred, stored: bytes, hostname: str, notice: str = "") -> Letter:
-    """Return what goes to the entry's recipients; raise ObjectCorrupt when the stored octets are not ours.
+def letter_of(entry: Deferred, stored: bytes, hostname: str, under: Disclaimer = NOTHING, notice: str = "") -> Letter:
+    """Return what goes to the recipients, `under` at its end; raise ObjectCorrupt when what is stored isn't ours.
 
-    `notice`, where it is not empty, is put on the message (`compose`).
+    `notice`, where it is not empty, is put on what comes in (`compose`).
     """
     disposition = entry.disposition
     branch = disposition.branches[entry.branch]
-    _, message = unpack(stored)
-    # A notification begins here: it has no way behind it that a field of ours could tell of.
-    own = bool(disposition.received.bounce_of)
+    message = with_disclaimer(unpack(stored)[1], under)
+    # A notification begins here: it has no way behind it that a field of ours could tell of. A copy has told already.
+    own = bool(disposition.received.bounce_of) or disposition.received.own == BCC
     parts = [message] if own else compose(disposition, branch, message, hostname=hostname, notice=notice)
     envelope = disposition.received.envelope
     head = bytes(message[: header_end(message)]) if envelope.smtputf8 else b""

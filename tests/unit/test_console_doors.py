@@ -22,8 +22,11 @@ from services.console import (
     domains,
     history,
     licences,
+    listed,
     models,
+    policies,
     proofs,
+    protections,
     purged,
     tokens,
 )
@@ -83,6 +86,15 @@ EXPECTED: Final[dict[str, str]] = {
     "invite": "owa",
     "change_account": "owa",
     "send_link": "owah",
+    "users": "wahu",
+    "user": "wahu",
+    "add_user": "wa",
+    "change_user": "wa",
+    "remove_user": "wa",
+    "import_users": "wa",
+    "read_users": "wa",
+    "user_link": "owah",
+    "invite_users": "owah",
     "tokens": "owau",
     "make_token": "owa",
     "revoke_token": "owa",
@@ -91,6 +103,16 @@ EXPECTED: Final[dict[str, str]] = {
     "audit": "owau",
     "trace": "wahu",
     "traced": "wahu",
+    "policy": "owahur",
+    "policy_yaml": "owahur",
+    "set_policy": "owa",
+    "what_if": "wa",
+    "senders": "wahu",
+    "change_senders": "wa",
+    "protection": "owahur",
+    "set_protection": "owa",
+    "retention": "owahur",
+    "set_retention": "owa",
 }
 BODIES: Final[dict[str, Any]] = {
     "add_customer": {"id": "new", "owner": "new@new.test"},
@@ -104,8 +126,16 @@ BODIES: Final[dict[str, Any]] = {
     "apply_upload": {},
     "invite": {"address": "x@acme.test", "role": "read-only"},
     "change_account": {"closed": True},
+    "add_user": {"address": "x@acme.test"},
+    "change_user": {"name": "x"},
+    "import_users": {"csv": "x@acme.test"},
     "make_token": {"label": "x", "scopes": ["self"]},
     "renew": {"key": "gpl1.x.y"},
+    "set_policy": {"version": "x"},
+    "what_if": {"version": "x"},
+    "change_senders": {"senders": ["a@b.test"], "list": "approved"},
+    "set_protection": {"persons": [{"name": "Max Muster"}]},
+    "set_retention": {"queue_days": 10, "delay_warning_hours": 4, "quarantine_days": 9, "retention_hours": 0},
 }
 
 
@@ -246,6 +276,9 @@ def test_every_act_has_roles_and_every_operation_an_act() -> None:
         purged.Purged,
         proofs.Proofs,
         directories.Directories,
+        policies.Policies,
+        listed.Lists,
+        protections.Protections,
     )
     bare = [
         f"{room.__name__}.{name}"
@@ -477,7 +510,7 @@ def test_tables_name_a_customer_or_hang_on_an_account() -> None:
     without = {
         table.name
         for table in ACCOUNTS.metadata.tables.values()
-        if "customer" not in table.c and "account" not in table.c and table is not CUSTOMERS
+        if not {"customer", "account", "user"} & set(table.c.keys()) and table is not CUSTOMERS
     }
     assert without == {"console_outbox", "console_leases", "console_failures"}
 
