@@ -157,11 +157,12 @@ class Domains:
 
     @allowed(Act.DOMAINS_TEST)
     async def test_domain(self, caller: Caller, customer: str, name: str, body: models.Test) -> models.Dialogue:
-        """Send a test message to one of the domain's hosts, and return the dialogue."""
+        """Send a test message to one of the domain's hosts, or by its MX records, and return the dialogue."""
         async with self.book.reading() as connection:
             domain = domain_of(await _row(connection, customer, name))
         if body.host >= len(domain.relay):
             raise Refused("relay.none")
+        host = Host(host=name, lookup="mx") if body.through == "mx" else domain.relay[body.host]
         recipient = body.recipient.strip() or f"postmaster@{name}"
         try:
             address = parse(recipient)
@@ -170,12 +171,14 @@ class Domains:
         if address.domain != name:
             raise Refused("address.elsewhere", name=name)
         async with self.book.change(caller.author) as change:
-            await change.note(customer, "delivery-tested", name, after={"recipient": str(address)})
+            await change.note(
+                customer, "delivery-tested", name, after={"recipient": str(address), "through": body.through}
+            )
         resolver = self._around.resolver()
         try:
             dialogue = Dialogue(resolver, self._around.hostname, private=self._around.config.private_relays)
             now = self.book.clock.now()
-            report = await dialogue.test(domain.relay[body.host], str(address), now, message_id(now, os.urandom))
+            report = await dialogue.test(host, str(address), now, message_id(now, os.urandom))
         finally:
             await resolver.close()
         lines = [models.DialogueLine(mark=line.mark, text=line.text) for line in report.lines]

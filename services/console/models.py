@@ -137,6 +137,7 @@ class Test(Strict):
 
     recipient: Short = ""  # empty: postmaster at the domain
     host: Annotated[int, Field(ge=0, le=19)] = 0  # which of the domain's hosts
+    through: Literal["relay", "mx"] = "relay"  # to that host, or where the MX records say, as anybody's mail would go
 
 
 class DialogueLine(BaseModel):

@@ -229,6 +229,7 @@ class Rooms:
             tls=_levels(found.relay),
             relay=visit.field("relay") or "\n".join(_written(each) for each in found.relay),
             dialogue=visit.shown.get("dialogue"),
+            by_mx=visit.shown.get("by_mx"),
         )
 
     async def do_domain(self, visit: Visit) -> Response:
@@ -250,10 +251,11 @@ class Rooms:
                 )
                 await domains.route_domain(who, customer=customer, name=name, body=body)
                 return go(path, "domain-routed")
-            case "test":
-                asked = models.Test(recipient=visit.field("recipient"))
+            case "test" | "test-mx" as test:
+                asked = models.Test(recipient=visit.field("recipient"), through="mx" if test == "test-mx" else "relay")
                 dialogue = await domains.test_domain(who, customer=customer, name=name, body=asked)
-                return await self.domain(dataclasses.replace(visit, shown={"dialogue": dialogue}))
+                shown = "by_mx" if test == "test-mx" else "dialogue"
+                return await self.domain(dataclasses.replace(visit, shown={shown: dialogue}))
             case "remove":
                 await domains.remove_domain(who, customer=customer, name=name)
                 return go(f"/c/{customer}/domains", "domain-removed")

@@ -235,6 +235,20 @@ _TEXTS: Final[Mapping[str, tuple[str, str]]] = {
             "secondo il TTL del vecchio record."
         ),
     ),
+    "domain.mx.test.hint": (
+        "Sends a test message as anybody's mail would come: to the host that the MX record names now.",
+        "Invia un messaggio di prova come arriverebbe la posta di chiunque: al server indicato ora dal record MX.",
+    ),
+    "domain.mx.test.send": ("Send it by the MX record", "Invialo tramite il record MX"),
+    "domain.mx.test.good": (
+        "The host that the MX record names took it.",
+        "Il server indicato dal record MX lo ha accettato.",
+    ),
+    "domain.mx.test.not-good": (
+        "It was not taken; the last lines say why.",
+        "Non è stato accettato; le ultime righe dicono perché.",
+    ),
+    "domain.mx.test.trace": ("See what became of it", "Guarda che fine ha fatto"),
     "domain.mx.networks": (
         "Let these addresses reach your mail servers on port 25, and take mail from no others:",
         "Consenti a questi indirizzi di raggiungere i tuoi server di posta sulla porta 25, e a nessun altro:",
