@@ -14,6 +14,7 @@ from services.console.domains import Domains, Surroundings
 from services.console.history import History
 from services.console.licences import Licences
 from services.console.listed import Lists
+from services.console.outbound import Outbounds
 from services.console.policies import Policies
 from services.console.proofs import Doorstep, Proofs
 from services.console.protections import Protections
@@ -23,6 +24,7 @@ from services.console.signup import SignUp
 from services.console.tokens import Tokens
 from services.console.users.directory import Asked, NoDirectory
 from services.console.users.room import Management
+from services.runtime.dkim_keys import DkimKeys
 from services.trace.index import Index
 
 
@@ -41,6 +43,7 @@ class Desk:
     proofs: Proofs
     signup: SignUp
     doorstep: Doorstep
+    outbounds: Outbounds
     history: History
     policies: Policies
     lists: Lists
@@ -56,8 +59,12 @@ def make_desk(
     licence_key: Ed25519PublicKey | None,
     ports: Ports,
     directory: Asked | None = None,
+    keys: DkimKeys | None = None,
 ) -> Desk:
-    """Return the desk over one database; `directory` is who reads customers' LDAP directories."""
+    """Return the desk over one database.
+
+    `directory` is who reads customers' LDAP directories; `keys` sign outgoing mail, where they may be made here.
+    """
     return Desk(
         signin=signin,
         customers=Customers(book, around.config, around.directory),
@@ -70,6 +77,7 @@ def make_desk(
         proofs=Proofs(book),
         signup=SignUp(book, signin, around.config),
         doorstep=Doorstep(book, around),
+        outbounds=Outbounds(book, around, keys),
         history=History(book, trace),
         policies=Policies(book, trace, around.senders),
         lists=Lists(book, around.senders),

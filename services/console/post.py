@@ -11,14 +11,28 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from schemas.events import Envelope, Received
 from services.console import strangers
-from services.console.book import Author, Book, Change, MailOrder
+from services.console.book import Author, Book, Change, MailOrder, event_of
 from services.console.config import ConsoleConfig
-from services.console.mails import ACCOUNT, TERMS, Mail, compose, ends, to_stranger, welcome, with_link
+from services.console.mails import (
+    ACCOUNT,
+    DMARC,
+    TERMS,
+    Mail,
+    Sending,
+    compose,
+    ends,
+    outbound,
+    to_stranger,
+    wanted,
+    welcome,
+    with_link,
+)
 from services.console.signin import LINK_SECONDS, SignIn
 from services.console.tables import ACCOUNTS, CUSTOMERS
 from services.console.users.links import SECONDS as USER_LINK_SECONDS
 from services.console.users.links import make_link as make_user_link
 from services.console.users.tables import USERS
+from services.console.users.wishes import WANTED
 from services.core.address import parse, quote
 from services.core.errors import ObjectConflict, ObjectNotFound
 from services.core.ids import message_id
@@ -27,6 +41,7 @@ from services.runtime.bus import Bus
 from services.runtime.store import Store
 
 log = logging.getLogger("gatepost.console")
+DOMAINS_TOLD = 10  # that a mail about outgoing mail names; the page has all
 OPERATORS = "_operators"  # whose mail it is that goes to an operator of the service: no customer's id begins so
 
 
@@ -116,11 +131,24 @@ class MailPath:
         found = (await connection.execute(select(CUSTOMERS).where(CUSTOMERS.c.id == row.customer))).first()
         if found is None:
             raise ObjectNotFound("its customer is gone")
+        if order.kind == WANTED:
+            return wanted(language, f"{base}/c/{row.customer}", self._hostname)
         if order.kind in TERMS:
             standing = self._book.standing(found)
             end = {"licence": standing.end, "lapse": standing.lapses_at, "purge": standing.purges_at}[order.kind]
             return ends(order.kind, language, row.customer, end, f"{base}/c/{row.customer}/licence", self._hostname)
         region = found.region
+        if order.kind == "outbound":
+            customer = await event_of(connection, row.customer)
+            how = Sending(
+                host=self._config.submission_of(region, self._hostname),
+                starttls=self._config.submission_ports[0],
+                tls=self._config.submission_ports[1],
+                spf=self._config.spf_of(region, self._hostname),
+                domains=tuple(domain.name for domain in customer.domains[:DOMAINS_TOLD]) if customer else (),
+                dmarc=DMARC,
+            )
+            return outbound(language, row.customer, how, f"{base}/c/{row.customer}/outbound", self._hostname)
         return welcome(
             language,
             order.domain,

@@ -40,9 +40,11 @@ from services.quarantine.index import Index as Quarantine
 from services.quarantine.keyring import Keyring
 from services.runtime.config import load
 from services.runtime.console_key import open_secrets
+from services.runtime.dkim_keys import NAME, DkimConfig, DkimKeys
 from services.runtime.dns import Resolver
 from services.runtime.follow import follow_senders
 from services.runtime.host import Context
+from services.runtime.secret_key import given_key
 from services.runtime.users_key import UsersKey
 from services.trace.index import Index
 
@@ -79,7 +81,7 @@ async def serve(ctx: Context) -> None:
             keeper=Keeper(open_secrets(ctx.environ), Purpose.DIRECTORY),
             private=config.private_directories,
         )
-        desk = make_desk(book, signin, surroundings, trace, around.licences(), ports, directory)
+        desk = make_desk(book, signin, surroundings, trace, around.licences(), ports, directory, _keys(ctx))
         post = MailPath(book, signin, ctx.store, ctx.bus, config, around.hostname, users=users.base)
         outbox = Outbox(book, ctx.bus, post)
         await ctx.directory_ready()
@@ -90,6 +92,12 @@ async def serve(ctx: Context) -> None:
             if config.purge:
                 jobs.append(await _purges(ctx, book, trace, around, stack))
             await _answer(ctx, config, desk, jobs)
+
+
+def _keys(ctx: Context) -> DkimKeys | None:
+    config = load(DkimConfig, ctx.environ)
+    master = given_key(NAME, config.dkim_key, config.dkim_key_file)
+    return None if master is None else DkimKeys(ctx.store, master, ctx.clock, os.urandom)
 
 
 class Job(Protocol):

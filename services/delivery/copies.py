@@ -14,9 +14,11 @@ from typing import Final
 
 import msgspec
 
-from schemas.events import Action, Branch, Customer, Disposition, Envelope, Received
+from schemas.events import Action, Branch, Customer, Disclaimer, Disposition, Envelope, Received
 from services.core.address import parse
+from services.core.branches import deals
 from services.core.compose import compose
+from services.core.disclaimer import with_disclaimer
 from services.core.errors import BadAddress, ObjectConflict, ObjectCorrupt, ObjectNotFound
 from services.core.stored import object_key, pack, unpack
 from services.delivery.attempt import IN_LOOP
@@ -97,9 +99,9 @@ class Copies:
                 return []
             hostname = self._config.hostname
             if received.size > IN_LOOP:
-                parts = await asyncio.to_thread(compose, disposition, branch, message, hostname=hostname)
+                parts = await asyncio.to_thread(_composed, disposition, branch, message, hostname)
             else:
-                parts = compose(disposition, branch, message, hostname=hostname)
+                parts = _composed(disposition, branch, message, hostname)
             return await self._put(copy, parts)
 
     async def _put(self, copy: Received, parts: list[bytes | memoryview]) -> list[Received]:
@@ -124,7 +126,11 @@ class Copies:
         return received.domain if received.domain in own else next(iter(own), None)
 
 
+def _composed(disposition: Disposition, branch: Branch, message: memoryview, hostname: str) -> list[bytes | memoryview]:
+    return compose(disposition, branch, with_disclaimer(message, Disclaimer(text=branch.stamp)), hostname=hostname)
+
+
 def _wanted(disposition: Disposition, branch: Branch) -> Iterator[tuple[str, str]]:
-    yield from ((BCC, address) for address in branch.bcc if branch.action is Action.DELIVER)
+    yield from ((BCC, address) for address in branch.bcc if deals(branch) is Action.DELIVER)
     if not disposition.release:  # a release was decided by a person, and told of before
         yield from ((NOTICE, address) for address in branch.notify)

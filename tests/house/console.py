@@ -36,8 +36,10 @@ from services.core.senders import Senders
 from services.directory.fakes import MemoryReader
 from services.runtime.consume import decode
 from services.runtime.database import Database, database_url
+from services.runtime.dkim_keys import DkimKeys
 from services.runtime.fakes import MemoryBus
 from services.runtime.fakes_dns import FakeDns
+from services.runtime.fakes_store import MemoryStore
 from services.runtime.migrate import migrate
 from services.trace.index import FOLDER as TRACE
 from services.trace.index import Index
@@ -78,7 +80,10 @@ class ConsoleHouse:
         self.reader = MemoryReader()
         self.secrets = Secrets(bytes(32), os.urandom)
         ports = Ports(self.bus, self.reader, Keeper(self.secrets, Purpose.DIRECTORY))
-        self.desk = make_desk(book, self.signin, around, trace, self.licences.public_key(), ports, self.people)
+        self.store = MemoryStore()
+        self.keys = DkimKeys(self.store, bytes(32), self.clock, os.urandom)
+        licences = self.licences.public_key()
+        self.desk = make_desk(book, self.signin, around, trace, licences, ports, self.people, self.keys)
         self.post = FakePost(book, self.signin)
         self.outbox = Outbox(book, self.bus, self.post, "one")
         self.app = make_console(self.desk, self.config, self.clock)
