@@ -113,7 +113,8 @@ class MailPath:
                 return None
             mail = to_stranger(order.kind, who, self._config.base, self._hostname)
             return who.customer, who.address, who.language, mail
-        row = (await change.connection.execute(select(ACCOUNTS).where(ACCOUNTS.c.id == order.account))).first()
+        people = USERS if order.kind in USER_LINK_SECONDS else ACCOUNTS
+        row = (await change.connection.execute(select(people).where(people.c.id == order.account))).first()
         if row is None or row.closed_at:
             return None
         language = row.language or "en"
