@@ -39,6 +39,7 @@ customers:
       notify: security@acme.test
       data_loss:
         - {{name: cards, numbers: card, then: block}}
+      disclaimer: {{text: [Acme Ltd, "1 Main Street"]}}
 """
 MESSAGE = (
     b"From: Anna <anna@acme.test>\r\nTo: victor@elsewhere.test\r\nSubject: the minutes\r\n"
@@ -139,6 +140,7 @@ async def test_what_a_customer_hands_in_arrives_once_and_signed_and_comes_back_w
     assert arrival.reverse_path == "anna@acme.test"
     verified(arrival.content, names)
     assert b"X-Gatepost" not in arrival.content
+    assert arrival.content.endswith(b"see below.\r\n\r\nAcme Ltd\r\n1 Main Street\r\n")  # and it was signed after that
     kinds = (b"null MX", b"Status: 5.7.1", b"One of your rules asks")
     returned, blocked, told = (next(each for each in sink.arrivals if kind in each.content) for kind in kinds)
     assert (returned.reverse_path, returned.recipients) == ("<>", ("anna@acme.test",))
