@@ -36,10 +36,10 @@ customers:
       enabled: {enabled}
       accounts:
         - {{name: mta@acme.test, password: "{password}"}}
+      disclaimer: {{text: [Acme Ltd, "1 Main Street"]}}
       notify: security@acme.test
       data_loss:
         - {{name: cards, numbers: card, then: block}}
-      disclaimer: {{text: [Acme Ltd, "1 Main Street"]}}
 """
 MESSAGE = (
     b"From: Anna <anna@acme.test>\r\nTo: victor@elsewhere.test\r\nSubject: the minutes\r\n"
