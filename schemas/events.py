@@ -497,7 +497,7 @@ class Match(Event, frozen=True, kw_only=True):
     scanner: str = ""  # narrows `status`, `min_score` and `evidence` to one scanner
     min_score: float | None = None
     evidence: tuple[str, ...] = ()  # any of these codes
-    recipients: tuple[str, ...] = ()  # addresses, or @domain
+    recipients: tuple[str, ...] = ()  # addresses, @domain, or group:NAME
     senders: tuple[str, ...] = ()  # reverse-path addresses, or @domain
     min_size: int | None = None  # octets of the message as stored
     max_size: int | None = None
@@ -518,6 +518,13 @@ class Rule(Event, frozen=True, kw_only=True):
     notify: tuple[str, ...] = ()
     stamp: str = ""
     off: bool = False  # kept, and passed over
+
+
+class Group(Event, frozen=True, kw_only=True):
+    """Recipients of a customer's that its rules name together."""
+
+    name: str
+    members: tuple[str, ...]  # addresses, or @domain
 
 
 class Host(Event, frozen=True, kw_only=True):
@@ -640,6 +647,7 @@ class Customer(Event, frozen=True, kw_only=True):
     retention_hours: float = 0.0  # how long a copy of a message that is done stays for replay; 72 is the most
     origin: str = ""  # who keeps it: empty: the customers file; console: the console's database
     outbound: Outbound = Outbound()
+    groups: tuple[Group, ...] = ()
     users_release: str = "all"  # what recipients may release by themselves: all, spam, none; the rest they ask for
 
 

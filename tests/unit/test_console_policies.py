@@ -10,7 +10,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from schemas.events import Action, Disposition, Envelope, Match, Received, Rule, SenderEntry, Status, Verdict
+from schemas.events import Action, Disposition, Envelope, Group, Match, Received, Rule, SenderEntry, Status, Verdict
+from services.console.book import Author
 from services.console.export import to_yaml
 from services.console.licence import DAY
 from services.console.policies import PAGE
@@ -135,6 +136,28 @@ async def test_what_cannot_be_meant_is_said_and_what_was_filled_in_stays(house: 
     await house.settle()
     assert rules(house) == ()
     assert (await browser.get(f"{RULE}?name=nobody")).status == 404
+
+
+async def test_a_group_is_made_used_and_not_taken_away_from_under_a_rule(house: ConsoleHouse) -> None:
+    browser = await house.person(Role.OWNER)
+    bad = await save(browser, POLICIES, action="groups", groups="sales: ann@acme.test")
+    assert "in none of this customer" in bad  # it has no domain yet
+    assert ">sales: ann@acme.test</textarea>" in bad
+    spec = parse_customers(parse_tree(FILE, "file"))
+    await house.desk.customers.take_in(spec, Author("test"))
+    await save(browser, POLICIES, action="groups", groups="sales: ann@acme.test, @acme.test\n")
+    await save(browser, name="sales", place="1", recipients="group:sales", tag_subject="[S]")
+    await house.settle()
+    known = house.published("acme")
+    assert known is not None
+    assert known.groups == (Group(name="sales", members=("ann@acme.test", "@acme.test")),)
+    assert known.rules[0].when.recipients == ("group:sales",)
+    assert "is none of this customer" in await save(browser, POLICIES, action="groups", groups="")
+    exported = await browser.fill(f"{POLICIES}/yaml", {"action": "export"})
+    await save(browser, f"{POLICIES}/yaml", yaml="rules: []")
+    await save(browser, f"{POLICIES}/yaml", yaml=exported.text)
+    await house.settle()
+    assert house.published("acme") == known
 
 
 async def test_two_who_change_it_at_once_do_not_undo_each_other(house: ConsoleHouse) -> None:
