@@ -179,4 +179,7 @@ def _outbound(outbound: Outbound) -> dict[str, Any]:
         addresses=list(outbound.addresses),
         accounts=[{"name": account.name, "password": account.password} for account in outbound.accounts],
         policy=_some(rules=[rule_tree(rule) for rule in outbound.rules]),
+        notify=list(outbound.notify),
+        disclaimer=_some(text=outbound.disclaimer.text.splitlines(), html=outbound.disclaimer.html.splitlines()),
+        pool=outbound.pool,
     )
