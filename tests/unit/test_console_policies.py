@@ -10,7 +10,19 @@ from typing import Any
 import msgspec
 import pytest
 
-from schemas.events import Action, Disposition, Envelope, Group, Match, Received, Rule, SenderEntry, Status, Verdict
+from schemas.events import (
+    Action,
+    Disposition,
+    Envelope,
+    Evidence,
+    Group,
+    Match,
+    Received,
+    Rule,
+    SenderEntry,
+    Status,
+    Verdict,
+)
 from services.console.book import Author
 from services.console.export import to_yaml
 from services.console.licence import DAY
@@ -21,6 +33,7 @@ from services.core.customers import CustomerSpec, parse_customers
 from services.core.ids import message_id
 from services.policy.decide import decide, with_received
 from services.policy.defaults import RULES
+from services.replay.whatif import as_joined
 from services.runtime.yaml_tree import parse_tree
 from services.trace.decide import facts
 from tests.house.asgi import Browser
@@ -275,7 +288,7 @@ async def test_what_if_counts_who_would_be_treated_otherwise_and_shows_them_and_
     assert "policy-changed" not in (await browser.get("/c/acme/audit")).text
 
 
-async def test_what_if_knows_bursts_lists_and_several_pages(house: ConsoleHouse) -> None:
+async def test_what_if_knows_lists_and_goes_over_several_pages(house: ConsoleHouse) -> None:
     now = house.clock.now()
     house.senders.apply(SenderEntry(customer="acme", whom="*", sender="a@b.test", approved=False, by="x", at=now))
     for count in range(PAGE + 1):
@@ -290,6 +303,25 @@ async def test_what_if_knows_bursts_lists_and_several_pages(house: ConsoleHouse)
     shown = await save(program, f"{POLICIES}/yaml", yaml=yaml, action="try")
     assert f"{PAGE + 2} messages looked at" in shown
     assert f"{PAGE + 1} would be treated otherwise" in shown  # who is blocked is held as it is
+
+
+def test_what_was_one_of_a_burst_is_judged_as_one_again() -> None:
+    message = received()
+    burst = Evidence(code="OUTBREAK", text="one of 90 alike", score=15.0)
+    said = (verdict(message, "outbreak", score=0.5), verdict(message, "virus"))
+    decided = Disposition(
+        received=message,
+        branches=(),
+        status=Status.SPAM,
+        score=15.5,
+        evidence=(burst,),
+        scanners=("outbreak/1=spam", "virus/1=clean"),
+        decided_at=1.0,
+    )
+    outbreak, virus = as_joined(said, decided)
+    assert (outbreak.status, outbreak.score, outbreak.evidence) == (Status.SPAM, 15.5, (burst,))
+    assert virus == said[1]
+    assert as_joined(said, msgspec.structs.replace(decided, scanners=("outbreak/1=clean",))) == said
 
 
 async def test_an_operator_changes_policies_and_sees_nobodys_mail(house: ConsoleHouse) -> None:
