@@ -9,16 +9,22 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from services.console.accounts import Accounts
 from services.console.book import Book
 from services.console.customers import Customers
+from services.console.directories import Directories, Ports
 from services.console.domains import Domains, Surroundings
 from services.console.history import History
 from services.console.licences import Licences
 from services.console.listed import Lists
+from services.console.outbound import Outbounds
 from services.console.policies import Policies
+from services.console.proofs import Doorstep, Proofs
 from services.console.protections import Protections
+from services.console.purged import Purged
 from services.console.signin import SignIn
+from services.console.signup import SignUp
 from services.console.tokens import Tokens
 from services.console.users.directory import Asked, NoDirectory
 from services.console.users.room import Management
+from services.runtime.dkim_keys import DkimKeys
 from services.trace.index import Index
 
 
@@ -32,6 +38,12 @@ class Desk:
     accounts: Accounts
     tokens: Tokens
     licences: Licences
+    directories: Directories
+    purged: Purged
+    proofs: Proofs
+    signup: SignUp
+    doorstep: Doorstep
+    outbounds: Outbounds
     history: History
     policies: Policies
     lists: Lists
@@ -45,9 +57,14 @@ def make_desk(
     around: Surroundings,
     trace: Index,
     licence_key: Ed25519PublicKey | None,
+    ports: Ports,
     directory: Asked | None = None,
+    keys: DkimKeys | None = None,
 ) -> Desk:
-    """Return the desk over one database; `directory` is who reads customers' LDAP directories."""
+    """Return the desk over one database.
+
+    `directory` is who reads customers' LDAP directories; `keys` sign outgoing mail, where they may be made here.
+    """
     return Desk(
         signin=signin,
         customers=Customers(book, around.config, around.directory),
@@ -55,6 +72,12 @@ def make_desk(
         accounts=Accounts(book),
         tokens=Tokens(book),
         licences=Licences(book, licence_key),
+        directories=Directories(book, ports),
+        purged=Purged(book),
+        proofs=Proofs(book),
+        signup=SignUp(book, signin, around.config),
+        doorstep=Doorstep(book, around),
+        outbounds=Outbounds(book, around, keys),
         history=History(book, trace),
         policies=Policies(book, trace, around.senders),
         lists=Lists(book, around.senders),

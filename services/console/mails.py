@@ -10,9 +10,12 @@ from datetime import UTC, datetime
 from email.utils import format_datetime
 from typing import Final
 
+from services.console.strangers import Stranger
 from services.console.texts import text
 from services.core.headers import field
 
+TERMS: Final = ("licence", "lapse", "purge")  # what may be about to end
+DMARC: Final = "v=DMARC1; p=none"  # for a domain that has no record yet
 ACCOUNT: Final = "account"  # as Received.own says it: delivery sends it wherever its recipient is
 
 
@@ -39,6 +42,19 @@ def with_link(kind: str, language: str, link: str, service: str) -> Mail:
     )
 
 
+def to_stranger(kind: str, who: Stranger, base: str, service: str) -> Mail:
+    """Return the mail with a link to somebody who has no account."""
+    return Mail(
+        subject=text(f"mail.{kind}.subject", who.language, service=service, domain=who.domain),
+        paragraphs=(
+            text(f"mail.{kind}.intro", who.language, service=service, domain=who.domain, customer=who.name),
+            text(f"mail.{kind}.limit", who.language),
+            text("mail.not-you", who.language),
+        ),
+        link=base + who.path,
+    )
+
+
 def welcome(language: str, domain: str, mx: Sequence[str], networks: Sequence[str], link: str, service: str) -> Mail:
     """Return the mail that says what to change once a domain is set up."""
     facts = [(f"{domain}. MX {10 * (place + 1)}", f"{host}.") for place, host in enumerate(mx)]
@@ -55,6 +71,39 @@ def welcome(language: str, domain: str, mx: Sequence[str], networks: Sequence[st
     )
 
 
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Sending:
+    """What a customer has to know to send through us."""
+
+    host: str
+    starttls: int
+    tls: int
+    spf: tuple[str, ...]
+    domains: tuple[str, ...]
+    dmarc: str
+
+
+def outbound(language: str, customer: str, how: Sending, link: str, service: str) -> Mail:
+    """Return the mail that says where to send, and what DNS has to say, once outgoing mail is switched on."""
+    facts = [
+        (text("mail.outbound.host", language), how.host),
+        (text("mail.outbound.starttls", language), str(how.starttls)),
+        (text("mail.outbound.tls", language), str(how.tls)),
+        *((text("mail.outbound.spf", language, domain=domain), " ".join(how.spf)) for domain in how.domains),
+        *((text("mail.outbound.dmarc", language), f'_dmarc.{domain}. TXT "{how.dmarc}"') for domain in how.domains),
+    ]
+    return Mail(
+        subject=text("mail.outbound.subject", language, customer=customer),
+        paragraphs=(
+            text("mail.outbound.intro", language, customer=customer, service=service),
+            text("mail.outbound.dkim", language),
+            text("mail.outbound.order", language),
+        ),
+        link=link,
+        facts=tuple(facts),
+    )
+
+
 def wanted(language: str, link: str, service: str) -> Mail:
     """Return the mail that says that users ask for held messages which they may not release."""
     return Mail(
@@ -64,14 +113,14 @@ def wanted(language: str, link: str, service: str) -> Mail:
     )
 
 
-def ends(language: str, customer: str, end: float, link: str, service: str) -> Mail:
-    """Return the mail that says when a licence ends, and what follows."""
+def ends(kind: str, language: str, customer: str, end: float, link: str, service: str) -> Mail:
+    """Return the mail that says when a licence ends, its grace, or the data; and what follows."""
     date = datetime.fromtimestamp(end, UTC).strftime("%Y-%m-%d")
     return Mail(
-        subject=text("mail.licence.subject", language, date=date),
+        subject=text(f"mail.{kind}.subject", language, date=date),
         paragraphs=(
-            text("mail.licence.intro", language, customer=customer, service=service, date=date),
-            text("mail.licence.grace", language),
+            text(f"mail.{kind}.intro", language, customer=customer, service=service, date=date),
+            text(f"mail.{kind}.after", language),
         ),
         link=link,
     )

@@ -10,10 +10,23 @@ from sqlalchemy import Row, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from schemas.events import Envelope, Received
-from services.console.book import Author, Book, MailOrder
+from services.console import strangers
+from services.console.book import Author, Book, Change, MailOrder, event_of
 from services.console.config import ConsoleConfig
-from services.console.licence import Standing
-from services.console.mails import ACCOUNT, Mail, compose, ends, wanted, welcome, with_link
+from services.console.mails import (
+    ACCOUNT,
+    DMARC,
+    TERMS,
+    Mail,
+    Sending,
+    compose,
+    ends,
+    outbound,
+    to_stranger,
+    wanted,
+    welcome,
+    with_link,
+)
 from services.console.signin import LINK_SECONDS, SignIn
 from services.console.tables import ACCOUNTS, CUSTOMERS
 from services.console.users.links import SECONDS as USER_LINK_SECONDS
@@ -28,6 +41,7 @@ from services.runtime.bus import Bus
 from services.runtime.store import Store
 
 log = logging.getLogger("gatepost.console")
+DOMAINS_TOLD = 10  # that a mail about outgoing mail names; the page has all
 OPERATORS = "_operators"  # whose mail it is that goes to an operator of the service: no customer's id begins so
 
 
@@ -59,21 +73,19 @@ class MailPath:
         now = self._book.clock.now()
         identity = message_id(now, os.urandom)
         async with self._book.change(Author("console")) as change:
-            people = USERS if order.kind in USER_LINK_SECONDS else ACCOUNTS
-            row = (await change.connection.execute(select(people).where(people.c.id == order.account))).first()
-            if row is None or row.closed_at:
+            addressed = await self._addressed(change, order)
+            if addressed is None:
                 return
-            language = row.language or "en"
-            mail = await self._mail(change.connection, order, row, language)
-            await change.note(row.customer, "mail-sent", row.address, after={"kind": order.kind, "id": identity})
-        local, _, domain = row.address.rpartition("@")
+            customer, address, language, mail = addressed
+            await change.note(customer, "mail-sent", address, after={"kind": order.kind, "id": identity})
+        local, _, domain = address.rpartition("@")
         to = f"{quote(local)}@{domain}"
         message = compose(mail, to=to, identity=identity, hostname=self._hostname, language=language, now=now)
         received = Received(
             id=identity,
-            customer=row.customer or OPERATORS,
+            customer=customer or OPERATORS,
             domain=domain,
-            key=object_key(row.customer or OPERATORS, identity),
+            key=object_key(customer or OPERATORS, identity),
             envelope=Envelope(
                 reverse_path="",
                 recipients=(to,),
@@ -93,6 +105,20 @@ class MailPath:
         await self._bus.publish([received])
         log.info("id=%s customer=%s event=account-mail kind=%s", identity, received.customer, order.kind)
 
+    async def _addressed(self, change: Change, order: MailOrder) -> tuple[str, str, str, Mail] | None:
+        """Return on whose behalf it is, to whom, in which language, and the mail; None when it is not wanted."""
+        if order.kind in strangers.KINDS:
+            who = await strangers.invite(change.connection, order, change.now)
+            if who is None:
+                return None
+            mail = to_stranger(order.kind, who, self._config.base, self._hostname)
+            return who.customer, who.address, who.language, mail
+        row = (await change.connection.execute(select(ACCOUNTS).where(ACCOUNTS.c.id == order.account))).first()
+        if row is None or row.closed_at:
+            return None
+        language = row.language or "en"
+        return row.customer, row.address, language, await self._mail(change.connection, order, row, language)
+
     async def _mail(self, connection: AsyncConnection, order: MailOrder, row: Row[Any], language: str) -> Mail:
         base = self._config.base
         if order.kind in USER_LINK_SECONDS:
@@ -107,10 +133,22 @@ class MailPath:
             raise ObjectNotFound("its customer is gone")
         if order.kind == WANTED:
             return wanted(language, f"{base}/c/{row.customer}", self._hostname)
-        if order.kind == "licence":
-            end = Standing(found.trial_until, found.paid_until).end
-            return ends(language, row.customer, end, f"{base}/c/{row.customer}/licence", self._hostname)
+        if order.kind in TERMS:
+            standing = self._book.standing(found)
+            end = {"licence": standing.end, "lapse": standing.lapses_at, "purge": standing.purges_at}[order.kind]
+            return ends(order.kind, language, row.customer, end, f"{base}/c/{row.customer}/licence", self._hostname)
         region = found.region
+        if order.kind == "outbound":
+            customer = await event_of(connection, row.customer)
+            how = Sending(
+                host=self._config.submission_of(region, self._hostname),
+                starttls=self._config.submission_ports[0],
+                tls=self._config.submission_ports[1],
+                spf=self._config.spf_of(region, self._hostname),
+                domains=tuple(domain.name for domain in customer.domains[:DOMAINS_TOLD]) if customer else (),
+                dmarc=DMARC,
+            )
+            return outbound(language, row.customer, how, f"{base}/c/{row.customer}/outbound", self._hostname)
         return welcome(
             language,
             order.domain,
@@ -141,6 +179,12 @@ class FakePost:
         if self.down is not None:
             raise self.down
         text = ""
+        if order.kind in strangers.KINDS:
+            async with self._book.database.writing() as connection:
+                who = await strangers.invite(connection, order, self._book.clock.now())
+            if who is not None:
+                self.sent.append((order, who.path))
+            return
         people = USERS if order.kind in USER_LINK_SECONDS else ACCOUNTS
         async with self._book.reading() as connection:
             asked = select(people.c.id).where(people.c.id == order.account, people.c.closed_at == 0)

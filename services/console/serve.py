@@ -5,42 +5,59 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator
+import os
+from collections.abc import AsyncIterator, Sequence
+from typing import Final, Protocol
 
 import aiohttp
+import msgspec
 
 from services.console.book import Book
+from services.console.census import Census
 from services.console.config import PREFIX, ConsoleConfig, Neighbours
 from services.console.credentials import Passwords
 from services.console.desk import Desk, make_desk
+from services.console.directories import Ports
 from services.console.domains import Surroundings
 from services.console.outbox import Outbox
 from services.console.post import MailPath
+from services.console.purge import OfQuarantine, OfSigning, OfTopics, OfTrace, Owner, Purges
 from services.console.reminders import Reminders
 from services.console.rooms import make_console
+from services.console.secrets import Keeper
 from services.console.signin import SignIn
 from services.console.users.config import PREFIX as USERS_PREFIX
 from services.console.users.config import UsersConfig
 from services.console.users.directory import Asked, DirectoryService, NoDirectory
 from services.console.users.readings import Readings
 from services.core.errors import DatabaseUnavailable
+from services.core.secrets import Purpose
 from services.core.senders import Senders
+from services.directory.config import DirectoryConfig
+from services.directory.ldap import LdapReader
 from services.quarantine.api.serve import listening, server_of
+from services.quarantine.index import Index as Quarantine
+from services.quarantine.keyring import Keyring
 from services.runtime.config import load
+from services.runtime.console_key import open_secrets
+from services.runtime.dkim_keys import NAME, DkimConfig, DkimKeys
 from services.runtime.dns import Resolver
 from services.runtime.follow import follow_senders
 from services.runtime.host import Context
+from services.runtime.secret_key import given_key
 from services.runtime.users_key import UsersKey
 from services.trace.index import Index
 
 log = logging.getLogger("gatepost.console")
+
+TRY_SECONDS: Final = 60.0  # in which a directory that is tried on a page must have been read
 
 
 async def serve(ctx: Context) -> None:
     """Answer, and publish what is written, until `ctx.stop`."""
     config, around = load(ConsoleConfig, ctx.environ, PREFIX), load(Neighbours, ctx.environ)
     async with contextlib.AsyncExitStack() as stack:
-        book = await Book.open(around.database, ctx.clock)
+        book = await Book.open(around.database, ctx.clock, config.keep_days)
         stack.push_async_callback(book.close)
         trace = await Index.open(around.database)
         stack.push_async_callback(trace.close)
@@ -57,31 +74,62 @@ async def serve(ctx: Context) -> None:
         if key is not None:
             session = await stack.enter_async_context(aiohttp.ClientSession())
             directory = DirectoryService(users.directory, key, session, ctx.clock)
-        desk = make_desk(book, signin, surroundings, trace, around.licences(), directory)
+        reading = msgspec.structs.replace(load(DirectoryConfig, ctx.environ), directory_read_seconds=TRY_SECONDS)
+        ports = Ports(
+            bus=ctx.bus,
+            reader=LdapReader(reading, ctx.environ, ctx.clock),
+            keeper=Keeper(open_secrets(ctx.environ), Purpose.DIRECTORY),
+            private=config.private_directories,
+        )
+        desk = make_desk(book, signin, surroundings, trace, around.licences(), ports, directory, _keys(ctx))
         post = MailPath(book, signin, ctx.store, ctx.bus, config, around.hostname, users=users.base)
         outbox = Outbox(book, ctx.bus, post)
         await ctx.directory_ready()
         async with _emptied(outbox):
-            readings = None if key is None else Readings(book, desk.users)
-            await _answer(ctx, config, desk, outbox, Reminders(book), readings)
+            jobs: list[Job] = [outbox, Reminders(book, purges=config.purge), Census(book, ctx.bus)]
+            if key is not None:
+                jobs.append(Readings(book, desk.users))
+            if config.purge:
+                jobs.append(await _purges(ctx, book, trace, around, stack))
+            await _answer(ctx, config, desk, jobs)
 
 
-async def _answer(
-    ctx: Context,
-    config: ConsoleConfig,
-    desk: Desk,
-    outbox: Outbox,
-    reminders: Reminders,
-    readings: Readings | None,
-) -> None:
+def _keys(ctx: Context) -> DkimKeys | None:
+    config = load(DkimConfig, ctx.environ)
+    master = given_key(NAME, config.dkim_key, config.dkim_key_file)
+    return None if master is None else DkimKeys(ctx.store, master, ctx.clock, os.urandom)
+
+
+class Job(Protocol):
+    """What goes on beside the pages."""
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Work until `stop`."""
+        ...
+
+
+async def _purges(
+    ctx: Context, book: Book, trace: Index, around: Neighbours, stack: contextlib.AsyncExitStack
+) -> Purges:
+    quarantine = await Quarantine.open(around.database)
+    stack.push_async_callback(quarantine.close)
+    keys = Keyring(quarantine.database, ctx.store, b"", ctx.clock, os.urandom)  # to destroy: it opens nothing
+    owners: list[Owner] = [
+        OfQuarantine(quarantine, ctx.store, ctx.bus, keys),
+        OfTopics(ctx.bus),
+        OfTrace(trace),
+        OfSigning(ctx.store),
+    ]
+    return Purges(book, owners, open_secrets(ctx.environ), around.hostname)
+
+
+async def _answer(ctx: Context, config: ConsoleConfig, desk: Desk, jobs: Sequence[Job]) -> None:
     with listening(config.host, config.port) as listener:
         server = server_of(make_console(desk, config, ctx.clock))
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(server.serve([listener]), name="console-server")
-            tasks.create_task(outbox.run(ctx.stop), name="console-outbox")
-            tasks.create_task(reminders.run(ctx.stop), name="console-reminders")
-            if readings is not None:
-                tasks.create_task(readings.run(ctx.stop), name="console-readings")
+            for job in jobs:
+                tasks.create_task(job.run(ctx.stop), name=f"console-{type(job).__name__.lower()}")
             ctx.ready("console")  # it listens already: who comes now waits a moment at most
             await ctx.stop.wait()
             server.should_exit = True

@@ -53,7 +53,7 @@ def parse_groups(place: Place, domains: Collection[str]) -> tuple[Group, ...]:
         members = _some(value)
         if len(members) > MEMBERS_MOST:
             raise value.wrong(f"{len(members)} members, and {MEMBERS_MOST} is the most")
-        found[name] = Group(name=name, members=tuple(dict.fromkeys(_whom(each, domains) for each in members)))
+        found[name] = Group(name=name, members=tuple(dict.fromkeys(whom(each, domains) for each in members)))
     if len(found) > GROUPS_MOST:
         raise place.wrong(f"{len(found)} groups, and {GROUPS_MOST} is the most")
     return tuple(found.values())
@@ -125,7 +125,7 @@ def _match(
         "auth": lambda at: _shaped(at, _AUTH, "a result such as dmarc=fail"),
         "attachments": lambda at: _shaped(at, _FILE, "an ending such as .exe, or a type such as zip, in lower case"),
         "recipients": lambda at: _recipient(at, domains, groups),
-        "senders": lambda at: _whom(at, senders),
+        "senders": lambda at: whom(at, senders),
     }
     found = {name: one[name](at) if name in one else tuple(map(each[name], _some(at))) for name, at in fields.items()}
     match = msgspec.structs.replace(Match(), **found)
@@ -151,13 +151,13 @@ def _shaped(place: Place, shape: re.Pattern[str], what: str) -> str:
 def _recipient(place: Place, domains: Collection[str] | None, groups: Collection[str]) -> str:
     text = place.text()
     if not text.startswith(GROUP):
-        return _whom(place, domains)
+        return whom(place, domains)
     if text.removeprefix(GROUP) not in groups:
         raise place.wrong(f"{quoted(text)} is none of this customer's groups")
     return text
 
 
-def _whom(place: Place, domains: Collection[str] | None) -> str:
+def whom(place: Place, domains: Collection[str] | None) -> str:
     """Return an address or @domain; one that is in none of `domains` would never match."""
     text = place.text()
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -19,20 +20,26 @@ from services.console.caller import Caller
 from services.console.config import ConsoleConfig
 from services.console.credentials import Passwords
 from services.console.desk import make_desk
+from services.console.directories import Ports
 from services.console.domains import Surroundings
 from services.console.outbox import Outbox
 from services.console.post import FakePost
 from services.console.roles import Role
 from services.console.rooms import make_console
+from services.console.secrets import Keeper
 from services.console.signin import SignIn
 from services.console.users.fakes import FakeDirectory
 from services.core.clock import ManualClock
 from services.core.directory import Directory
+from services.core.secrets import Purpose, Secrets
 from services.core.senders import Senders
+from services.directory.fakes import MemoryReader
 from services.runtime.consume import decode
 from services.runtime.database import Database, database_url
+from services.runtime.dkim_keys import DkimKeys
 from services.runtime.fakes import MemoryBus
 from services.runtime.fakes_dns import FakeDns
+from services.runtime.fakes_store import MemoryStore
 from services.runtime.migrate import migrate
 from services.trace.index import FOLDER as TRACE
 from services.trace.index import Index
@@ -70,7 +77,13 @@ class ConsoleHouse:
             resolver=lambda: self.dns,
             senders=self.senders,
         )
-        self.desk = make_desk(book, self.signin, around, trace, self.licences.public_key(), self.people)
+        self.reader = MemoryReader()
+        self.secrets = Secrets(bytes(32), os.urandom)
+        ports = Ports(self.bus, self.reader, Keeper(self.secrets, Purpose.DIRECTORY))
+        self.store = MemoryStore()
+        self.keys = DkimKeys(self.store, bytes(32), self.clock, os.urandom)
+        licences = self.licences.public_key()
+        self.desk = make_desk(book, self.signin, around, trace, licences, ports, self.people, self.keys)
         self.post = FakePost(book, self.signin)
         self.outbox = Outbox(book, self.bus, self.post, "one")
         self.app = make_console(self.desk, self.config, self.clock)
