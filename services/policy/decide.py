@@ -22,7 +22,7 @@ from schemas.events import (
     Status,
     Verdict,
 )
-from services.core.direction import INBOUND_ONLY, outbound
+from services.core.direction import INBOUND_ONLY, outbound, written_here
 from services.policy.defaults import LAST, OUTBOUND_RULES, RULES, UNSCANNED_HEADER
 from services.policy.lists import Lists, approved, blocked, counts, severe, without_spam
 
@@ -314,4 +314,6 @@ def _outcome(received: Received, state: State, recipients: tuple[str, ...], now:
         state=state,
         at=now,
         received_at=received.received_at,
+        direction=received.direction,
+        own=written_here(received),
     )
