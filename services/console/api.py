@@ -61,6 +61,10 @@ def routes_of(desk: Desk) -> list[Route]:
         ("GET", f"{OF}/audit", desk.history.audit),
         ("GET", f"{OF}/messages", desk.history.trace),
         ("GET", f"{OF}/messages/{{message}}", desk.history.traced),
+        ("GET", "/figures", desk.figures.service_figures),
+        ("GET", f"{OF}/figures", desk.figures.figures),
+        ("GET", f"{OF}/queue", desk.queues.queue),
+        ("POST", f"{OF}/queue", desk.queues.order_queue),
     ]
 
 

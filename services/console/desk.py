@@ -10,8 +10,10 @@ from services.console.accounts import Accounts
 from services.console.book import Book
 from services.console.customers import Customers
 from services.console.domains import Domains, Surroundings
+from services.console.figures import Figures
 from services.console.history import History
 from services.console.licences import Licences
+from services.console.queues import Queues, QueueView
 from services.console.signin import SignIn
 from services.console.tokens import Tokens
 from services.trace.index import Index
@@ -28,10 +30,17 @@ class Desk:
     tokens: Tokens
     licences: Licences
     history: History
+    figures: Figures
+    queues: Queues
 
 
 def make_desk(
-    book: Book, signin: SignIn, around: Surroundings, trace: Index, licence_key: Ed25519PublicKey | None
+    book: Book,
+    signin: SignIn,
+    around: Surroundings,
+    trace: Index,
+    licence_key: Ed25519PublicKey | None,
+    waiting: QueueView,
 ) -> Desk:
     """Return the desk over one database."""
     return Desk(
@@ -42,4 +51,6 @@ def make_desk(
         tokens=Tokens(book),
         licences=Licences(book, licence_key),
         history=History(book, trace),
+        figures=Figures(book, trace, waiting, around.config.promise_seconds),
+        queues=Queues(book, around.directory, waiting),
     )

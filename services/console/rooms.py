@@ -17,6 +17,7 @@ from services.console.desk import Desk
 from services.console.history import day_start
 from services.console.pages import Doors, Frame, Visit, go, make_pages_app
 from services.console.roles import Act, Role, acts_of, may_manage
+from services.console.rooms_mail import MailRooms
 from services.console.texts import text
 from services.core.clock import Clock
 
@@ -29,8 +30,9 @@ def make_console(desk: Desk, config: ConsoleConfig, clock: Clock) -> FastAPI:
     app = make_pages_app(config)
     app.mount("/api/v1", make_api(desk, clock))
     frame = Frame(config, clock)
-    rooms = Rooms(frame, Doors(app, desk, frame))
-    rooms.open()
+    doors = Doors(app, desk, frame)
+    for rooms in (Rooms(frame, doors), MailRooms(frame, doors)):
+        rooms.open()
     return app
 
 

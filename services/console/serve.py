@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
+from typing import Any
 
 from services.console.book import Book
 from services.console.config import PREFIX, ConsoleConfig, Neighbours
@@ -14,6 +15,7 @@ from services.console.desk import Desk, make_desk
 from services.console.domains import Surroundings
 from services.console.outbox import Outbox
 from services.console.post import MailPath
+from services.console.queues import QueueView, follow_queues
 from services.console.reminders import Reminders
 from services.console.rooms import make_console
 from services.console.signin import SignIn
@@ -42,11 +44,12 @@ async def serve(ctx: Context) -> None:
             directory=ctx.directory,
             resolver=lambda: Resolver(around.dns, ctx.clock),
         )
-        desk = make_desk(book, signin, surroundings, trace, around.licences())
+        waiting = QueueView()
+        desk = make_desk(book, signin, surroundings, trace, around.licences(), waiting)
         post = MailPath(book, signin, ctx.store, ctx.bus, config, around.hostname)
         outbox = Outbox(book, ctx.bus, post)
         await ctx.directory_ready()
-        async with _emptied(outbox):
+        async with _emptied(outbox), following(follow_queues(ctx.bus, waiting), "console-queues"):
             await _answer(ctx, config, desk, outbox, Reminders(book))
 
 
@@ -60,6 +63,17 @@ async def _answer(ctx: Context, config: ConsoleConfig, desk: Desk, outbox: Outbo
             ctx.ready("console")  # it listens already: who comes now waits a moment at most
             await ctx.stop.wait()
             server.should_exit = True
+
+
+@contextlib.asynccontextmanager
+async def following(work: Coroutine[Any, Any, None], name: str) -> AsyncIterator[None]:
+    """Have the work done beside the block, and end it with the block."""
+    task = asyncio.create_task(work, name=name)
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
 
 
 @contextlib.asynccontextmanager

@@ -12,6 +12,7 @@ from services.console.book import Book
 from services.console.config import ConsoleConfig
 from services.console.desk import make_desk
 from services.console.domains import Surroundings
+from services.console.queues import QueueView
 from services.console.signin import SignIn
 from services.core.clock import SystemClock
 from services.core.directory import Directory
@@ -28,7 +29,7 @@ def spec() -> dict[str, Any]:
         config=ConsoleConfig(), hostname="", directory=Directory(), resolver=lambda: Resolver("", clock)
     )
     nothing = cast("Any", None)
-    desk = make_desk(cast("Book", nothing), cast("SignIn", nothing), around, cast("Index", nothing), None)
+    desk = make_desk(cast("Book", nothing), cast("SignIn", nothing), around, cast("Index", nothing), None, QueueView())
     app = make_api(desk, clock)
     app.servers = [{"url": "/api/v1"}]
     return app.openapi()

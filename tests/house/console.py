@@ -22,6 +22,7 @@ from services.console.desk import make_desk
 from services.console.domains import Surroundings
 from services.console.outbox import Outbox
 from services.console.post import FakePost
+from services.console.queues import QueueView
 from services.console.roles import Role
 from services.console.rooms import make_console
 from services.console.signin import SignIn
@@ -61,7 +62,8 @@ class ConsoleHouse:
         around = Surroundings(
             config=self.config, hostname="gp.test", directory=self.directory, resolver=lambda: self.dns
         )
-        self.desk = make_desk(book, self.signin, around, trace, self.licences.public_key())
+        self.waiting = QueueView()
+        self.desk = make_desk(book, self.signin, around, trace, self.licences.public_key(), self.waiting)
         self.post = FakePost(book, self.signin)
         self.outbox = Outbox(book, self.bus, self.post, "one")
         self.app = make_console(self.desk, self.config, self.clock)

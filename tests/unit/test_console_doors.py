@@ -15,7 +15,7 @@ import msgspec
 import pytest
 from sqlalchemy import select, update
 
-from services.console import accounts, customers, domains, history, licences, models, tokens
+from services.console import accounts, customers, domains, figures, history, licences, models, queues, tokens
 from services.console.accounts import add_account
 from services.console.api import routes_of
 from services.console.book import Author
@@ -69,6 +69,10 @@ EXPECTED: Final[dict[str, str]] = {
     "audit": "owau",
     "trace": "wahu",
     "traced": "wahu",
+    "service_figures": "o",
+    "figures": "owahur",
+    "queue": "owahu",
+    "order_queue": "owa",
 }
 BODIES: Final[dict[str, Any]] = {
     "add_customer": {"id": "new", "owner": "new@new.test"},
@@ -79,6 +83,7 @@ BODIES: Final[dict[str, Any]] = {
     "change_account": {"closed": True},
     "make_token": {"label": "x", "scopes": ["self"]},
     "renew": {"key": "gpl1.x.y"},
+    "order_queue": {"action": "flush", "destination": "mx.acme.test:25"},
 }
 
 
@@ -215,6 +220,8 @@ def test_every_act_has_roles_and_every_operation_an_act() -> None:
         tokens.Tokens,
         licences.Licences,
         history.History,
+        figures.Figures,
+        queues.Queues,
     )
     bare = [
         f"{room.__name__}.{name}"
