@@ -1,4 +1,4 @@
-"""What waits for a customer's MTAs; and orders to delivery, each an event that goes with its audit line or not at all."""
+"""What waits for a customer's MTAs; and orders to delivery, each an event that goes with its audit line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What people read on the pages of mail (dashboard, messages, queue, quarantine, reports), and in mails with reports."""
+"""What people read on the pages of mail (dashboard, messages, queue, quarantine, reports) and in mailed reports."""
 
 from __future__ import annotations
 
@@ -59,4 +59,31 @@ MAIL_TEXTS: Final[Mapping[str, tuple[str, str]]] = {
     "layer.attachments": ("Attachments", "Allegati"),
     "layer.impersonation": ("Impersonation", "Impersonazione"),
     "layer.outbreak": ("Outbreaks", "Epidemie"),
+    # --- messages
+    "messages.client": ("Client's address", "Indirizzo del client"),
+    "messages.id": ("Id or Message-ID", "Id o Message-ID"),
+    "messages.kind": ("At the door", "All'ingresso"),
+    "messages.kind.accepted": ("accepted", "accettati"),
+    "messages.kind.refused": ("refused", "rifiutati"),
+    "messages.sheet": ("Download what was found (CSV)", "Scarica i risultati (CSV)"),
+    "messages.sheet.hint": (
+        "a line for each recipient, of {count} messages at most",
+        "una riga per destinatario, al massimo {count} messaggi",
+    ),
+    "sheet.id": ("id", "id"),
+    "sheet.time": ("time (UTC)", "ora (UTC)"),
+    "sheet.sender": ("sender", "mittente"),
+    "sheet.recipient": ("recipient", "destinatario"),
+    "sheet.state": ("state", "stato"),
+    "sheet.subject": ("subject", "oggetto"),
+    "sheet.client": ("client", "client"),
+    "sheet.size": ("octets", "ottetti"),
+    "sheet.more": (
+        "There is more than {count} messages: narrow the search.",
+        "Ci sono più di {count} messaggi: restringere la ricerca.",
+    ),
+    "sheet.cut": (
+        "The rest could not be read: please download it again.",
+        "Non è stato possibile leggere il resto: scaricare di nuovo.",
+    ),
 }
