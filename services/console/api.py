@@ -65,6 +65,8 @@ def routes_of(desk: Desk) -> list[Route]:
         ("GET", f"{OF}/figures", desk.figures.figures),
         ("GET", f"{OF}/queue", desk.queues.queue),
         ("POST", f"{OF}/queue", desk.queues.order_queue),
+        ("GET", f"{OF}/held", desk.held.held),
+        ("POST", f"{OF}/held", desk.held.act_held),
     ]
 
 

@@ -11,6 +11,7 @@ from services.console.book import Book
 from services.console.customers import Customers
 from services.console.domains import Domains, Surroundings
 from services.console.figures import Figures
+from services.console.held import HeldMail
 from services.console.history import History
 from services.console.licences import Licences
 from services.console.queues import Queues, QueueView
@@ -32,6 +33,7 @@ class Desk:
     history: History
     figures: Figures
     queues: Queues
+    held: HeldMail
 
 
 def make_desk(
@@ -53,4 +55,5 @@ def make_desk(
         history=History(book, trace),
         figures=Figures(book, trace, waiting, around.config.promise_seconds),
         queues=Queues(book, around.directory, waiting),
+        held=HeldMail(book),
     )

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field
 
-from services.console.models import Strict
+from services.console.models import Short, Strict
 
 Days = Literal[1, 7, 30, 90]
 Period = Literal["daily", "weekly", "monthly"]
@@ -98,3 +98,23 @@ class QueueOrder(Strict):
     action: Literal["flush", "hold", "resume"]
     destination: Annotated[str, Field(min_length=1, max_length=2_000)]
     why: Annotated[str, Field(max_length=200)] = ""
+
+
+class HeldItem(Strict):
+    """A held message, for one recipient."""
+
+    id: Annotated[str, Field(max_length=26)]
+    recipient: Short
+
+
+class HeldAct(Strict):
+    """What is to be done with held messages. Released is the original, after one more look for viruses."""
+
+    action: Literal["release", "delete", "report-clean", "report-spam"]
+    items: Annotated[list[HeldItem], Field(min_length=1, max_length=200)]
+
+
+class HeldAsked(BaseModel):
+    """For how many recipients it was asked: those that could not be meant any more are left out."""
+
+    asked: int

@@ -39,7 +39,7 @@ POLICY: Final = (
     "default-src 'none'; style-src 'self'; img-src 'self' data:; form-action 'self'; base-uri 'none'; "
     "frame-ancestors 'none'"
 )
-FIELDS_MOST: Final = 100  # of a form
+FIELDS_MOST: Final = 200  # of a form
 SESSION_AGE: Final = 43_200  # seconds that a browser keeps the cookie
 
 Handler = Callable[["Visit"], Awaitable[Response]]
@@ -269,7 +269,7 @@ def _asked(request: Request) -> str:
 
 def go(path: str, done: str = "") -> Response:
     """Send the browser on after a form: loading the page again posts nothing again."""
-    return RedirectResponse(path + (f"?done={done}" if done else ""), 303)
+    return RedirectResponse(path + (f"{'&' if '?' in path else '?'}done={done}" if done else ""), 303)
 
 
 def make_pages_app(config: ConsoleConfig) -> FastAPI:

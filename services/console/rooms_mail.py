@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
+import urllib.parse
 from typing import Final
 
 from fastapi import Response
 
 from services.console import models_mail
-from services.console.pages import Doors, Frame, Visit
+from services.console.caller import Refused
+from services.console.history import day_start
+from services.console.licence import DAY
+from services.console.pages import Doors, Frame, Visit, go
 from services.console.panels import panels
+from services.console.texts import text
+from services.quarantine.api.models import Messages
+from services.quarantine.tables import WAITING, State
 
 SPANS: Final = (1, 7, 30, 90)
+HELD_ASKED: Final = ("sender", "recipient", "subject", "reason", "state", "since", "until")
 
 
 class MailRooms:
@@ -26,6 +35,8 @@ class MailRooms:
         door, of = self._doors.open, "/c/{customer}"
         door("/dashboard", self.service)
         door(f"{of}/dashboard", self.dashboard)
+        door(f"{of}/queue", self.queue, self.do_queue)
+        door(f"{of}/held", self.held, self.do_held)
 
     # --- figures
 
@@ -41,6 +52,61 @@ class MailRooms:
     async def _figures(self, visit: Visit, days: int, found: models_mail.Figures) -> Response:
         drawn = await asyncio.to_thread(panels, found, visit.language)
         return await self._page(visit, "figures", found=found, panels=drawn, span=days, spans=SPANS)
+
+    # --- what waits
+
+    async def queue(self, visit: Visit) -> Response:
+        found = await visit.desk.queues.queue(visit.who, customer=visit.customer)
+        return await self._page(visit, "queue", found=found.destinations)
+
+    async def do_queue(self, visit: Visit) -> Response:
+        asked = {name: visit.field(name) for name in ("action", "destination", "why")}
+        body = models_mail.QueueOrder.model_validate(asked)
+        await visit.desk.queues.order_queue(visit.who, customer=visit.customer, body=body)
+        return go(f"/c/{visit.customer}/queue", "queue-ordered")
+
+    # --- what is held
+
+    async def held(self, visit: Visit) -> Response:
+        asked = {name: visit.query(name) for name in HELD_ASKED}
+        found = Messages(messages=[], after="")
+        try:
+            found = await self._held(visit, asked)
+        except Refused as error:
+            visit = dataclasses.replace(visit, error=text(error.key, visit.language, **error.values))
+        further = urllib.parse.urlencode({**asked, "after": found.after}) if found.after else ""
+        return await self._page(
+            visit, "held", found=found.messages, asked=asked, further=further, states=tuple(State), waiting=WAITING
+        )
+
+    async def do_held(self, visit: Visit) -> Response:
+        picked = visit.form.get("shown" if visit.field("all") else "pick", [])
+        if not picked:
+            raise Refused("held.none-picked")
+        pairs = [each.partition(" ") for each in picked]
+        items = [models_mail.HeldItem(id=identity, recipient=recipient) for identity, _, recipient in pairs]
+        body = models_mail.HeldAct.model_validate({"action": visit.field("action"), "items": items})
+        await visit.desk.held.act_held(visit.who, customer=visit.customer, body=body)
+        asked = {name: visit.query(name) for name in HELD_ASKED if visit.query(name)}
+        query = f"?{urllib.parse.urlencode(asked)}" if asked else ""
+        return go(f"/c/{visit.customer}/held{query}", "held-asked")
+
+    async def _held(self, visit: Visit, asked: dict[str, str]) -> Messages:
+        until = day_start(asked["until"])
+        known = {state.value for state in State}
+        return await visit.desk.held.held(
+            visit.who,
+            customer=visit.customer,
+            state=State(asked["state"]) if asked["state"] in known else None,
+            sender=asked["sender"],
+            recipient=asked["recipient"],
+            subject=asked["subject"],
+            reason=asked["reason"],
+            since=day_start(asked["since"]),
+            until=until + DAY if until else 0.0,
+            everything=asked["state"] == "all",
+            after=visit.request.query_params.get("after", "")[:1_200],
+        )
 
 
 def _days(visit: Visit) -> models_mail.Days:

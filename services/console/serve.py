@@ -21,9 +21,12 @@ from services.console.rooms import make_console
 from services.console.signin import SignIn
 from services.core.errors import DatabaseUnavailable
 from services.quarantine.api.serve import listening, server_of
+from services.quarantine.migrate import FOLDER as QUARANTINE
 from services.runtime.config import load
+from services.runtime.database import database_url
 from services.runtime.dns import Resolver
 from services.runtime.host import Context
+from services.runtime.migrate import migrate
 from services.trace.index import Index
 
 log = logging.getLogger("gatepost.console")
@@ -35,6 +38,7 @@ async def serve(ctx: Context) -> None:
     async with contextlib.AsyncExitStack() as stack:
         book = await Book.open(around.database, ctx.clock)
         stack.push_async_callback(book.close)
+        await migrate(database_url(around.database), QUARANTINE)  # whichever of the two services is up first
         trace = await Index.open(around.database)
         stack.push_async_callback(trace.close)
         signin = SignIn(book, Passwords(), by_client=config.failures_by_client, by_subject=config.failures_by_account)

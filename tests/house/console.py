@@ -28,6 +28,7 @@ from services.console.rooms import make_console
 from services.console.signin import SignIn
 from services.core.clock import ManualClock
 from services.core.directory import Directory
+from services.quarantine.migrate import FOLDER as QUARANTINE
 from services.runtime.consume import decode
 from services.runtime.database import Database, database_url
 from services.runtime.fakes import MemoryBus
@@ -123,7 +124,7 @@ async def _tables() -> bytes:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "console.db"
             url = database_url(f"sqlite:///{path}")
-            for room in (CONSOLE, TRACE):
+            for room in (CONSOLE, TRACE, QUARANTINE):
                 await migrate(url, room)
             _made.append(path.read_bytes())
     return _made[0]
@@ -137,6 +138,7 @@ async def console_house(
     clock = ManualClock()
     if url:
         book, trace = await Book.open(url, clock), await Index.open(url)
+        await migrate(database_url(url), QUARANTINE)
     else:
         path = folder / "console.db"
         path.write_bytes(await _tables())

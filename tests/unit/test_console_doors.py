@@ -15,7 +15,7 @@ import msgspec
 import pytest
 from sqlalchemy import select, update
 
-from services.console import accounts, customers, domains, figures, history, licences, models, queues, tokens
+from services.console import accounts, customers, domains, figures, held, history, licences, models, queues, tokens
 from services.console.accounts import add_account
 from services.console.api import routes_of
 from services.console.book import Author
@@ -73,6 +73,8 @@ EXPECTED: Final[dict[str, str]] = {
     "figures": "owahur",
     "queue": "owahu",
     "order_queue": "owa",
+    "held": "wahu",
+    "act_held": "wah",
 }
 BODIES: Final[dict[str, Any]] = {
     "add_customer": {"id": "new", "owner": "new@new.test"},
@@ -84,6 +86,7 @@ BODIES: Final[dict[str, Any]] = {
     "make_token": {"label": "x", "scopes": ["self"]},
     "renew": {"key": "gpl1.x.y"},
     "order_queue": {"action": "flush", "destination": "mx.acme.test:25"},
+    "act_held": {"action": "release", "items": [{"id": "01K8Z4N5QJ3M8V7T2R6XW9YB0C", "recipient": "a@acme.test"}]},
 }
 
 
@@ -222,6 +225,7 @@ def test_every_act_has_roles_and_every_operation_an_act() -> None:
         history.History,
         figures.Figures,
         queues.Queues,
+        held.HeldMail,
     )
     bare = [
         f"{room.__name__}.{name}"
