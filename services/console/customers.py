@@ -27,6 +27,7 @@ from services.console.tables import (
     DOMAINS,
     LINKS,
     RECIPIENTS,
+    REPORTS,
     SESSIONS,
     TOKENS,
 )
@@ -98,7 +99,7 @@ class Customers:
             people = select(ACCOUNTS.c.id).where(ACCOUNTS.c.customer == customer)
             for hanging in (SESSIONS, LINKS, TOKENS):
                 await change.connection.execute(delete(hanging).where(hanging.c.account.in_(people)))
-            for table in (TOKENS, ACCOUNTS, CLAIMS, DOMAINS, RECIPIENTS):
+            for table in (REPORTS, TOKENS, ACCOUNTS, CLAIMS, DOMAINS, RECIPIENTS):
                 await change.connection.execute(delete(table).where(table.c.customer == customer))
             await change.connection.execute(delete(CUSTOMERS).where(CUSTOMERS.c.id == customer))
             await change.note(customer, "customer-removed", customer, before=_summary(before))

@@ -15,6 +15,7 @@ from services.console.held import HeldMail
 from services.console.history import History
 from services.console.licences import Licences
 from services.console.queues import Queues, QueueView
+from services.console.reports import Reporter, Reports
 from services.console.signin import SignIn
 from services.console.tokens import Tokens
 from services.trace.index import Index
@@ -34,6 +35,7 @@ class Desk:
     figures: Figures
     queues: Queues
     held: HeldMail
+    reports: Reports
 
 
 def make_desk(
@@ -56,4 +58,5 @@ def make_desk(
         figures=Figures(book, trace, waiting, around.config.promise_seconds),
         queues=Queues(book, around.directory, waiting),
         held=HeldMail(book),
+        reports=Reports(book, Reporter(trace, around.config.promise_seconds)),
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from schemas.events import State
@@ -47,28 +47,25 @@ class Figures:
         return figured(sums, range(since, until, step), self._promise, self._queues.depth(now, customer))
 
 
-def window(now: float, days: int) -> tuple[int, int, int]:
+def window(now: float, days: int, steps: Mapping[int, int] = STEPS) -> tuple[int, int, int]:
     """Return first hour, the hour after the last, and the hours of a step, of the days that end with this hour."""
-    step = STEPS[days]
+    step = steps[days]
     until = int(now // HOUR) + 1
     return -(-(until - days * DAY_HOURS) // step) * step, until, step
 
 
-def figured(
-    sums: Iterable[Sum], starts: Sequence[int], promise: float, queue: models_mail.Depth
-) -> models_mail.Figures:
-    """Return the figures of these steps, given by their first hours since the epoch, at equal distances."""
-    steps: dict[int, dict[Kind, Names]] = {start: _kinds() for start in starts}
+def figured(sums: Iterable[Sum], hours: range, promise: float, queue: models_mail.Depth) -> models_mail.Figures:
+    """Return the figures of these hours since the epoch, in the range's steps."""
+    steps: dict[int, dict[Kind, Names]] = {start: _kinds() for start in hours}
     total = _kinds()
     for one in sums:
         for there in (steps.get(one.hour), total):
             if there is not None:
                 there[one.kind][one.name] = there[one.kind].get(one.name, 0) + one.count
-    length = starts[1] - starts[0] if len(starts) > 1 else 1
     return models_mail.Figures(
-        since=starts[0] * HOUR,
-        until=(starts[-1] + length) * HOUR,
-        step=length * HOUR,
+        since=hours.start * HOUR,
+        until=hours.stop * HOUR,
+        step=hours.step * HOUR,
         points=[_point(start, found) for start, found in steps.items()],
         totals=_totals(total),
         refused=_most(total[Kind.REFUSED]),

@@ -9,6 +9,7 @@ from pydantic import BaseModel, Field
 from services.console.models import Short, Strict
 
 Days = Literal[1, 7, 30, 90]
+ReportDays = Literal[1, 7, 30, 90, 365]
 Period = Literal["daily", "weekly", "monthly"]
 
 
@@ -118,3 +119,41 @@ class HeldAsked(BaseModel):
     """For how many recipients it was asked: those that could not be meant any more are left out."""
 
     asked: int
+
+
+class Top(BaseModel):
+    """An address, and how many messages had it."""
+
+    address: str
+    count: int
+
+
+class Report(BaseModel):
+    """What became of a customer's mail, with who sent and received most of it, as far as the trace goes back."""
+
+    customer: str
+    figures: Figures
+    senders: list[Top]
+    recipients: list[Top]
+
+
+class Schedule(BaseModel):
+    """A report that is sent by mail at the end of each day, week or month, UTC."""
+
+    id: str
+    account: str
+    address: str
+    period: Period
+
+
+class Schedules(BaseModel):
+    """Every report that a customer has sent."""
+
+    schedules: list[Schedule]
+
+
+class NewSchedule(Strict):
+    """A report to one of the customer's accounts."""
+
+    account: Annotated[str, Field(max_length=26)]
+    period: Period

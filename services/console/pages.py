@@ -28,6 +28,7 @@ from services.console.desk import Desk
 from services.console.licence import DAY
 from services.console.models import Licence
 from services.console.panels import age, number, octets, percent, seconds
+from services.console.report import written
 from services.console.roles import Act
 from services.console.texts import LANGUAGES, known, text
 from services.console.web import client_of, guarded
@@ -99,7 +100,9 @@ class Frame:
         )
         self._environment.filters["when"] = _when
         self._environment.filters["age"] = lambda at: age(clock.now() - at)
-        self._environment.filters.update(number=number, octets=octets, percent=percent, seconds=seconds)
+        self._environment.filters.update(
+            number=number, octets=octets, percent=percent, seconds=seconds, written=written
+        )
         self._environment.filters["json"] = functools.partial(json.dumps, ensure_ascii=False, sort_keys=True)
 
     async def page(self, visit: Visit, template: str, status: int = 200, **values: Any) -> Response:  # noqa: ANN401  # for the template

@@ -14,12 +14,13 @@ from services.console.book import Author, Book, MailOrder
 from services.console.config import ConsoleConfig
 from services.console.licence import Standing
 from services.console.mails import ACCOUNT, Mail, compose, ends, welcome, with_link
+from services.console.report_mail import REPORT, ReportMails
 from services.console.signin import LINK_SECONDS, SignIn
 from services.console.tables import ACCOUNTS, CUSTOMERS
 from services.core.address import parse, quote
 from services.core.errors import ObjectConflict, ObjectNotFound
 from services.core.ids import message_id
-from services.core.stored import object_key, pack
+from services.core.stored import object_key, pack, unpack
 from services.runtime.bus import Bus
 from services.runtime.store import Store
 
@@ -30,8 +31,15 @@ OPERATORS = "_operators"  # whose mail it is that goes to an operator of the ser
 class MailPath:
     """The Post over store and topics."""
 
-    def __init__(
-        self, book: Book, signin: SignIn, store: Store, bus: Bus, config: ConsoleConfig, hostname: str
+    def __init__(  # its ports
+        self,
+        book: Book,
+        signin: SignIn,
+        store: Store,
+        bus: Bus,
+        config: ConsoleConfig,
+        hostname: str,
+        reports: ReportMails,
     ) -> None:
         self._book = book
         self._signin = signin
@@ -39,17 +47,22 @@ class MailPath:
         self._bus = bus
         self._config = config
         self._hostname = hostname
+        self._reports = reports
 
     async def send(self, order: MailOrder) -> None:
         """See `outbox.Post`: a link's secret is made here, and stands nowhere but in the mail."""
         now = self._book.clock.now()
-        identity = message_id(now, os.urandom)
+        report = await self._reports.mail(order) if order.kind == REPORT else None
+        if order.kind == REPORT and report is None:
+            return
+        # A report has the id of its order: sent once more after a crash it is the same message, and no second one.
+        identity = message_id(now, os.urandom) if report is None else order.id
         async with self._book.change(Author("console")) as change:
             row = (await change.connection.execute(select(ACCOUNTS).where(ACCOUNTS.c.id == order.account))).first()
             if row is None or row.closed_at:
                 return
             language = row.language or "en"
-            mail = await self._mail(change.connection, order, row, language)
+            mail = report or await self._mail(change.connection, order, row, language)
             await change.note(row.customer, "mail-sent", row.address, after={"kind": order.kind, "id": identity})
         local, _, domain = row.address.rpartition("@")
         to = f"{quote(local)}@{domain}"
@@ -74,8 +87,7 @@ class MailPath:
             subject=mail.subject,
             own=ACCOUNT,
         )
-        await self._put(received, message)
-        await self._bus.publish([received])
+        await self._bus.publish([await self._put(received, message)])
         log.info("id=%s customer=%s event=account-mail kind=%s", identity, received.customer, order.kind)
 
     async def _mail(self, connection: AsyncConnection, order: MailOrder, row: Row[Any], language: str) -> Mail:
@@ -100,11 +112,13 @@ class MailPath:
             self._hostname,
         )
 
-    async def _put(self, received: Received, message: bytes) -> None:
+    async def _put(self, received: Received, message: bytes) -> Received:
+        """Store the message; return the event of what is stored, which may be from before a crash."""
         try:
             await self._store.put(received.key, [pack(received), message])
         except ObjectConflict:
-            raise AssertionError("an id of 80 bits of chance came twice") from None
+            return unpack(await self._store.get(received.key))[0]
+        return received
 
 
 class FakePost:

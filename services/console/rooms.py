@@ -18,6 +18,7 @@ from services.console.pages import Doors, Frame, Visit, go, make_pages_app
 from services.console.roles import Act, Role, acts_of, may_manage
 from services.console.rooms_mail import MailRooms
 from services.console.rooms_messages import MessageRooms
+from services.console.rooms_reports import ReportRooms
 from services.core.clock import Clock
 
 TLS: Final = ("", "none", "required", "verified")
@@ -29,7 +30,7 @@ def make_console(desk: Desk, config: ConsoleConfig, clock: Clock) -> FastAPI:
     app.mount("/api/v1", make_api(desk, clock))
     frame = Frame(config, clock)
     doors = Doors(app, desk, frame)
-    for rooms in (Rooms(frame, doors), MailRooms(frame, doors), MessageRooms(frame, doors)):
+    for rooms in (Rooms(frame, doors), MailRooms(frame, doors), MessageRooms(frame, doors), ReportRooms(frame, doors)):
         rooms.open()
     return app
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Coroutine
-from typing import Any
+from collections.abc import AsyncIterator, Coroutine, Sequence
+from typing import Any, Protocol
 
 from services.console.book import Book
 from services.console.config import PREFIX, ConsoleConfig, Neighbours
@@ -17,6 +17,8 @@ from services.console.outbox import Outbox
 from services.console.post import MailPath
 from services.console.queues import QueueView, follow_queues
 from services.console.reminders import Reminders
+from services.console.report_mail import ReportMails
+from services.console.reports import Reporter, Scheduler
 from services.console.rooms import make_console
 from services.console.signin import SignIn
 from services.core.errors import DatabaseUnavailable
@@ -30,6 +32,14 @@ from services.runtime.migrate import migrate
 from services.trace.index import Index
 
 log = logging.getLogger("gatepost.console")
+
+
+class Runner(Protocol):
+    """What works beside the pages."""
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Work until `stop`."""
+        ...
 
 
 async def serve(ctx: Context) -> None:
@@ -50,20 +60,21 @@ async def serve(ctx: Context) -> None:
         )
         waiting = QueueView()
         desk = make_desk(book, signin, surroundings, trace, around.licences(), waiting)
-        post = MailPath(book, signin, ctx.store, ctx.bus, config, around.hostname)
+        reports = ReportMails(book, Reporter(trace, config.promise_seconds), config.base)
+        post = MailPath(book, signin, ctx.store, ctx.bus, config, around.hostname, reports)
         outbox = Outbox(book, ctx.bus, post)
         await ctx.directory_ready()
         async with _emptied(outbox), following(follow_queues(ctx.bus, waiting), "console-queues"):
-            await _answer(ctx, config, desk, outbox, Reminders(book))
+            await _answer(ctx, config, desk, (outbox, Reminders(book), Scheduler(book)))
 
 
-async def _answer(ctx: Context, config: ConsoleConfig, desk: Desk, outbox: Outbox, reminders: Reminders) -> None:
+async def _answer(ctx: Context, config: ConsoleConfig, desk: Desk, runners: Sequence[Runner]) -> None:
     with listening(config.host, config.port) as listener:
         server = server_of(make_console(desk, config, ctx.clock))
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(server.serve([listener]), name="console-server")
-            tasks.create_task(outbox.run(ctx.stop), name="console-outbox")
-            tasks.create_task(reminders.run(ctx.stop), name="console-reminders")
+            for runner in runners:
+                tasks.create_task(runner.run(ctx.stop), name=f"console-{type(runner).__name__.lower()}")
             ctx.ready("console")  # it listens already: who comes now waits a moment at most
             await ctx.stop.wait()
             server.should_exit = True

@@ -21,8 +21,10 @@ from services.console.credentials import Passwords
 from services.console.desk import make_desk
 from services.console.domains import Surroundings
 from services.console.outbox import Outbox
-from services.console.post import FakePost
+from services.console.post import FakePost, MailPath
 from services.console.queues import QueueView
+from services.console.report_mail import ReportMails
+from services.console.reports import Reporter
 from services.console.roles import Role
 from services.console.rooms import make_console
 from services.console.signin import SignIn
@@ -34,6 +36,7 @@ from services.runtime.database import Database, database_url
 from services.runtime.fakes import MemoryBus
 from services.runtime.fakes_dns import FakeDns
 from services.runtime.migrate import migrate
+from services.runtime.store import Store
 from services.trace.index import FOLDER as TRACE
 from services.trace.index import Index
 from tests.house.asgi import Browser
@@ -85,6 +88,11 @@ class ConsoleHouse:
                 else:
                     self.directory.apply(record.event)
             self._followed[topic.name] = len(records)
+
+    def mail_path(self, store: Store) -> MailPath:
+        """Return what really writes and sends the console's mail."""
+        reports = ReportMails(self.book, Reporter(self.trace, self.config.promise_seconds), self.config.base)
+        return MailPath(self.book, self.signin, store, self.bus, self.config, "gp.test", reports)
 
     def published(self, customer: str) -> Customer | None:
         """Return the customer as a service that reads the topic from its beginning has it."""

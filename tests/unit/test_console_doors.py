@@ -15,7 +15,19 @@ import msgspec
 import pytest
 from sqlalchemy import select, update
 
-from services.console import accounts, customers, domains, figures, held, history, licences, models, queues, tokens
+from services.console import (
+    accounts,
+    customers,
+    domains,
+    figures,
+    held,
+    history,
+    licences,
+    models,
+    queues,
+    reports,
+    tokens,
+)
 from services.console.accounts import add_account
 from services.console.api import routes_of
 from services.console.book import Author
@@ -75,6 +87,10 @@ EXPECTED: Final[dict[str, str]] = {
     "order_queue": "owa",
     "held": "wahu",
     "act_held": "wah",
+    "report": "wahu",
+    "schedules": "wahu",
+    "add_schedule": "wa",
+    "remove_schedule": "wa",
 }
 BODIES: Final[dict[str, Any]] = {
     "add_customer": {"id": "new", "owner": "new@new.test"},
@@ -87,6 +103,7 @@ BODIES: Final[dict[str, Any]] = {
     "renew": {"key": "gpl1.x.y"},
     "order_queue": {"action": "flush", "destination": "mx.acme.test:25"},
     "act_held": {"action": "release", "items": [{"id": "01K8Z4N5QJ3M8V7T2R6XW9YB0C", "recipient": "a@acme.test"}]},
+    "add_schedule": {"account": "01K8Z4N5QJ3M8V7T2R6XW9YB0C", "period": "daily"},
 }
 
 
@@ -226,6 +243,7 @@ def test_every_act_has_roles_and_every_operation_an_act() -> None:
         figures.Figures,
         queues.Queues,
         held.HeldMail,
+        reports.Reports,
     )
     bare = [
         f"{room.__name__}.{name}"

@@ -14,7 +14,7 @@ from services.console.texts import LANGUAGES, keys, raw, text
 
 ROOM = Path(__file__).parents[2] / "services" / "console"
 MADE = re.compile(
-    r"(banner|licence\.state|role|language|done|problem|domain\.tls|nav|dashboard\.days|queue|held|panel|sheet|messages\.kind|figure|layer|mail\.(activate|reset))\."
+    r"(banner|licence\.state|role|language|done|problem|domain\.tls|nav|dashboard\.days|queue|held|panel|reports?|sheet|messages\.kind|figure|layer|mail\.(activate|reset))\."
 )
 
 
