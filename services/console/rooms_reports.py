@@ -40,7 +40,7 @@ class ReportRooms:
             visit,
             "reports",
             sections=report.sections(found, visit.language),
-            of=report.title_of(found, visit.language),
+            what=report.title_of(found, visit.language),
             span=_days(visit),
             spans=SPANS,
             schedules=schedules.schedules,

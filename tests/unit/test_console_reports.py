@@ -105,6 +105,7 @@ async def test_page_sheet_and_pdf_say_the_same_and_of_nobody_else(house: Console
         assert '<th scope="row">a@acme.test</th><td class="number">3</td>' in page
         assert '<th scope="row">EICAR</th><td class="number">3</td>' in page
         assert "Delivered within 5.0" in page
+        assert "<p>Mail report of acme, 20" in page
         assert "secret" not in page
         assert 'action="add"' not in page
     answer = await browser.get("/c/acme/reports.csv?days=7")
