@@ -16,6 +16,7 @@ from services.console import models
 from services.console.caller import ACT, Caller, Forbidden, Lapsed, NotFound, Refused
 from services.console.desk import Desk
 from services.console.texts import text
+from services.console.users.room import Management
 from services.console.web import client_of, guarded
 from services.core.clock import Clock
 from services.core.errors import Temporary
@@ -53,6 +54,7 @@ def routes_of(desk: Desk) -> list[Route]:
         ("POST", f"{OF}/accounts", desk.accounts.invite),
         ("PATCH", who, desk.accounts.change_account),
         ("POST", f"{who}/link", desk.accounts.send_link),
+        *user_routes(desk.users),
         ("GET", f"{OF}/tokens", desk.tokens.tokens),
         ("POST", f"{OF}/tokens", desk.tokens.make_token),
         ("DELETE", f"{OF}/tokens/{{token}}", desk.tokens.revoke_token),
@@ -71,6 +73,22 @@ def routes_of(desk: Desk) -> list[Route]:
         ("GET", f"{OF}/reports", desk.reports.schedules),
         ("POST", f"{OF}/reports", desk.reports.add_schedule),
         ("DELETE", f"{OF}/reports/{{schedule}}", desk.reports.remove_schedule),
+    ]
+
+
+def user_routes(users: Management) -> list[Route]:
+    """Return the operations on users and groups."""
+    who = f"{OF}/users/{{user}}"
+    return [
+        ("GET", f"{OF}/users", users.users),
+        ("POST", f"{OF}/users", users.add_user),
+        ("POST", f"{OF}/users/table", users.import_users),
+        ("POST", f"{OF}/users/directory", users.read_users),
+        ("POST", f"{OF}/users/links", users.invite_users),
+        ("GET", who, users.user),
+        ("PATCH", who, users.change_user),
+        ("DELETE", who, users.remove_user),
+        ("POST", f"{who}/link", users.user_link),
     ]
 
 

@@ -18,6 +18,8 @@ from services.console.queues import Queues, QueueView
 from services.console.reports import Reporter, Reports
 from services.console.signin import SignIn
 from services.console.tokens import Tokens
+from services.console.users.directory import Asked, NoDirectory
+from services.console.users.room import Management
 from services.trace.index import Index
 
 
@@ -36,6 +38,7 @@ class Desk:
     queues: Queues
     held: HeldMail
     reports: Reports
+    users: Management
 
 
 def make_desk(
@@ -44,9 +47,11 @@ def make_desk(
     around: Surroundings,
     trace: Index,
     licence_key: Ed25519PublicKey | None,
+    directory: Asked | None = None,
+    *,
     waiting: QueueView,
 ) -> Desk:
-    """Return the desk over one database."""
+    """Return the desk over one database; `directory` is who reads customers' LDAP directories."""
     return Desk(
         signin=signin,
         customers=Customers(book, around.config, around.directory),
@@ -59,4 +64,5 @@ def make_desk(
         queues=Queues(book, around.directory, waiting),
         held=HeldMail(book),
         reports=Reports(book, Reporter(trace, around.config.promise_seconds)),
+        users=Management(book, NoDirectory() if directory is None else directory),
     )

@@ -67,7 +67,7 @@ class HeldMail:
         try:
             page = await search(self.book.database, wanted)
         except ValueError as error:
-            raise Refused("held.bad") from error
+            raise Refused("quarantine.bad") from error
         return Messages(messages=[Message.of(row) for row in page.rows], after=page.after)
 
     @allowed(Act.HELD_CHANGE)

@@ -19,6 +19,7 @@ from services.console.roles import Act, Role, acts_of, may_manage
 from services.console.rooms_mail import MailRooms
 from services.console.rooms_messages import MessageRooms
 from services.console.rooms_reports import ReportRooms
+from services.console.users.management import ManagementPages
 from services.core.clock import Clock
 
 TLS: Final = ("", "none", "required", "verified")
@@ -29,9 +30,9 @@ def make_console(desk: Desk, config: ConsoleConfig, clock: Clock) -> FastAPI:
     app = make_pages_app(config)
     app.mount("/api/v1", make_api(desk, clock))
     frame = Frame(config, clock)
-    doors = Doors(app, desk, frame)
-    for rooms in (Rooms(frame, doors), MailRooms(frame, doors), MessageRooms(frame, doors), ReportRooms(frame, doors)):
-        rooms.open()
+    doors = Doors(app, desk, frame, config)
+    for rooms in (Rooms, MailRooms, MessageRooms, ReportRooms, ManagementPages):
+        rooms(frame, doors).open()
     return app
 
 

@@ -82,7 +82,7 @@ class MailRooms:
     async def do_held(self, visit: Visit) -> Response:
         picked = visit.form.get("shown" if visit.field("all") else "pick", [])
         if not picked:
-            raise Refused("held.none-picked")
+            raise Refused("quarantine.none-picked")
         pairs = [each.partition(" ") for each in picked]
         items = [models_mail.HeldItem(id=identity, recipient=recipient) for identity, _, recipient in pairs]
         body = models_mail.HeldAct.model_validate({"action": visit.field("action"), "items": items})

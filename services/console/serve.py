@@ -8,6 +8,8 @@ import logging
 from collections.abc import AsyncIterator, Coroutine, Sequence
 from typing import Any, Protocol
 
+import aiohttp
+
 from services.console.book import Book
 from services.console.config import PREFIX, ConsoleConfig, Neighbours
 from services.console.credentials import Passwords
@@ -21,6 +23,10 @@ from services.console.report_mail import ReportMails
 from services.console.reports import Reporter, Scheduler
 from services.console.rooms import make_console
 from services.console.signin import SignIn
+from services.console.users.config import PREFIX as USERS_PREFIX
+from services.console.users.config import UsersConfig
+from services.console.users.directory import Asked, DirectoryService, NoDirectory
+from services.console.users.readings import Readings
 from services.core.errors import DatabaseUnavailable
 from services.quarantine.api.serve import listening, server_of
 from services.quarantine.migrate import FOLDER as QUARANTINE
@@ -29,6 +35,7 @@ from services.runtime.database import database_url
 from services.runtime.dns import Resolver
 from services.runtime.host import Context
 from services.runtime.migrate import migrate
+from services.runtime.users_key import UsersKey
 from services.trace.index import Index
 
 log = logging.getLogger("gatepost.console")
@@ -58,14 +65,22 @@ async def serve(ctx: Context) -> None:
             directory=ctx.directory,
             resolver=lambda: Resolver(around.dns, ctx.clock),
         )
+        users, key = load(UsersConfig, ctx.environ, USERS_PREFIX), load(UsersKey, ctx.environ).master()
+        directory: Asked = NoDirectory()
+        if key is not None:
+            session = await stack.enter_async_context(aiohttp.ClientSession())
+            directory = DirectoryService(users.directory, key, session, ctx.clock)
         waiting = QueueView()
-        desk = make_desk(book, signin, surroundings, trace, around.licences(), waiting)
+        desk = make_desk(book, signin, surroundings, trace, around.licences(), directory, waiting=waiting)
         reports = ReportMails(book, Reporter(trace, config.promise_seconds), config.base)
-        post = MailPath(book, signin, ctx.store, ctx.bus, config, around.hostname, reports)
+        post = MailPath(book, signin, ctx.store, ctx.bus, config, around.hostname, reports, users=users.base)
         outbox = Outbox(book, ctx.bus, post)
+        runners: list[Runner] = [outbox, Reminders(book), Scheduler(book)]
+        if key is not None:
+            runners.append(Readings(book, desk.users))
         await ctx.directory_ready()
         async with _emptied(outbox), following(follow_queues(ctx.bus, waiting), "console-queues"):
-            await _answer(ctx, config, desk, (outbox, Reminders(book), Scheduler(book)))
+            await _answer(ctx, config, desk, runners)
 
 
 async def _answer(ctx: Context, config: ConsoleConfig, desk: Desk, runners: Sequence[Runner]) -> None:

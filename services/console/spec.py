@@ -29,7 +29,9 @@ def spec() -> dict[str, Any]:
         config=ConsoleConfig(), hostname="", directory=Directory(), resolver=lambda: Resolver("", clock)
     )
     nothing = cast("Any", None)
-    desk = make_desk(cast("Book", nothing), cast("SignIn", nothing), around, cast("Index", nothing), None, QueueView())
+    desk = make_desk(
+        cast("Book", nothing), cast("SignIn", nothing), around, cast("Index", nothing), None, waiting=QueueView()
+    )
     app = make_api(desk, clock)
     app.servers = [{"url": "/api/v1"}]
     return app.openapi()

@@ -28,6 +28,7 @@ from services.console.reports import Reporter
 from services.console.roles import Role
 from services.console.rooms import make_console
 from services.console.signin import SignIn
+from services.console.users.fakes import FakeDirectory
 from services.core.clock import ManualClock
 from services.core.directory import Directory
 from services.quarantine.migrate import FOLDER as QUARANTINE
@@ -42,6 +43,7 @@ from services.trace.index import Index
 from tests.house.asgi import Browser
 
 BASE = "https://console.test"
+USERS = "https://held.test"
 PASSWORD = "correct horse battery staple"
 OPERATOR = Caller(account="op", customer="", role=Role.OPERATOR, address="op@console.test")
 
@@ -63,11 +65,14 @@ class ConsoleHouse:
         self.signin = SignIn(
             book, Passwords(time_cost=1, memory_kib=8), by_client=100, by_subject=self.config.failures_by_account
         )
+        self.people = FakeDirectory()
         around = Surroundings(
             config=self.config, hostname="gp.test", directory=self.directory, resolver=lambda: self.dns
         )
         self.waiting = QueueView()
-        self.desk = make_desk(book, self.signin, around, trace, self.licences.public_key(), self.waiting)
+        self.desk = make_desk(
+            book, self.signin, around, trace, self.licences.public_key(), self.people, waiting=self.waiting
+        )
         self.post = FakePost(book, self.signin)
         self.outbox = Outbox(book, self.bus, self.post, "one")
         self.app = make_console(self.desk, self.config, self.clock)
@@ -92,7 +97,7 @@ class ConsoleHouse:
     def mail_path(self, store: Store) -> MailPath:
         """Return what really writes and sends the console's mail."""
         reports = ReportMails(self.book, Reporter(self.trace, self.config.promise_seconds), self.config.base)
-        return MailPath(self.book, self.signin, store, self.bus, self.config, "gp.test", reports)
+        return MailPath(self.book, self.signin, store, self.bus, self.config, "gp.test", reports, users=USERS)
 
     def published(self, customer: str) -> Customer | None:
         """Return the customer as a service that reads the topic from its beginning has it."""

@@ -14,7 +14,9 @@ from services.console.texts import LANGUAGES, keys, raw, text
 
 ROOM = Path(__file__).parents[2] / "services" / "console"
 MADE = re.compile(
-    r"(banner|licence\.state|role|language|done|problem|domain\.tls|nav|dashboard\.days|queue|held|panel|reports?|sheet|messages\.kind|figure|layer|mail\.(activate|reset))\."
+    r"(banner|licence\.state|role|language|done|problem|domain\.tls|nav|mail\.(user-)?(activate|reset)|users\.(kind|source)"
+    r"|held\.(state|reported)|senders|settings\.day|held\.nav"
+    r"|dashboard\.days|queue|quarantine|panel|reports?|sheet|messages\.kind|figure|layer)\."
 )
 
 
@@ -29,8 +31,14 @@ def test_each_text_is_there_in_each_language_with_the_same_gaps(key: str) -> Non
     assert len({tuple(gaps(each)) for each in said}) == 1
 
 
+def test_no_part_of_the_catalogue_hides_a_text_of_another() -> None:
+    parts = [path.read_text() for path in ROOM.rglob("texts*.py")]
+    written = [key for part in parts for key in re.findall(r'^    "([\w.-]+)": ', part, re.MULTILINE)]
+    assert sorted(written) == sorted(keys())
+
+
 def test_every_text_that_is_asked_for_is_there_and_none_is_left_over() -> None:
-    sources = [*ROOM.glob("*.py"), *ROOM.glob("templates/*.html")]
+    sources = [*ROOM.rglob("*.py"), *ROOM.rglob("templates/*.html")]
     written = "\n".join(path.read_text() for path in sources if not path.name.startswith("texts"))
     asked = set(re.findall(r'\bt\("([\w.-]+)"[,)]', written)) | set(re.findall(r"\bt\('([\w.-]+)'[,)]", written))
     asked |= set(re.findall(r'(?:Refused|text)\("([\w.-]+)"', written))
