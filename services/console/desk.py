@@ -14,6 +14,9 @@ from services.console.figures import Figures
 from services.console.held import HeldMail
 from services.console.history import History
 from services.console.licences import Licences
+from services.console.listed import Lists
+from services.console.policies import Policies
+from services.console.protections import Protections
 from services.console.queues import Queues, QueueView
 from services.console.reports import Reporter, Reports
 from services.console.signin import SignIn
@@ -38,6 +41,9 @@ class Desk:
     queues: Queues
     held: HeldMail
     reports: Reports
+    policies: Policies
+    lists: Lists
+    protections: Protections
     users: Management
 
 
@@ -64,5 +70,8 @@ def make_desk(
         queues=Queues(book, around.directory, waiting),
         held=HeldMail(book),
         reports=Reports(book, Reporter(trace, around.config.promise_seconds)),
+        policies=Policies(book, trace, around.senders),
+        lists=Lists(book, around.senders),
+        protections=Protections(book),
         users=Management(book, NoDirectory() if directory is None else directory),
     )

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 
 from schemas.events import State
-from services.console import models_mail
+from services.console import traffic_models
 from services.console.book import Book
 from services.console.caller import Caller, allowed
 from services.console.queues import QueueView
@@ -31,16 +31,16 @@ class Figures:
         self._promise = promise
 
     @allowed(Act.FIGURES_SHOW)
-    async def figures(self, caller: Caller, customer: str, days: models_mail.Days = 7) -> models_mail.Figures:  # noqa: ARG002 - `allowed` reads it
+    async def figures(self, caller: Caller, customer: str, days: traffic_models.Days = 7) -> traffic_models.Figures:  # noqa: ARG002 - `allowed` reads it
         """What became of a customer's mail over the last 1, 7, 30 or 90 days."""
         return await self._figures(customer, days)
 
     @allowed(Act.CUSTOMERS_SHOW)
-    async def service_figures(self, caller: Caller, days: models_mail.Days = 7) -> models_mail.Figures:  # noqa: ARG002 - as above
+    async def service_figures(self, caller: Caller, days: traffic_models.Days = 7) -> traffic_models.Figures:  # noqa: ARG002 - as above
         """What became of everybody's mail over the last 1, 7, 30 or 90 days."""
         return await self._figures(None, days)
 
-    async def _figures(self, customer: str | None, days: int) -> models_mail.Figures:
+    async def _figures(self, customer: str | None, days: int) -> traffic_models.Figures:
         now = self.book.clock.now()
         since, until, step = window(now, days)
         sums = await self._trace.tallies(customer, since, until, step)
@@ -54,7 +54,7 @@ def window(now: float, days: int, steps: Mapping[int, int] = STEPS) -> tuple[int
     return -(-(until - days * DAY_HOURS) // step) * step, until, step
 
 
-def figured(sums: Iterable[Sum], hours: range, promise: float, queue: models_mail.Depth) -> models_mail.Figures:
+def figured(sums: Iterable[Sum], hours: range, promise: float, queue: traffic_models.Depth) -> traffic_models.Figures:
     """Return the figures of these hours since the epoch, in the range's steps."""
     steps: dict[int, dict[Kind, Names]] = {start: _kinds() for start in hours}
     total = _kinds()
@@ -62,7 +62,7 @@ def figured(sums: Iterable[Sum], hours: range, promise: float, queue: models_mai
         for there in (steps.get(one.hour), total):
             if there is not None:
                 there[one.kind][one.name] = there[one.kind].get(one.name, 0) + one.count
-    return models_mail.Figures(
+    return traffic_models.Figures(
         since=hours.start * HOUR,
         until=hours.stop * HOUR,
         step=hours.step * HOUR,
@@ -97,9 +97,9 @@ def _spans(latency: Names) -> dict[int, int]:
     return {int(bound): many for bound, many in latency.items()}
 
 
-def _point(start: int, found: dict[Kind, Names]) -> models_mail.Point:
+def _point(start: int, found: dict[Kind, Names]) -> traffic_models.Point:
     spans = _spans(found[Kind.LATENCY])
-    return models_mail.Point(
+    return traffic_models.Point(
         at=start * HOUR,
         received=_sum(found[Kind.IN]),
         delivered=found[Kind.ENDED].get(State.DELIVERED, 0),
@@ -112,9 +112,9 @@ def _point(start: int, found: dict[Kind, Names]) -> models_mail.Point:
     )
 
 
-def _totals(found: dict[Kind, Names]) -> models_mail.Totals:
+def _totals(found: dict[Kind, Names]) -> traffic_models.Totals:
     ended = found[Kind.ENDED]
-    return models_mail.Totals(
+    return traffic_models.Totals(
         received=_sum(found[Kind.IN]),
         messages=_sum(found[Kind.MESSAGES]),
         octets=_sum(found[Kind.OCTETS]),
@@ -128,11 +128,11 @@ def _totals(found: dict[Kind, Names]) -> models_mail.Totals:
     )
 
 
-def _latency(latency: Names, promise: float) -> models_mail.Latency:
+def _latency(latency: Names, promise: float) -> traffic_models.Latency:
     spans = _spans(latency)
     count = sum(spans.values())
     kept = sum(many for bound, many in spans.items() if bound <= promise * 1_000)
-    return models_mail.Latency(
+    return traffic_models.Latency(
         count=count,
         p50=quantile(spans, 0.5),
         p95=quantile(spans, 0.95),

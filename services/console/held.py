@@ -12,7 +12,7 @@ from pydantic import Field
 from schemas.catalog import COMMANDS, REQUESTS, Topic, key_of
 from schemas.events import Act as Asked
 from schemas.events import Command, QuarantineCommand, QuarantineRequest
-from services.console import models_mail
+from services.console import traffic_models
 from services.console.book import Book
 from services.console.caller import Caller, NotFound, Refused, allowed
 from services.console.roles import Act
@@ -71,7 +71,7 @@ class HeldMail:
         return Messages(messages=[Message.of(row) for row in page.rows], after=page.after)
 
     @allowed(Act.HELD_CHANGE)
-    async def act_held(self, caller: Caller, customer: str, body: models_mail.HeldAct) -> models_mail.HeldAsked:
+    async def act_held(self, caller: Caller, customer: str, body: traffic_models.HeldAct) -> traffic_models.HeldAsked:
         """Release, delete or report held messages, each for the recipients that are named."""
         wanted = {(item.id, item.recipient) for item in body.items if is_message_id(item.id)}
         rows = await self._rows(customer, sorted({identity for identity, _ in wanted}))
@@ -86,7 +86,7 @@ class HeldMail:
                 topic, event = _order(body.action, identity, customer, tuple(recipients), caller, change.now)
                 await change.send(topic, key_of(event), event)
                 await change.note(customer, f"held-{body.action}", identity, after={"recipients": len(recipients)})
-        return models_mail.HeldAsked(asked=sum(map(len, chosen.values())))
+        return traffic_models.HeldAsked(asked=sum(map(len, chosen.values())))
 
     async def _rows(self, customer: str, identities: list[str]) -> list[Held]:
         found = rows_of().where(HELD.c.customer == customer, HELD.c.id.in_(identities))

@@ -10,8 +10,8 @@ from typing import Final
 from markupsafe import Markup
 
 from services.console import charts
-from services.console.models_mail import Figures, Point
 from services.console.texts import known, text
+from services.console.traffic_models import Figures, Point
 from services.trace.tally import HOUR
 
 THREATS: Final = ("spam", "phishing", "virus", "suspicious")

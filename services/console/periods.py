@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Final, assert_never
 
-from services.console.models_mail import Period
+from services.console.traffic_models import Period
 
 SETTLES: Final = 1_800.0  # seconds after its end until what was counted of a period is all there
 PERIODS: Final[tuple[Period, ...]] = ("daily", "weekly", "monthly")

@@ -6,7 +6,7 @@ import asyncio
 
 from schemas.catalog import QUEUE_COMMANDS, QUEUES, Topic
 from schemas.events import Customer, Order, QueueCommand, QueueState
-from services.console import models, models_mail
+from services.console import models, traffic_models
 from services.console.book import Book
 from services.console.caller import Caller, NotFound, allowed
 from services.console.roles import Act
@@ -40,10 +40,10 @@ class QueueView:
         own = [state for state in self._states.values() if customer in {None, state.customer}]
         return merged(own, [hold for hold in self._orders.holds() if customer in {None, hold.customer}], now)
 
-    def depth(self, now: float, customer: str | None = None) -> models_mail.Depth:
+    def depth(self, now: float, customer: str | None = None) -> traffic_models.Depth:
         """Return how much waits."""
         rows = self.standings(now, customer)
-        return models_mail.Depth(
+        return traffic_models.Depth(
             messages=sum(row.depth for row in rows),
             oldest=min((row.oldest for row in rows if row.oldest), default=0.0),
             down=sum(row.state == "down" for row in rows),
@@ -71,12 +71,12 @@ class Queues:
         self._view = view
 
     @allowed(Act.QUEUE_SHOW)
-    async def queue(self, caller: Caller, customer: str) -> models_mail.Queue:  # noqa: ARG002 - `allowed` reads it
+    async def queue(self, caller: Caller, customer: str) -> traffic_models.Queue:  # noqa: ARG002 - `allowed` reads it
         """What waits for a customer's MTAs, by destination."""
-        return models_mail.Queue(destinations=[_shown(row) for row in self._rows(customer)])
+        return traffic_models.Queue(destinations=[_shown(row) for row in self._rows(customer)])
 
     @allowed(Act.QUEUE_CHANGE)
-    async def order_queue(self, caller: Caller, customer: str, body: models_mail.QueueOrder) -> models.Empty:
+    async def order_queue(self, caller: Caller, customer: str, body: traffic_models.QueueOrder) -> models.Empty:
         """Have a destination tried at once, held, or let go again."""
         if body.destination not in {row.destination for row in self._rows(customer)}:
             raise NotFound(body.destination)
@@ -107,8 +107,8 @@ def destinations_of(customer: Customer | None) -> set[str]:
     return {where_of(hosts_of(customer, domain.name)) for domain in customer.domains if domain.relay}
 
 
-def _shown(row: Standing) -> models_mail.Destination:
-    return models_mail.Destination.model_validate(
+def _shown(row: Standing) -> traffic_models.Destination:
+    return traffic_models.Destination.model_validate(
         {
             "destination": row.destination,
             "state": row.state,

@@ -8,9 +8,9 @@ from datetime import UTC, datetime
 from typing import Final
 
 from services.console import sheets
-from services.console.models_mail import Figures, Report, Top
 from services.console.panels import DOOR, layer, number, octets, percent, seconds
 from services.console.texts import text
+from services.console.traffic_models import Figures, Report, Top
 from services.trace.tally import HOUR
 
 TRAFFIC: Final = ("received", "delivered", "held", "deleted", "refused")

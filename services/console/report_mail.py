@@ -10,12 +10,12 @@ from sqlalchemy import select
 from services.console import report
 from services.console.book import Book, MailOrder
 from services.console.mails import Attachment, Mail, with_report
-from services.console.models_mail import Period, Report
 from services.console.panels import number, percent, seconds
 from services.console.reports import Reporter
 from services.console.roles import Act, Role, may
 from services.console.tables import ACCOUNTS, CUSTOMERS
 from services.console.texts import text
+from services.console.traffic_models import Period, Report
 
 REPORT = "report"  # the kind of its orders
 

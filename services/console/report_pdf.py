@@ -8,10 +8,10 @@ from typing import Final
 from fpdf import FPDF
 from fpdf.fonts import FontFace
 
-from services.console.models_mail import Report
 from services.console.panels import NARROW
 from services.console.report import sections, title_of, written
 from services.console.texts import text
+from services.console.traffic_models import Report
 
 FONT: Final = "Helvetica"  # every reader has it; letters outside of Latin-1 are question marks
 MARGIN: Final = 18.0  # mm

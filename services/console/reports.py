@@ -9,16 +9,16 @@ from typing import Any, Final, cast
 
 from sqlalchemy import Row, delete, func, insert, select, update
 
-from services.console import models, models_mail
+from services.console import models, traffic_models
 from services.console.book import Author, Book
 from services.console.caller import Caller, NotFound, Refused, allowed, standing_state
 from services.console.figures import figured, window
 from services.console.licence import State
-from services.console.models_mail import Depth, Period
 from services.console.periods import PERIODS, last_period
 from services.console.roles import Act, Role, may
 from services.console.tables import ACCOUNTS
 from services.console.tables import REPORTS as ROWS
+from services.console.traffic_models import Depth, Period
 from services.core.errors import DatabaseUnavailable
 from services.core.waiting import happens
 from services.trace.index import Index
@@ -41,18 +41,18 @@ class Reporter:
         self._trace = trace
         self._promise = promise
 
-    async def report(self, customer: str, since: int, until: int, step: int) -> models_mail.Report:
+    async def report(self, customer: str, since: int, until: int, step: int) -> traffic_models.Report:
         """Return the report of these hours since the epoch; raises DatabaseUnavailable."""
         sums = await self._trace.tallies(customer, since, until, step)
         senders, recipients = await self._trace.tops(customer, since * HOUR, until * HOUR, TOPS)
-        return models_mail.Report(
+        return traffic_models.Report(
             customer=customer,
             figures=figured(sums, range(since, until, step), self._promise, NOTHING_WAITS),
-            senders=[models_mail.Top(address=top.address, count=top.count) for top in senders],
-            recipients=[models_mail.Top(address=top.address, count=top.count) for top in recipients],
+            senders=[traffic_models.Top(address=top.address, count=top.count) for top in senders],
+            recipients=[traffic_models.Top(address=top.address, count=top.count) for top in recipients],
         )
 
-    async def of_period(self, customer: str, period: Period, since: float, until: float) -> models_mail.Report:
+    async def of_period(self, customer: str, period: Period, since: float, until: float) -> traffic_models.Report:
         """Return the report of a day, a week or a month."""
         return await self.report(customer, int(since // HOUR), int(until // HOUR), OF_PERIOD[period])
 
@@ -65,21 +65,28 @@ class Reports:
         self._reporter = reporter
 
     @allowed(Act.REPORTS_SHOW)
-    async def report(self, caller: Caller, customer: str, days: models_mail.ReportDays = 30) -> models_mail.Report:  # noqa: ARG002 - `allowed` reads it
+    async def report(
+        self,
+        caller: Caller,  # noqa: ARG002 - `allowed` reads it
+        customer: str,
+        days: traffic_models.ReportDays = 30,
+    ) -> traffic_models.Report:
         """Traffic, threats, top senders and recipients, viruses and latency over the last days."""
         since, until, step = window(self.book.clock.now(), days, STEPS)
         return await self._reporter.report(customer, since, until, step)
 
     @allowed(Act.REPORTS_SHOW)
-    async def schedules(self, caller: Caller, customer: str) -> models_mail.Schedules:  # noqa: ARG002 - as above
+    async def schedules(self, caller: Caller, customer: str) -> traffic_models.Schedules:  # noqa: ARG002 - as above
         """The reports that a customer has sent by mail."""
         asked = select(ROWS, ACCOUNTS.c.address).join(ACCOUNTS, ACCOUNTS.c.id == ROWS.c.account)
         async with self.book.reading() as connection:
             rows = (await connection.execute(asked.where(ROWS.c.customer == customer).order_by(ROWS.c.id))).all()
-        return models_mail.Schedules(schedules=[_shown(row) for row in rows])
+        return traffic_models.Schedules(schedules=[_shown(row) for row in rows])
 
     @allowed(Act.REPORTS_CHANGE)
-    async def add_schedule(self, caller: Caller, customer: str, body: models_mail.NewSchedule) -> models_mail.Schedule:
+    async def add_schedule(
+        self, caller: Caller, customer: str, body: traffic_models.NewSchedule
+    ) -> traffic_models.Schedule:
         """Have a report sent to an account at the end of each day, week or month."""
         async with self.book.change(caller.author) as change:
             if not await change.hold(customer):
@@ -111,7 +118,7 @@ class Reports:
             }
             await change.connection.execute(insert(ROWS), [row])
             await change.note(customer, "report-added", account.address, after={"period": body.period})
-        return models_mail.Schedule(id=identity, account=body.account, address=account.address, period=body.period)
+        return traffic_models.Schedule(id=identity, account=body.account, address=account.address, period=body.period)
 
     @allowed(Act.REPORTS_CHANGE)
     async def remove_schedule(self, caller: Caller, customer: str, schedule: str) -> models.Empty:
@@ -164,6 +171,6 @@ class Scheduler:
         return True
 
 
-def _shown(row: Row[Any]) -> models_mail.Schedule:
+def _shown(row: Row[Any]) -> traffic_models.Schedule:
     period = cast("Period", row.period)  # nothing else was ever written
-    return models_mail.Schedule(id=row.id, account=row.account, address=row.address, period=period)
+    return traffic_models.Schedule(id=row.id, account=row.account, address=row.address, period=period)

@@ -46,6 +46,13 @@ class Act(enum.StrEnum):
     HELD_CHANGE = "held.change"
     REPORTS_SHOW = "reports.show"
     REPORTS_CHANGE = "reports.change"
+    POLICIES_SHOW = "policies.show"
+    POLICIES_CHANGE = "policies.change"
+    POLICIES_TRY = "policies.try"  # on mail that came: it is shown
+    SENDERS_SHOW = "senders.show"
+    SENDERS_CHANGE = "senders.change"
+    SETTINGS_SHOW = "settings.show"  # protection, retention
+    SETTINGS_CHANGE = "settings.change"
 
 
 _ALL: Final = frozenset(Role)
@@ -79,6 +86,13 @@ MAY: Final[dict[Act, frozenset[Role]]] = {
     Act.HELD_CHANGE: frozenset({Role.OWNER, Role.ADMINISTRATOR, Role.HELPDESK}),
     Act.REPORTS_SHOW: _OF_CUSTOMER - {Role.READER},
     Act.REPORTS_CHANGE: frozenset({Role.OWNER, Role.ADMINISTRATOR}),
+    Act.POLICIES_SHOW: _ALL,
+    Act.POLICIES_CHANGE: _MANAGERS,
+    Act.POLICIES_TRY: _MANAGERS - {Role.OPERATOR},
+    Act.SENDERS_SHOW: _OF_CUSTOMER - {Role.READER},  # who writes to whom
+    Act.SENDERS_CHANGE: _MANAGERS - {Role.OPERATOR},
+    Act.SETTINGS_SHOW: _ALL,
+    Act.SETTINGS_CHANGE: _MANAGERS,
 }
 
 # What stays when a customer's licence has lapsed: renewal, and leaving.

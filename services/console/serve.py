@@ -33,6 +33,7 @@ from services.quarantine.migrate import FOLDER as QUARANTINE
 from services.runtime.config import load
 from services.runtime.database import database_url
 from services.runtime.dns import Resolver
+from services.runtime.follow import follow_senders
 from services.runtime.host import Context
 from services.runtime.migrate import migrate
 from services.runtime.users_key import UsersKey
@@ -65,6 +66,9 @@ async def serve(ctx: Context) -> None:
             directory=ctx.directory,
             resolver=lambda: Resolver(around.dns, ctx.clock),
         )
+        # Nobody waits for the lists of senders: pages fill as they come.
+        senders = follow_senders(ctx.bus, surroundings.senders, asyncio.Event())
+        await stack.enter_async_context(following(senders, "console-senders"))
         users, key = load(UsersConfig, ctx.environ, USERS_PREFIX), load(UsersKey, ctx.environ).master()
         directory: Asked = NoDirectory()
         if key is not None:
@@ -79,7 +83,8 @@ async def serve(ctx: Context) -> None:
         if key is not None:
             runners.append(Readings(book, desk.users))
         await ctx.directory_ready()
-        async with _emptied(outbox), following(follow_queues(ctx.bus, waiting), "console-queues"):
+        await stack.enter_async_context(following(follow_queues(ctx.bus, waiting), "console-queues"))
+        async with _emptied(outbox):
             await _answer(ctx, config, desk, runners)
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from schemas.catalog import CUSTOMERS, RECIPIENTS
-from schemas.events import Customer, Event
+from schemas.catalog import CUSTOMERS, RECIPIENTS, SENDERS
+from schemas.events import Customer, Event, SenderEntry
 from services.console import models
 from services.console.accounts import add_account
 from services.console.book import FOLDER as CONSOLE
@@ -31,6 +31,7 @@ from services.console.signin import SignIn
 from services.console.users.fakes import FakeDirectory
 from services.core.clock import ManualClock
 from services.core.directory import Directory
+from services.core.senders import Senders
 from services.quarantine.migrate import FOLDER as QUARANTINE
 from services.runtime.consume import decode
 from services.runtime.database import Database, database_url
@@ -59,7 +60,8 @@ class ConsoleHouse:
         self.bus = MemoryBus(book.clock)
         self.dns = FakeDns()
         self.directory = Directory()
-        self._followed = {CUSTOMERS.name: 0, RECIPIENTS.name: 0}
+        self.senders = Senders()
+        self._followed = {CUSTOMERS.name: 0, RECIPIENTS.name: 0, SENDERS.name: 0}
         self.licences = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
         self.config = ConsoleConfig(url=base, mx=("eu:mx1.console.test", "eu:mx2.console.test"), **settings)  # type: ignore[arg-type]  # a test's own
         self.signin = SignIn(
@@ -67,7 +69,11 @@ class ConsoleHouse:
         )
         self.people = FakeDirectory()
         around = Surroundings(
-            config=self.config, hostname="gp.test", directory=self.directory, resolver=lambda: self.dns
+            config=self.config,
+            hostname="gp.test",
+            directory=self.directory,
+            resolver=lambda: self.dns,
+            senders=self.senders,
         )
         self.waiting = QueueView()
         self.desk = make_desk(
@@ -93,6 +99,14 @@ class ConsoleHouse:
                 else:
                     self.directory.apply(record.event)
             self._followed[topic.name] = len(records)
+        listed = self.bus.logs[SENDERS.name, 0]
+        for raw in listed[self._followed[SENDERS.name] :]:
+            record = decode(raw)
+            if isinstance(record.event, SenderEntry):
+                self.senders.apply(record.event)
+            else:
+                self.senders.remove(record.key)
+        self._followed[SENDERS.name] = len(listed)
 
     def mail_path(self, store: Store) -> MailPath:
         """Return what really writes and sends the console's mail."""

@@ -29,7 +29,7 @@ from services.console.tables import CUSTOMERS, DOMAINS
 from services.console.users.app import UsersDesk, make_users
 from services.console.users.config import UsersConfig
 from services.console.users.decide import Person
-from services.console.users.held import HeldMail, Reply
+from services.console.users.held import ApiUnavailable, HeldMail, Reply
 from services.console.users.links import ACTIVATE, make_link
 from services.console.users.people import add
 from services.console.users.signin import UserSignIn
@@ -117,6 +117,8 @@ class UsersHouse:
         self.paused.append(seconds)
 
     async def _carry(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> Reply:
+        if self.api_down:
+            raise ApiUnavailable("down, by order of the test")
         sent = {name.lower(): value for name, value in headers.items()}
         answer = await Browser(self.api, "http://api.test", client="192.0.2.200").ask(method, path, body, sent)
         return Reply(answer.status, answer.text.encode())

@@ -23,7 +23,10 @@ from services.console import (
     held,
     history,
     licences,
+    listed,
     models,
+    policies,
+    protections,
     queues,
     reports,
     tokens,
@@ -100,6 +103,16 @@ EXPECTED: Final[dict[str, str]] = {
     "schedules": "wahu",
     "add_schedule": "wa",
     "remove_schedule": "wa",
+    "policy": "owahur",
+    "policy_yaml": "owahur",
+    "set_policy": "owa",
+    "what_if": "wa",
+    "senders": "wahu",
+    "change_senders": "wa",
+    "protection": "owahur",
+    "set_protection": "owa",
+    "retention": "owahur",
+    "set_retention": "owa",
 }
 BODIES: Final[dict[str, Any]] = {
     "add_customer": {"id": "new", "owner": "new@new.test"},
@@ -116,6 +129,11 @@ BODIES: Final[dict[str, Any]] = {
     "order_queue": {"action": "flush", "destination": "mx.acme.test:25"},
     "act_held": {"action": "release", "items": [{"id": "01K8Z4N5QJ3M8V7T2R6XW9YB0C", "recipient": "a@acme.test"}]},
     "add_schedule": {"account": "01K8Z4N5QJ3M8V7T2R6XW9YB0C", "period": "daily"},
+    "set_policy": {"version": "x"},
+    "what_if": {"version": "x"},
+    "change_senders": {"senders": ["a@b.test"], "list": "approved"},
+    "set_protection": {"persons": [{"name": "Max Muster"}]},
+    "set_retention": {"queue_days": 10, "delay_warning_hours": 4, "quarantine_days": 9, "retention_hours": 0},
 }
 
 
@@ -256,6 +274,9 @@ def test_every_act_has_roles_and_every_operation_an_act() -> None:
         queues.Queues,
         held.HeldMail,
         reports.Reports,
+        policies.Policies,
+        listed.Lists,
+        protections.Protections,
     )
     bare = [
         f"{room.__name__}.{name}"

@@ -12,9 +12,9 @@ from schemas.catalog import QUEUES
 from schemas.events import QueueState
 from services.console import charts
 from services.console.figures import STEPS, figured, window
-from services.console.models_mail import Depth, Figures
 from services.console.panels import age, octets, panels, percent, seconds
 from services.console.roles import Role
+from services.console.traffic_models import Depth, Figures
 from services.runtime.bus import Record
 from services.trace.decide import facts
 from services.trace.index import Sum

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from schemas.events import Envelope, Outcome, Rejection, State
-from services.console import rooms_messages, sheets
+from services.console import message_rooms, sheets
 from services.console.roles import Role
 from services.core.errors import DatabaseUnavailable
 from services.core.ids import message_id
@@ -137,7 +137,7 @@ async def test_a_sheet_ends_where_it_may_be_no_longer_and_where_the_database_is_
     browser = await house.person(Role.OWNER)
     rows = lines(await browser.get("/c/acme/messages.csv"))
     assert len({row[0] for row in rows}) == len(rows) == 1_002  # with its head
-    monkeypatch.setattr(rooms_messages, "SHEET_MOST", 1_000)
+    monkeypatch.setattr(message_rooms, "SHEET_MOST", 1_000)
     assert lines(await browser.get("/c/acme/messages.csv"))[-1] == [
         "There is more than 1000 messages: narrow the search."
     ]

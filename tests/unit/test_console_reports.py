@@ -18,12 +18,12 @@ from schemas.catalog import RECEIVED
 from schemas.events import Envelope, Evidence, Outcome, Received, State, Status
 from services.console.caller import Caller
 from services.console.licence import DAY
-from services.console.models_mail import Period
 from services.console.outbox import Outbox
 from services.console.periods import PERIODS, SETTLES, last_period
 from services.console.reports import Scheduler
 from services.console.roles import Role
 from services.console.tables import ACCOUNTS, CUSTOMERS
+from services.console.traffic_models import Period
 from services.core.stored import unpack
 from services.runtime.fakes_store import MemoryStore
 from services.trace.decide import facts

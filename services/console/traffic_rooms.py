@@ -9,7 +9,7 @@ from typing import Final
 
 from fastapi import Response
 
-from services.console import models_mail
+from services.console import traffic_models
 from services.console.caller import Refused
 from services.console.history import day_start
 from services.console.licence import DAY
@@ -23,7 +23,7 @@ SPANS: Final = (1, 7, 30, 90)
 HELD_ASKED: Final = ("sender", "recipient", "subject", "reason", "state", "since", "until")
 
 
-class MailRooms:
+class TrafficRooms:
     """Each page, and what its forms do."""
 
     def __init__(self, frame: Frame, doors: Doors) -> None:
@@ -49,7 +49,7 @@ class MailRooms:
         found = await visit.desk.figures.figures(visit.who, customer=visit.customer, days=days)
         return await self._figures(visit, days, found)
 
-    async def _figures(self, visit: Visit, days: int, found: models_mail.Figures) -> Response:
+    async def _figures(self, visit: Visit, days: int, found: traffic_models.Figures) -> Response:
         drawn = await asyncio.to_thread(panels, found, visit.language)
         return await self._page(visit, "figures", found=found, panels=drawn, span=days, spans=SPANS)
 
@@ -61,7 +61,7 @@ class MailRooms:
 
     async def do_queue(self, visit: Visit) -> Response:
         asked = {name: visit.field(name) for name in ("action", "destination", "why")}
-        body = models_mail.QueueOrder.model_validate(asked)
+        body = traffic_models.QueueOrder.model_validate(asked)
         await visit.desk.queues.order_queue(visit.who, customer=visit.customer, body=body)
         return go(f"/c/{visit.customer}/queue", "queue-ordered")
 
@@ -84,8 +84,8 @@ class MailRooms:
         if not picked:
             raise Refused("quarantine.none-picked")
         pairs = [each.partition(" ") for each in picked]
-        items = [models_mail.HeldItem(id=identity, recipient=recipient) for identity, _, recipient in pairs]
-        body = models_mail.HeldAct.model_validate({"action": visit.field("action"), "items": items})
+        items = [traffic_models.HeldItem(id=identity, recipient=recipient) for identity, _, recipient in pairs]
+        body = traffic_models.HeldAct.model_validate({"action": visit.field("action"), "items": items})
         await visit.desk.held.act_held(visit.who, customer=visit.customer, body=body)
         asked = {name: visit.query(name) for name in HELD_ASKED if visit.query(name)}
         query = f"?{urllib.parse.urlencode(asked)}" if asked else ""
@@ -109,7 +109,7 @@ class MailRooms:
         )
 
 
-def _days(visit: Visit) -> models_mail.Days:
+def _days(visit: Visit) -> traffic_models.Days:
     match visit.query("days"):
         case "1":
             return 1

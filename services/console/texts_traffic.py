@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-MAIL_TEXTS: Final[Mapping[str, tuple[str, str]]] = {
+TEXTS: Final[Mapping[str, tuple[str, str]]] = {
     # --- frame
     "nav.dashboard": ("Dashboard", "Cruscotto"),
     "nav.queue": ("Queue", "Coda"),

@@ -6,7 +6,7 @@ import asyncio
 
 from fastapi import Response
 
-from services.console import models, models_mail, report, sheets
+from services.console import models, report, sheets, traffic_models
 from services.console.pages import Doors, Frame, Visit, go
 from services.console.periods import PERIODS
 from services.console.roles import Act, may
@@ -56,7 +56,7 @@ class ReportRooms:
             )
             return go(path, "report-removed")
         asked = {"account": visit.field("account"), "period": visit.field("period")}
-        body = models_mail.NewSchedule.model_validate(asked)
+        body = traffic_models.NewSchedule.model_validate(asked)
         await visit.desk.reports.add_schedule(visit.who, customer=visit.customer, body=body)
         return go(path, "report-added")
 
@@ -69,11 +69,11 @@ class ReportRooms:
         made = await asyncio.to_thread(_drawn, found, visit.language, self._clock.now())
         return _file(visit, "pdf", "application/pdf", made)
 
-    async def _report(self, visit: Visit) -> models_mail.Report:
+    async def _report(self, visit: Visit) -> traffic_models.Report:
         return await visit.desk.reports.report(visit.who, customer=visit.customer, days=_days(visit))
 
 
-def _drawn(found: models_mail.Report, language: str, now: float) -> bytes:
+def _drawn(found: traffic_models.Report, language: str, now: float) -> bytes:
     from services.console.report_pdf import pdf  # noqa: PLC0415 - 46 MB, for who never has a report as well
 
     return pdf(found, language, now)
@@ -84,7 +84,7 @@ def _file(visit: Visit, kind: str, media: str, octets: bytes) -> Response:
     return Response(octets, media_type=media, headers={"Content-Disposition": name})
 
 
-def _days(visit: Visit) -> models_mail.ReportDays:
+def _days(visit: Visit) -> traffic_models.ReportDays:
     match visit.query("days"):
         case "1":
             return 1
