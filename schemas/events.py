@@ -173,6 +173,7 @@ class Branch(Event, frozen=True, kw_only=True):
     redirect_to: str = ""  # deliver to this address instead
     bcc: tuple[str, ...] = ()  # who gets a copy of what is delivered, as mail of its own
     notify: tuple[str, ...] = ()  # who is told that the rule applied, as mail of its own
+    stamp: str = ""  # what is put below its text
 
 
 class Exemption(Event, frozen=True, kw_only=True):
@@ -517,6 +518,7 @@ class Rule(Event, frozen=True, kw_only=True):
     redirect_to: str = ""
     bcc: tuple[str, ...] = ()
     notify: tuple[str, ...] = ()
+    stamp: str = ""
     off: bool = False  # kept, and passed over
 
 

@@ -123,6 +123,7 @@ def rule_tree(rule: Rule) -> dict[str, Any]:
         tag_subject=rule.tag_subject,
         add_headers=dict(rule.add_headers),
         redirect_to=rule.redirect_to,
+        stamp=rule.stamp,
         bcc=list(rule.bcc),
         notify=list(rule.notify),
     )

@@ -187,6 +187,7 @@ def _treated(treatment: Treatment) -> models.Treated:
         redirect_to=treatment.redirect_to,
         tag_subject=treatment.tag_subject,
         add_headers=list(treatment.add_headers),
+        stamp=treatment.stamp,
         bcc=list(treatment.bcc),
         notify=list(treatment.notify),
     )

@@ -7,7 +7,7 @@ from typing import Annotated, Final, Literal
 from pydantic import BaseModel, Field
 
 from services.console.models import Short, Strict
-from services.core.customer_rules import COPIES_MOST, RULES_MOST
+from services.core.customer_rules import COPIES_MOST, RULES_MOST, STAMP_LIMIT
 
 YAML_MOST: Final = 200_000  # characters
 Shorts = Annotated[list[Short], Field(max_length=1_000)]
@@ -42,6 +42,7 @@ class Rule(Strict):
     tag_subject: Short = ""
     add_headers: Annotated[dict[str, str], Field(max_length=20)] = Field(default_factory=dict)
     redirect_to: Short = ""
+    stamp: Annotated[str, Field(max_length=STAMP_LIMIT)] = ""  # below the text
     bcc: Copied = Field(default_factory=list)
     notify: Copied = Field(default_factory=list)
 
@@ -71,6 +72,7 @@ class Treated(BaseModel):
     redirect_to: str
     tag_subject: str
     add_headers: list[tuple[str, str]]
+    stamp: str
     bcc: list[str]
     notify: list[str]
 

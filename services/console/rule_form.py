@@ -29,6 +29,7 @@ def values_of(rule: Rule, place: int) -> Values:
         "tag_subject": rule.tag_subject,
         "headers": "\n".join(f"{name}: {value}" for name, value in rule.add_headers.items()),
         "redirect_to": rule.redirect_to,
+        "stamp": rule.stamp,
         "bcc": "\n".join(rule.bcc),
         "notify": "\n".join(rule.notify),
         **{name: getattr(when, name) for name in _WHEN_TEXTS},
@@ -63,6 +64,7 @@ def read(values: Values) -> Rule:
             "tag_subject": field("tag_subject"),
             "add_headers": _headers(field("headers")),
             "redirect_to": field("redirect_to").strip(),
+            "stamp": " ".join(field("stamp").split()),
             "bcc": lines(field("bcc")),
             "notify": lines(field("notify")),
         }

@@ -112,6 +112,11 @@ TEXTS: Final[dict[str, tuple[str, str]]] = {
         "A header is written “Name: value”, each name once: {line}",
         "Un'intestazione si scrive “Nome: valore”, ogni nome una volta: {line}",
     ),
+    "rule.stamp": ("Text below the message", "Testo sotto il messaggio"),
+    "rule.stamp.hint": (
+        "At the end of its text and its HTML. Signed or encrypted mail stays as it is; a DKIM signature ends to hold.",
+        "In fondo a testo e HTML. Ciò che è firmato o cifrato resta com'è; una firma DKIM non vale più.",
+    ),
     "rule.redirect": ("Redirect to", "Reindirizza a"),
     "rule.redirect.hint": (
         "Instead of the recipient. An address elsewhere is handed to your own mail server.",
@@ -158,6 +163,7 @@ TEXTS: Final[dict[str, tuple[str, str]]] = {
     "when.max-size": ("{size} or smaller", "{size} o meno"),
     "does.redirect": ("redirect to {address}", "reindirizza a {address}"),
     "does.tag": ("tag the subject {tag}", "contrassegna l'oggetto {tag}"),
+    "does.stamp": ("put below: {text}", "aggiunge in fondo: {text}"),
     "does.bcc": ("copy to {address}", "copia a {address}"),
     "does.notify": ("tell {address}", "avvisa {address}"),
     # --- what-if

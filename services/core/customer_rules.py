@@ -16,6 +16,7 @@ from services.core.tree import Entries, Place, quoted
 
 RULES_MOST: Final = 200  # of one customer: each is looked at for each recipient
 TAG_LIMIT: Final = 60  # characters before a subject
+STAMP_LIMIT: Final = 500  # characters below a text: each message of the rule carries them in its events
 HEADER_LIMIT: Final = 500  # characters of a header's value
 SCORE_MOST: Final = 10_000.0
 SIZE_MOST: Final = 157_286_400  # octets; the largest message that any customer may take
@@ -35,7 +36,7 @@ _ACTIONS: Final = {action.value: action for action in Action}
 _FILE: Final = re.compile(r"\.?[a-z0-9][a-z0-9_-]{0,38}")
 _AUTH: Final = re.compile(r"(?:spf|dkim|dmarc|arc)=(?:pass|fail|softfail|neutral|none|policy|temperror|permerror)")
 _YES: Final = {"yes": True, "true": True, "no": False, "false": False}
-_RULE: Final = ("name", "off", "when", "then", "tag_subject", "add_headers", "redirect_to", "bcc", "notify")
+_RULE: Final = ("name", "off", "when", "then", "tag_subject", "add_headers", "redirect_to", "stamp", "bcc", "notify")
 
 
 def parse_rules(
@@ -68,9 +69,10 @@ def _rule(place: Place, domains: Collection[str] | None, senders: Collection[str
         redirect_to=_address(fields["redirect_to"]) if "redirect_to" in fields else "",
         bcc=_copied(fields["bcc"]) if "bcc" in fields else (),
         notify=_copied(fields["notify"]) if "notify" in fields else (),
+        stamp=fields["stamp"].text(STAMP_LIMIT) if "stamp" in fields else "",
         off=fields["off"].choice(_YES) if "off" in fields else False,
     )
-    changes = rule.tag_subject or rule.add_headers or rule.redirect_to or rule.bcc
+    changes = rule.tag_subject or rule.add_headers or rule.redirect_to or rule.bcc or rule.stamp
     if rule.action is None and not changes and not rule.notify:
         raise place.wrong(f"a rule that does nothing: {', '.join(_RULE[3:-1])} and {_RULE[-1]} are all missing")
     if rule.action is Action.DELETE and changes:

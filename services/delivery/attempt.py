@@ -140,7 +140,7 @@ def letter_of(entry: Deferred, stored: bytes, hostname: str, under: Disclaimer =
     """Return what goes to the recipients, `under` at its end; raise ObjectCorrupt when what is stored isn't ours."""
     disposition = entry.disposition
     branch = disposition.branches[entry.branch]
-    message = with_disclaimer(unpack(stored)[1], under)
+    message = with_disclaimer(with_disclaimer(unpack(stored)[1], Disclaimer(text=branch.stamp)), under)
     # A notification begins here: it has no way behind it that a field of ours could tell of. A copy has told already.
     own = bool(disposition.received.bounce_of) or disposition.received.own == BCC
     parts = [message] if own else compose(disposition, branch, message, hostname=hostname)

@@ -14,9 +14,10 @@ from typing import Final
 
 import msgspec
 
-from schemas.events import Action, Branch, Customer, Disposition, Envelope, Received
+from schemas.events import Action, Branch, Customer, Disclaimer, Disposition, Envelope, Received
 from services.core.address import parse
 from services.core.compose import compose
+from services.core.disclaimer import with_disclaimer
 from services.core.errors import BadAddress, ObjectConflict, ObjectCorrupt, ObjectNotFound
 from services.core.stored import object_key, pack, unpack
 from services.delivery.attempt import IN_LOOP
@@ -97,9 +98,9 @@ class Copies:
                 return []
             hostname = self._config.hostname
             if received.size > IN_LOOP:
-                parts = await asyncio.to_thread(compose, disposition, branch, message, hostname=hostname)
+                parts = await asyncio.to_thread(_composed, disposition, branch, message, hostname)
             else:
-                parts = compose(disposition, branch, message, hostname=hostname)
+                parts = _composed(disposition, branch, message, hostname)
             return await self._put(copy, parts)
 
     async def _put(self, copy: Received, parts: list[bytes | memoryview]) -> list[Received]:
@@ -122,6 +123,10 @@ class Copies:
         if domain in own:
             return domain
         return received.domain if received.domain in own else next(iter(own), None)
+
+
+def _composed(disposition: Disposition, branch: Branch, message: memoryview, hostname: str) -> list[bytes | memoryview]:
+    return compose(disposition, branch, with_disclaimer(message, Disclaimer(text=branch.stamp)), hostname=hostname)
 
 
 def _wanted(disposition: Disposition, branch: Branch) -> Iterator[tuple[str, str]]:

@@ -243,6 +243,7 @@ def _branch(recipients: tuple[str, ...], walked: Sequence[Rule], reason: str, re
         tag_subject="".join(dict.fromkeys(rule.tag_subject for rule in walked)),
         add_headers=tuple(header for rule in walked for header in rule.add_headers),
         redirect_to=redirect,
+        stamp=" ".join(dict.fromkeys(rule.stamp for rule in walked if rule.stamp)),
         bcc=tuple(dict.fromkeys(address for rule in walked for address in rule.bcc)),
         notify=tuple(dict.fromkeys(address for rule in walked for address in rule.notify)),
     )

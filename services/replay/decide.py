@@ -25,11 +25,12 @@ class Treatment:
     add_headers: tuple[tuple[str, str], ...] = ()
     bcc: tuple[str, ...] = ()
     notify: tuple[str, ...] = ()
+    stamp: str = ""
 
     @property
     def effect(self) -> tuple[object, ...]:
         """Return what somebody would notice: the name of the rule that did it is not part of that."""
-        return (self.action, self.redirect_to, self.tag_subject, self.add_headers, self.bcc, self.notify)
+        return (self.action, self.redirect_to, self.tag_subject, self.add_headers, self.bcc, self.notify, self.stamp)
 
     @property
     def brief(self) -> str:
@@ -37,6 +38,7 @@ class Treatment:
         more = [f"to {self.redirect_to}"] if self.redirect_to else []
         more += [f"tagged {self.tag_subject}"] if self.tag_subject else []
         more += [f"{name}: {value}" for name, value in self.add_headers]
+        more += [f"stamped {self.stamp}"] if self.stamp else []
         more += [f"copy to {address}" for address in self.bcc]
         more += [f"tells {address}" for address in self.notify]
         return ", ".join([self.action, *more])
@@ -124,6 +126,7 @@ def of_branches(branches: Iterable[Branch]) -> dict[str, Treatment]:
             branch.add_headers,
             branch.bcc,
             branch.notify,
+            branch.stamp,
         )
         for branch in branches
         for recipient in branch.recipients

@@ -200,6 +200,8 @@ def _branch(branch: Branch) -> Iterator[str]:
     yield f"  rule {branch.rule}: {branch.reason}"
     if branch.redirect_to:
         yield f"  redirected to {branch.redirect_to}"
+    if branch.stamp:
+        yield f"  stamped {branch.stamp}"
     for address in branch.bcc:
         yield f"  copy to {address}"
     for address in branch.notify:

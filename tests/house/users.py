@@ -34,6 +34,7 @@ from services.console.users.links import ACTIVATE, make_link
 from services.console.users.people import add
 from services.console.users.signin import UserSignIn
 from services.console.users.tables import HAND
+from services.console.users.wishes import Wishes
 from services.core.ids import message_id
 from services.core.senders import Senders
 from services.core.stored import object_key, pack
@@ -110,7 +111,8 @@ class UsersHouse:
             failure_seconds=1.0,
             pause=self._pause,
         )
-        self.app = make_users(UsersDesk(self.signin, HeldMail(KEY, self._carry, self.clock)), self.config, self.clock)
+        desk = UsersDesk(self.signin, HeldMail(KEY, self._carry, self.clock), Wishes(console.book))
+        self.app = make_users(desk, self.config, self.clock)
         self._fed = {COMMANDS: 0, REQUESTS: 0}
 
     async def _pause(self, seconds: float) -> None:

@@ -31,6 +31,7 @@ customers:
       enabled: yes
       accounts:
         - {{name: mta@acme.test, password: "{password}"}}
+      disclaimer: {{text: [Acme Ltd, "1 Main Street"]}}
 """
 MESSAGE = (
     b"From: Anna <anna@acme.test>\r\nTo: victor@elsewhere.test\r\nSubject: the minutes\r\n"
@@ -109,6 +110,7 @@ async def test_what_a_customer_hands_in_arrives_once_and_signed_and_comes_back_w
     assert arrival.reverse_path == "anna@acme.test"
     verified(arrival.content, names)
     assert b"X-Gatepost" not in arrival.content
+    assert arrival.content.endswith(b"see below.\r\n\r\nAcme Ltd\r\n1 Main Street\r\n")  # and it was signed after that
     (returned,) = sink.arrivals
     assert (returned.reverse_path, returned.recipients) == ("<>", ("anna@acme.test",))
     assert b"null MX" in returned.content

@@ -274,6 +274,7 @@ async def test_the_administrator_gets_one_mail_for_a_hold() -> None:
         "",
         "account",
     )
+    assert mail.subject == "Sending is held for anna@acme.test"
     assert await notices.handle(record(hold())) == [mail]  # the same one, however often it is asked for
     assert await notices.handle(record(hold(by="olga (command line)"))) == ()
     assert await notices.handle(record(hold(held=False))) == ()

@@ -70,6 +70,7 @@ EVERYTHING = CustomerSpec(
                 redirect_to="junk@acme.example",
                 bcc=("journal@acme.example", "a@else.test"),
                 notify=("desk@acme.example",),
+                stamp="from outside",
                 off=True,
             ),
             Rule(name="rest", action=Action.QUARANTINE),

@@ -67,6 +67,7 @@ async def test_a_rule_is_made_moved_switched_off_changed_and_removed(house: Cons
         "then": "deliver",
         "tag_subject": "[P]",
         "headers": "X-Partner: yes: it is",
+        "stamp": " From a\r\npartner. ",
         "bcc": "archive@acme.test",
         "notify": "desk@acme.test",
     }
@@ -85,6 +86,7 @@ async def test_a_rule_is_made_moved_switched_off_changed_and_removed(house: Cons
         action=Action.DELIVER,
         tag_subject="[P]",
         add_headers=(("X-Partner", "yes: it is"),),
+        stamp="From a partner.",
         bcc=("archive@acme.test",),
         notify=("desk@acme.test",),
     )

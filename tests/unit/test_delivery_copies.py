@@ -44,7 +44,7 @@ async def pass_on(bench: Bench, received: Received) -> None:
 
 
 async def test_a_copy_is_what_the_recipient_gets_and_has_an_end_of_its_own(bench: Bench) -> None:
-    rule = branch(B, C, tag_subject="[T]", bcc=(ARCHIVE,))
+    rule = branch(B, C, tag_subject="[T]", stamp="From outside.", bcc=(ARCHIVE,))
     (outcome,) = await bench.deliver(B, C, branches=(rule,))
     assert (outcome.recipients, outcome.total) == ((B, C), 2)
     (copy,) = made(bench)
@@ -55,6 +55,7 @@ async def test_a_copy_is_what_the_recipient_gets_and_has_an_end_of_its_own(bench
     assert archived.recipients == (ARCHIVE,)
     assert archived.content == original.content
     assert b"Subject: [T] x" in archived.content
+    assert archived.content.endswith(b"body\r\n\r\nFrom outside.\r\n")
     assert set(bench.ends()) == {(name, State.DELIVERED) for name in (B, C, ARCHIVE)}
 
 

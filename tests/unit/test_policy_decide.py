@@ -145,12 +145,14 @@ def test_what_is_copied_and_told_adds_up_and_rules_that_are_off_are_passed_over(
     rules = (
         Rule(name="off", action=Action.DELETE, off=True),
         Rule(name="journal", bcc=("j@a.test", "k@a.test"), notify=("desk@a.test",)),
-        Rule(name="again", bcc=("j@a.test",)),
+        Rule(name="again", bcc=("j@a.test",), stamp="One."),
+        Rule(name="once more", stamp="Two."),
         Rule(name="hold", when=Match(min_score=5.0), action=Action.QUARANTINE, notify=("boss@a.test",)),
     )
     message = received()
     (calm,) = branches(message, {}, Customer(id="example", rules=rules))
     assert (calm.action, calm.bcc, calm.notify) == (Action.DELIVER, ("j@a.test", "k@a.test"), ("desk@a.test",))
+    assert calm.stamp == "One. Two."
     odd = {"content": verdict(message, "content", score=9.0)}
     (held,) = branches(message, odd, Customer(id="example", rules=rules))
     assert (held.action, held.rule, held.notify) == (Action.QUARANTINE, "hold", ("desk@a.test", "boss@a.test"))

@@ -12,6 +12,7 @@ from sqlalchemy import select, update
 from schemas.catalog import COMMANDS, REQUESTS, SENDERS
 from schemas.events import Disposition, LdapSource, QuarantineCommand, QuarantineRequest, SenderEntry, Status
 from services.console.book import Author
+from services.console.roles import Role
 from services.console.signin import IDLE, SESSION_MOST
 from services.console.tables import AUDIT, DOMAINS
 from services.console.throttle import WINDOW
@@ -129,6 +130,27 @@ async def test_what_policy_does_not_let_him_release_he_asks_for(
         assert isinstance(asked, QuarantineRequest)
         assert asked.wanted
         assert "asked for delivery" in (await anna.get("/")).text
+
+
+async def test_who_decides_is_told_once_an_hour(house: UsersHouse) -> None:
+    await house.domain("acme", "alt.test", users_release="none")
+    await house.console.person(Role.HELPDESK, "acme")
+    await house.console.person(Role.AUDITOR, "acme")
+    anna = await house.signed_in("acme", ANNA)
+
+    async def told() -> list[str]:
+        for _ in range(2):
+            message = await house.hold("acme", ANNA)
+            assert (await anna.fill(f"/held/{message}", {"action": "release"})).to.endswith("done=held-ask")
+        await house.console.settle()
+        return [order.kind for order, _ in house.console.post.sent if order.kind == "wanted"]
+
+    assert len(await told()) == 2  # the owner and the help desk
+    house.clock.advance(1000)
+    assert len(await told()) == 2
+    house.clock.advance(2700)
+    await anna.post("/login", {"address": ANNA, "password": PASSWORD})
+    assert len(await told()) == 4
 
 
 # --- nobody else's

@@ -21,6 +21,7 @@ from services.console.users.config import UsersConfig
 from services.console.users.held import HeldMail, spelled
 from services.console.users.preview import FRAME_HEADERS, framed
 from services.console.users.signin import User, UserSignIn
+from services.console.users.wishes import Wishes
 from services.core.clock import Clock
 from services.core.ids import is_message_id
 
@@ -40,6 +41,7 @@ class UsersDesk:
 
     signin: UserSignIn
     held: HeldMail
+    wishes: Wishes
 
 
 Visit = AnyVisit[UsersDesk, User]
@@ -192,7 +194,10 @@ class UsersPages:
         held, who = visit.desk.held, visit.who
         match action:
             case "release":
-                return "held-release" if await held.release(who, message) else "held-ask"
+                if await held.release(who, message):
+                    return "held-release"
+                await visit.desk.wishes.asked(who, message)
+                return "held-ask"
             case "delete":
                 await held.delete(who, message)
                 return "held-delete"
