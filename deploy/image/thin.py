@@ -21,7 +21,7 @@ from typing import Final
 _FOLDERS: Final = {"SelfTest", "__pycache__", "doc", "docs", "sboms", "test", "testing", "tests"}
 _SUFFIXES: Final = {".a", ".c", ".cpp", ".h", ".hpp", ".pxd", ".pxi", ".pyi", ".pyx"}
 # What our dependencies bring for uses that are none of ours: other databases, picture formats that no scanner opens
-# (services/scanners/urls/qr.py), typesetting.
+# (services/scanners/urls/qr.py), typesetting, other comparisons of strings.
 _UNUSED: Final = (
     "sqlalchemy/dialects/mssql",
     "sqlalchemy/dialects/mysql",
@@ -34,6 +34,14 @@ _UNUSED: Final = (
     "pillow.libs/libfreetype*",
     "pillow.libs/libharfbuzz*",
     "pillow.libs/liblcms2*",
+    "rapidfuzz/distance/metrics_cpp_avx2.*",  # falls back to metrics_cpp; of the rest only a distance is asked for
+    "rapidfuzz/fuzz_cpp*",
+    "rapidfuzz/process_cpp_impl.*",
+    "stdnum/at/postleitzahl.dat",  # registers of what services/scanners/dlp doesn't look for
+    "stdnum/cn/loc.dat",
+    "stdnum/eu/nace*.dat",
+    "stdnum/imsi.dat",
+    "stdnum/oui.dat",
 )
 _STANDARD: Final = {"ensurepip", "idlelib", "lib2to3", "pydoc_data", "site-packages", "test", "tkinter", "turtledemo"}
 # Compiled parts of the standard library for terminals, windows, other databases and Python's own tests.

@@ -15,6 +15,7 @@ from services.console.held import HeldMail
 from services.console.history import History
 from services.console.licences import Licences
 from services.console.listed import Lists
+from services.console.outbound import Outbounds
 from services.console.policies import Policies
 from services.console.protections import Protections
 from services.console.queues import Queues, QueueView
@@ -23,6 +24,7 @@ from services.console.signin import SignIn
 from services.console.tokens import Tokens
 from services.console.users.directory import Asked, NoDirectory
 from services.console.users.room import Management
+from services.runtime.dkim_keys import DkimKeys
 from services.trace.index import Index
 
 
@@ -36,6 +38,7 @@ class Desk:
     accounts: Accounts
     tokens: Tokens
     licences: Licences
+    outbounds: Outbounds
     history: History
     figures: Figures
     queues: Queues
@@ -54,10 +57,14 @@ def make_desk(
     trace: Index,
     licence_key: Ed25519PublicKey | None,
     directory: Asked | None = None,
+    keys: DkimKeys | None = None,
     *,
     waiting: QueueView,
 ) -> Desk:
-    """Return the desk over one database; `directory` is who reads customers' LDAP directories."""
+    """Return the desk over one database.
+
+    `directory` is who reads customers' LDAP directories; `keys` sign outgoing mail, where they may be made here.
+    """
     return Desk(
         signin=signin,
         customers=Customers(book, around.config, around.directory),
@@ -65,6 +72,7 @@ def make_desk(
         accounts=Accounts(book),
         tokens=Tokens(book),
         licences=Licences(book, licence_key),
+        outbounds=Outbounds(book, around, keys),
         history=History(book, trace),
         figures=Figures(book, trace, waiting, around.config.promise_seconds),
         queues=Queues(book, around.directory, waiting),

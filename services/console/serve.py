@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 from collections.abc import AsyncIterator, Coroutine, Sequence
 from typing import Any, Protocol
 
@@ -32,10 +33,12 @@ from services.quarantine.api.serve import listening, server_of
 from services.quarantine.migrate import FOLDER as QUARANTINE
 from services.runtime.config import load
 from services.runtime.database import database_url
+from services.runtime.dkim_keys import NAME, DkimConfig, DkimKeys
 from services.runtime.dns import Resolver
 from services.runtime.follow import follow_senders
 from services.runtime.host import Context
 from services.runtime.migrate import migrate
+from services.runtime.secret_key import given_key
 from services.runtime.users_key import UsersKey
 from services.trace.index import Index
 
@@ -75,7 +78,7 @@ async def serve(ctx: Context) -> None:
             session = await stack.enter_async_context(aiohttp.ClientSession())
             directory = DirectoryService(users.directory, key, session, ctx.clock)
         waiting = QueueView()
-        desk = make_desk(book, signin, surroundings, trace, around.licences(), directory, waiting=waiting)
+        desk = make_desk(book, signin, surroundings, trace, around.licences(), directory, _keys(ctx), waiting=waiting)
         reports = ReportMails(book, Reporter(trace, config.promise_seconds), config.base)
         post = MailPath(book, signin, ctx.store, ctx.bus, config, around.hostname, reports, users=users.base)
         outbox = Outbox(book, ctx.bus, post)
@@ -86,6 +89,12 @@ async def serve(ctx: Context) -> None:
         await stack.enter_async_context(following(follow_queues(ctx.bus, waiting), "console-queues"))
         async with _emptied(outbox):
             await _answer(ctx, config, desk, runners)
+
+
+def _keys(ctx: Context) -> DkimKeys | None:
+    config = load(DkimConfig, ctx.environ)
+    master = given_key(NAME, config.dkim_key, config.dkim_key_file)
+    return None if master is None else DkimKeys(ctx.store, master, ctx.clock, os.urandom)
 
 
 async def _answer(ctx: Context, config: ConsoleConfig, desk: Desk, runners: Sequence[Runner]) -> None:

@@ -172,7 +172,9 @@ class Walk:
 
     async def rest(self) -> None:
         """Every other page, and what time does to a licence."""
-        for name in ("domains", "messages", "held", "queue", "reports", "accounts", "audit", "licence"):
+        await self.house.desk.outbounds.make_keys(OPERATOR, customer="acme", name="acme.test")
+        pages = ("domains", "outbound", "messages", "held", "queue", "reports", "accounts", "audit", "licence")
+        for name in pages:
             await self.see(f"/c/acme/{name}", name)
         for days in (1, 90):
             await self.see(f"/c/acme/dashboard?days={days}", f"dashboard-{days}")

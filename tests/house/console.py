@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -35,8 +36,10 @@ from services.core.senders import Senders
 from services.quarantine.migrate import FOLDER as QUARANTINE
 from services.runtime.consume import decode
 from services.runtime.database import Database, database_url
+from services.runtime.dkim_keys import DkimKeys
 from services.runtime.fakes import MemoryBus
 from services.runtime.fakes_dns import FakeDns
+from services.runtime.fakes_store import MemoryStore
 from services.runtime.migrate import migrate
 from services.runtime.store import Store
 from services.trace.index import FOLDER as TRACE
@@ -75,9 +78,11 @@ class ConsoleHouse:
             resolver=lambda: self.dns,
             senders=self.senders,
         )
+        self.store = MemoryStore()
+        self.keys = DkimKeys(self.store, bytes(32), self.clock, os.urandom)
         self.waiting = QueueView()
         self.desk = make_desk(
-            book, self.signin, around, trace, self.licences.public_key(), self.people, waiting=self.waiting
+            book, self.signin, around, trace, self.licences.public_key(), self.people, self.keys, waiting=self.waiting
         )
         self.post = FakePost(book, self.signin)
         self.outbox = Outbox(book, self.bus, self.post, "one")
