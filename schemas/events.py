@@ -556,6 +556,8 @@ class LdapSource(Event, frozen=True, kw_only=True):
     bind_dn: str = ""  # empty: anonymous
     password_env: str = ""  # the variable of the directory service that holds the password
     password_file: str = ""  # or the file in its folder of secrets
+    password_sealed: str = ""  # or itself, sealed by the console's master key for this server and bind_dn alone
+    public: bool = False  # only a server at a public address is read
     ca_file: str = ""  # the file in that folder with the certificates to trust; empty: the machine's
     plain: bool = False  # without TLS, and then only on loopback
     interval_seconds: float = 900.0
@@ -645,6 +647,13 @@ class DigestPlan(Event, frozen=True, kw_only=True):
     language: str = "en"  # en, it
 
 
+class Trial(Event, frozen=True, kw_only=True):
+    """What a customer who hasn't paid yet tries."""
+
+    recipients: tuple[str, ...] = ()  # addresses in lower case, or @domain: others' mail passes; empty: everybody's
+    hourly: int = 0  # recipients of these that one door takes in an hour; 0: any number
+
+
 class Customer(Event, frozen=True, kw_only=True):
     """A customer as the mail path needs it. Topic customers.v1 (compacted), key: id."""
 
@@ -671,6 +680,8 @@ class Customer(Event, frozen=True, kw_only=True):
     retention_hours: float = 0.0  # how long a copy of a message that is done stays for replay; 72 is the most
     origin: str = ""  # who keeps it: empty: the customers file; console: the console's database
     outbound: Outbound = Outbound()
+    lapses_at: float = 0.0  # when the licence lapses, from when a notice is put on what is delivered; 0: never
+    trial: Trial = Trial()
     users_release: str = "all"  # what recipients may release by themselves: all, spam, none; the rest they ask for
 
 

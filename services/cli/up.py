@@ -40,6 +40,7 @@ from services.reaper.recover import recover
 from services.runtime import cut
 from services.runtime.broker import Broker
 from services.runtime.config import load
+from services.runtime.console_key import NAME as CONSOLE_KEY
 from services.runtime.dkim_keys import NAME as DKIM_KEY
 from services.runtime.kafka import KafkaBus
 from services.runtime.open_store import open_store
@@ -128,6 +129,7 @@ async def _run(
     cut.apply(environ)
     if not environ.get("GATEPOST_QUARANTINE_KEY"):
         make_key(Path(environ["GATEPOST_QUARANTINE_KEY_FILE"]))
+    _take_key(options, environ, CONSOLE_KEY, "console.key")
     if not environ.get(USERS_KEY):
         make_key(Path(environ[f"{USERS_KEY}_FILE"]))
     environ.setdefault("GATEPOST_RELEASE_PUBLIC_KEY", load(MasterConfig, environ).secrets().public)
@@ -165,6 +167,8 @@ async def _children(
     Those that come `later` are not started yet.
     """
     wanted = {name: units for name, units in GROUPS.items() if name not in without}
+    if "directory" in without:  # the console may bring the first one at any time, and who waits for it idles cheaply
+        wanted["api"] += ("directory",)
     groups = {**({"mailbox": ("mailbox",)} if with_mailbox else {}), **wanted}
     if environ.get("GATEPOST_SHADOW"):
         groups["shadow"] = ("shadow",)
@@ -292,10 +296,15 @@ def _take_outbound(options: Options, environ: dict[str, str]) -> None:
     ports = (environ.get("GATEPOST_SUBMISSION_PORT", "").strip() or "2587", environ["GATEPOST_SUBMISSION_TLS_PORT"])
     if ports[1] not in {"", "0"}:  # what the console tells customers; without the second it keeps to what is usual
         environ.setdefault("GATEPOST_CONSOLE_SUBMISSION_PORTS", ",".join(ports))
-    if not environ.get(DKIM_KEY) and not environ.get(f"{DKIM_KEY}_FILE"):
-        file = options.data.resolve() / DKIM_FILE
+    _take_key(options, environ, DKIM_KEY, DKIM_FILE)
+
+
+def _take_key(options: Options, environ: dict[str, str], setting: str, name: str) -> None:
+    """Make a master key in the data folder, unless the operator has set one."""
+    if not environ.get(setting) and not environ.get(f"{setting}_FILE"):
+        file = options.data.resolve() / name
         make_key(file)
-        environ[f"{DKIM_KEY}_FILE"] = str(file)
+        environ[f"{setting}_FILE"] = str(file)
 
 
 def _partitions(options: Options) -> int:

@@ -17,8 +17,8 @@ from services.core.address import parse, quote
 ACCOUNTS_MOST: Final = 500  # that one list shows
 
 
-async def add_account(change: Change, customer: str, body: models.NewAccount) -> str:
-    """Insert the account and order its invitation; return its id. Raises Refused."""
+async def add_account(change: Change, customer: str, body: models.NewAccount, *, told: bool = True) -> str:
+    """Insert the account and order its invitation, unless it isn't to be `told`; return its id. Raises Refused."""
     address = canonical(body.address)
     local, _, domain = address.rpartition("@")
     parse(f"{quote(local)}@{domain}")
@@ -38,7 +38,8 @@ async def add_account(change: Change, customer: str, body: models.NewAccount) ->
     }
     await change.connection.execute(insert(ACCOUNTS), [row])
     await change.note(customer, "account-invited", address, after={"role": body.role.value, "name": body.name})
-    await change.mail("activate", identity)
+    if told:
+        await change.mail("activate", identity)
     return identity
 
 

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import dataclasses
 import os
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,7 +20,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from schemas import wire
 from schemas.catalog import CUSTOMERS, RECIPIENTS, Topic, key_of
-from schemas.events import Customer, Domain, Event, Recipient
+from schemas.events import Customer, Domain, Event, Recipient, Trial
+from services.console.licence import KEEP_DAYS, Standing
 from services.console.tables import AUDIT, OUTBOX
 from services.console.tables import CUSTOMERS as ROWS
 from services.console.tables import DOMAINS as DOMAIN_ROWS
@@ -36,6 +37,7 @@ from services.runtime.migrate import migrate
 FOLDER: Final = Path(__file__).parent / "migrations"
 TOPICS: Final = "topics"  # the lanes of the outbox
 MAIL: Final = "mail"
+CHUNK: Final = 200  # recipients that are written at once: more would hold up everything else in the process
 _decode_customer = msgspec.json.Decoder(Customer)
 _decode_domain = msgspec.json.Decoder(Domain)
 
@@ -137,33 +139,54 @@ class Change:
         mine = RECIPIENT_ROWS.c.customer == customer
         found = await self.connection.execute(select(RECIPIENT_ROWS.c.address).where(mine))
         there = {address for (address,) in found}
-        for address in sorted(addresses - there):
-            await self.connection.execute(insert(RECIPIENT_ROWS), [{"customer": customer, "address": address}])
-            event = _recipient(customer, salt, address)
-            await self.send(RECIPIENTS, key_of(event), event)
-        for address in sorted(there - addresses):
-            await self.connection.execute(delete(RECIPIENT_ROWS).where(mine, RECIPIENT_ROWS.c.address == address))
-            await self.send(RECIPIENTS, key_of(_recipient(customer, salt, address)), None)
+        added, removed = sorted(addresses - there), sorted(there - addresses)
+        for some in _in_chunks(added):
+            rows = [{"customer": customer, "address": address} for address in some]
+            await self.connection.execute(insert(RECIPIENT_ROWS), rows)
+            await self._recipients(_recipient(customer, salt, address) for address in some)
+        for some in _in_chunks(removed):
+            await self.connection.execute(delete(RECIPIENT_ROWS).where(mine, RECIPIENT_ROWS.c.address.in_(some)))
+            await self._recipients((_recipient(customer, salt, address) for address in some), gone=True)
+
+    async def _recipients(self, events: Iterable[Recipient], *, gone: bool = False) -> None:
+        """Put many of them into the outbox at once."""
+        rows = [
+            {
+                "lane": TOPICS,
+                "topic": RECIPIENTS.name,
+                "key": key_of(event),
+                "payload": "" if gone else wire.encode(event).decode(),
+                "made_at": self.now,
+            }
+            for event in events
+        ]
+        await self.connection.execute(insert(OUTBOX), rows)
+        self.sent += len(rows)
 
 
 class Book:
     """The database. Every method raises DatabaseUnavailable."""
 
-    def __init__(self, database: Database, clock: Clock) -> None:
+    def __init__(self, database: Database, clock: Clock, keep_days: float = KEEP_DAYS) -> None:
         self.database = database
         self.clock = clock
+        self._keep_days = keep_days
         self.changed = asyncio.Event()  # something lies in the outbox: who empties it need not look all the time
 
     @classmethod
-    async def open(cls, url: str, clock: Clock) -> Book:
+    async def open(cls, url: str, clock: Clock, keep_days: float = KEEP_DAYS) -> Book:
         """Return the database at the URL, its tables up to date; raises ConfigError or StartError, one line."""
         parsed = database_url(url)
         await migrate(parsed, FOLDER)
-        return cls(Database(parsed), clock)
+        return cls(Database(parsed), clock, keep_days)
 
     async def close(self) -> None:
         """Close every connection."""
         await self.database.close()
+
+    def standing(self, row: Row[Any, *tuple[Any, ...]]) -> Standing:
+        """Return what the customer of a row has."""
+        return Standing(row.trial_until, row.paid_until, keep_days=self._keep_days)
 
     @contextlib.asynccontextmanager
     async def change(self, author: Author) -> AsyncIterator[Change]:
@@ -199,7 +222,11 @@ def composed(row: Row[Any], domains: list[Domain]) -> Customer:
     """Return the event: of the domains those that have somewhere to go."""
     settings = settings_of(row)
     routed = tuple(domain for domain in domains if domain.relay)
-    return msgspec.structs.replace(settings, id=row.id, domains=routed, origin=CONSOLE)
+    lapses_at = Standing(row.trial_until, row.paid_until).lapses_at
+    trial = Trial() if row.paid_until else settings.trial  # what was agreed for a trial ends with the first key
+    return msgspec.structs.replace(
+        settings, id=row.id, domains=routed, origin=CONSOLE, lapses_at=lapses_at, trial=trial
+    )
 
 
 def settings_of(row: Row[Any]) -> Customer:
@@ -215,7 +242,7 @@ def domain_of(row: Row[Any]) -> Domain:
 def written(event: Customer | Domain) -> str:
     """Return how a row says it: domains stand in rows of their own."""
     if isinstance(event, Customer):
-        event = msgspec.structs.replace(event, domains=(), origin="")
+        event = msgspec.structs.replace(event, domains=(), origin="", lapses_at=0.0)
     return msgspec.json.encode(event).decode()
 
 
@@ -232,6 +259,11 @@ async def wanted(connection: AsyncConnection) -> dict[tuple[str, str], Event]:
         recipient = _recipient(customer, salts[customer], address)
         found[RECIPIENTS.name, key_of(recipient)] = recipient
     return found
+
+
+def _in_chunks(addresses: list[str]) -> Iterator[list[str]]:
+    for start in range(0, len(addresses), CHUNK):
+        yield addresses[start : start + CHUNK]
 
 
 def _recipient(customer: str, salt: str, address: str) -> Recipient:

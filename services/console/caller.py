@@ -11,7 +11,7 @@ from typing import Concatenate, Final, ParamSpec, Protocol, TypeVar, cast
 from sqlalchemy import select
 
 from services.console.book import Author, Book
-from services.console.licence import Standing, State, state_of
+from services.console.licence import State, state_of
 from services.console.roles import RENEWAL, Act, Role, may
 from services.console.tables import CUSTOMERS
 from services.core.clock import Clock
@@ -122,4 +122,4 @@ async def standing_state(book: Book, customer: str, clock: Clock) -> State | Non
     asked = select(CUSTOMERS.c.trial_until, CUSTOMERS.c.paid_until).where(CUSTOMERS.c.id == customer)
     async with book.reading() as connection:
         row = (await connection.execute(asked)).first()
-    return None if row is None else state_of(Standing(row.trial_until, row.paid_until), clock.now())
+    return None if row is None else state_of(book.standing(row), clock.now())

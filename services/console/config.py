@@ -8,7 +8,7 @@ from typing import Annotated, Final
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from services.console.licence import BadLicence, public_key
+from services.console.licence import KEEP_DAYS, BadLicence, public_key
 from services.trace.tally import BOUNDS
 
 PREFIX: Final = "GATEPOST_CONSOLE_"
@@ -28,8 +28,13 @@ class ConsoleConfig(msgspec.Struct, frozen=True, kw_only=True):
     submission_ports: tuple[Port, Port] = (587, 465)  # with STARTTLS; with TLS from the start
     spf: tuple[str, ...] = ()  # REGION:NAME that customers' SPF records include; without: networks, or our own name
     trial_days: Annotated[float, msgspec.Meta(gt=0, le=365)] = 30.0
+    trial_hourly: Annotated[int, msgspec.Meta(ge=0)] = 0  # recipients that a trial has in an hour at one door; 0: any
+    signup: bool = False  # anybody may begin a trial
+    keep_days: Annotated[float, msgspec.Meta(ge=0)] = KEEP_DAYS  # that a lapsed customer's data stays
+    purge: bool = False  # delete it then, for good
     private_relays: bool = False  # customers may name MTAs at private addresses
     promise_seconds: float = 5.0  # in which a message that nothing holds up is to be delivered
+    private_directories: bool = False  # customers may name LDAP servers at private addresses
     failures_by_client: Count = 30  # in a quarter of an hour, before an address waits
     failures_by_account: Count = 8  # in a quarter of an hour, before an account waits, whoever tries
 

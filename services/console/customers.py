@@ -6,30 +6,28 @@ import os
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import Row, delete, func, insert, select, update
+from sqlalchemy import Row, Select, delete, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from schemas.catalog import CUSTOMERS as CUSTOMERS_TOPIC
-from schemas.events import Customer, Domain
+from schemas.events import Customer, Domain, Trial
 from services.console import models
 from services.console.accounts import add_account
-from services.console.book import Author, Book, Change, composed, domain_of, written
+from services.console.book import Author, Book, Change, composed, domain_of, settings_of, written
 from services.console.caller import Caller, NotFound, Refused, allowed
 from services.console.config import ConsoleConfig
+from services.console.erase import erase
 from services.console.export import to_yaml
-from services.console.licence import DAY, Standing, days_left, next_change, state_of
+from services.console.licence import DAY, days_left, next_change, state_of
 from services.console.roles import Act, Role
 from services.console.tables import (
-    ACCOUNTS,
     AUDIT,
+    CENSUS,
     CLAIMS,
     CUSTOMERS,
     DOMAINS,
-    LINKS,
+    PURGES,
     RECIPIENTS,
-    REPORTS,
-    SESSIONS,
-    TOKENS,
 )
 from services.console.users.people import remove_all
 from services.core.customers import CustomerSpec
@@ -50,7 +48,7 @@ class Customers:
     @allowed(Act.CUSTOMERS_SHOW)
     async def customers(self, caller: Caller, after: str = "") -> models.Customers:  # noqa: ARG002 - `allowed` reads it
         """Every customer of the service, by id."""
-        some = select(CUSTOMERS).where(CUSTOMERS.c.id > after).order_by(CUSTOMERS.c.id).limit(PAGE)
+        some = with_census().where(CUSTOMERS.c.id > after).order_by(CUSTOMERS.c.id).limit(PAGE)
         counted = select(DOMAINS.c.customer, func.count()).group_by(DOMAINS.c.customer)
         async with self.book.reading() as connection:
             rows = (await connection.execute(some)).all()
@@ -78,10 +76,13 @@ class Customers:
         async with self.book.change(caller.author) as change:
             known = select(CUSTOMERS.c.id).where(CUSTOMERS.c.id == body.id)
             # What is left of one that was removed (trace, held mail, audit log) must not become a stranger's.
-            gone = select(AUDIT.c.id).where(AUDIT.c.customer == body.id, AUDIT.c.what == "customer-removed").limit(1)
-            if (await change.connection.scalar(known) or await change.connection.scalar(gone)) is not None:
-                raise Refused("customer.taken", id=body.id)
-            await self._insert(change, Customer(id=body.id, name=body.name), region, body.language)
+            removed = select(AUDIT.c.id).where(AUDIT.c.customer == body.id, AUDIT.c.what == "customer-removed").limit(1)
+            purged = select(PURGES.c.id).where(PURGES.c.customer == body.id)
+            for there in (known, removed, purged):
+                if await change.connection.scalar(there) is not None:
+                    raise Refused("customer.taken", id=body.id)
+            event = Customer(id=body.id, name=body.name, trial=Trial(hourly=self._config.trial_hourly))
+            await insert_customer(change, self._config, event, region, body.language)
             await change.publish(body.id)
             await change.note(body.id, "customer-added", body.id, after={"name": body.name, "region": region})
             owner = models.NewAccount(address=body.owner, role=Role.OWNER, language=body.language)
@@ -98,12 +99,7 @@ class Customers:
             await change.set_recipients(customer, before.customer.salt, frozenset())
             await change.send(CUSTOMERS_TOPIC, customer, None)
             await remove_all(change, customer)
-            people = select(ACCOUNTS.c.id).where(ACCOUNTS.c.customer == customer)
-            for hanging in (SESSIONS, LINKS, TOKENS):
-                await change.connection.execute(delete(hanging).where(hanging.c.account.in_(people)))
-            for table in (REPORTS, TOKENS, ACCOUNTS, CLAIMS, DOMAINS, RECIPIENTS):
-                await change.connection.execute(delete(table).where(table.c.customer == customer))
-            await change.connection.execute(delete(CUSTOMERS).where(CUSTOMERS.c.id == customer))
+            await erase(change.connection, customer, keep=(AUDIT, PURGES))
             await change.note(customer, "customer-removed", customer, before=_summary(before))
         return models.Empty()
 
@@ -113,24 +109,6 @@ class Customers:
         async with self.book.reading() as connection:
             spec = await spec_of(connection, customer)
         return models.Yaml(yaml=to_yaml([spec]))
-
-    async def _insert(self, change: Change, event: Customer, region: str, language: str) -> str:
-        """Insert the row and return the salt."""
-        salt = event.salt or os.urandom(SALT_OCTETS).hex()
-        row = {
-            "id": event.id,
-            "settings": written(msgspec.structs.replace(event, salt=salt)),
-            "region": region,
-            "language": language,
-            "version": 1,
-            "made_at": change.now,
-            "trial_until": change.now + self._config.trial_days * DAY,
-            "paid_until": 0.0,
-            "users": 0,
-            "licence": "",
-        }
-        await change.connection.execute(insert(CUSTOMERS), [row])
-        return salt
 
     async def take_in(self, specs: list[CustomerSpec], author: Author) -> int:
         """Make the customers what the file says, from now on kept here; return how many were changed. All or nothing.
@@ -158,7 +136,8 @@ class Customers:
         else:
             known = existing.salt if existing else ""  # the recipients that other sources brought stay theirs by it
             fresh = msgspec.structs.replace(event, salt=known)
-            salt = await self._insert(change, fresh, self._config.regions[0], event.digest.language)
+            region, language = self._config.regions[0], event.digest.language
+            salt = await insert_customer(change, self._config, fresh, region, language)
         await self._take_domains(change, event)
         await change.set_recipients(event.id, salt, frozenset(spec.recipients))
         after = await spec_of(change.connection, event.id)
@@ -197,7 +176,7 @@ class Customers:
             language=row.language,
             made_at=row.made_at,
             domains=domains,
-            licence=licence_of(row, self.book.clock.now()),
+            licence=licence_of(row, self.book),
         )
 
 
@@ -215,25 +194,61 @@ def _summary(spec: CustomerSpec) -> dict[str, Any]:
     return {**tree, "recipients": len(spec.recipients)}
 
 
-def licence_of(row: Row[Any], now: float) -> models.Licence:
-    """Return where a customer's row stands."""
-    standing = Standing(row.trial_until, row.paid_until)
+async def insert_customer(change: Change, config: ConsoleConfig, event: Customer, region: str, language: str) -> str:
+    """Insert a customer's row, on trial, and return its salt."""
+    salt = event.salt or os.urandom(SALT_OCTETS).hex()
+    row = {
+        "id": event.id,
+        "settings": written(msgspec.structs.replace(event, salt=salt)),
+        "region": region,
+        "language": language,
+        "version": 1,
+        "made_at": change.now,
+        "trial_until": change.now + config.trial_days * DAY,
+        "paid_until": 0.0,
+        "users": 0,
+        "licence": "",
+    }
+    await change.connection.execute(insert(CUSTOMERS), [row])
+    return salt
+
+
+def licence_of(row: Row[Any], book: Book) -> models.Licence:
+    """Return where a customer's row, with what was counted, stands."""
+    standing, now = book.standing(row), book.clock.now()
+    counted = row.counted or 0
     return models.Licence(
         state=state_of(standing, now),
         trial_until=row.trial_until,
         paid_until=row.paid_until,
         users=row.users,
+        counted=counted,
+        trial=trial_of(row),
+        over=max(0, counted - row.users) if row.users else 0,
         changes_at=next_change(standing, now),
         days_left=days_left(standing, now),
     )
 
 
+def trial_of(row: Row[Any]) -> models.Trial | None:
+    """Return what a trial is limited to; None for who has paid."""
+    if row.paid_until:
+        return None
+    trial = settings_of(row).trial
+    return models.Trial(recipients=list(trial.recipients), hourly=trial.hourly)
+
+
 async def found(connection: AsyncConnection, customer: str) -> Row[Any]:
     """Return the customer's row; raise NotFound."""
-    row = (await connection.execute(select(CUSTOMERS).where(CUSTOMERS.c.id == customer))).first()
+    row: Row[Any] | None = (await connection.execute(with_census().where(CUSTOMERS.c.id == customer))).first()
     if row is None:
         raise NotFound(customer)
     return row
+
+
+def with_census() -> Select[Any]:
+    """Return the statement that selects customers' rows with the users that were `counted`, None where nobody has."""
+    return select(CUSTOMERS, CENSUS.c.users.label("counted")).outerjoin(CENSUS, CENSUS.c.customer == CUSTOMERS.c.id)
 
 
 async def spec_of(connection: AsyncConnection, customer: str) -> CustomerSpec:

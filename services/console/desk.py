@@ -9,6 +9,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from services.console.accounts import Accounts
 from services.console.book import Book
 from services.console.customers import Customers
+from services.console.directories import Directories, Ports
 from services.console.domains import Domains, Surroundings
 from services.console.figures import Figures
 from services.console.held import HeldMail
@@ -17,10 +18,13 @@ from services.console.licences import Licences
 from services.console.listed import Lists
 from services.console.outbound import Outbounds
 from services.console.policies import Policies
+from services.console.proofs import Doorstep, Proofs
 from services.console.protections import Protections
+from services.console.purged import Purged
 from services.console.queues import Queues, QueueView
 from services.console.reports import Reporter, Reports
 from services.console.signin import SignIn
+from services.console.signup import SignUp
 from services.console.tokens import Tokens
 from services.console.users.directory import Asked, NoDirectory
 from services.console.users.room import Management
@@ -38,6 +42,11 @@ class Desk:
     accounts: Accounts
     tokens: Tokens
     licences: Licences
+    directories: Directories
+    purged: Purged
+    proofs: Proofs
+    signup: SignUp
+    doorstep: Doorstep
     outbounds: Outbounds
     history: History
     figures: Figures
@@ -50,12 +59,13 @@ class Desk:
     users: Management
 
 
-def make_desk(
+def make_desk(  # noqa: PLR0913  # its ports
     book: Book,
     signin: SignIn,
     around: Surroundings,
     trace: Index,
     licence_key: Ed25519PublicKey | None,
+    ports: Ports,
     directory: Asked | None = None,
     keys: DkimKeys | None = None,
     *,
@@ -72,6 +82,11 @@ def make_desk(
         accounts=Accounts(book),
         tokens=Tokens(book),
         licences=Licences(book, licence_key),
+        directories=Directories(book, ports),
+        purged=Purged(book),
+        proofs=Proofs(book),
+        signup=SignUp(book, signin, around.config),
+        doorstep=Doorstep(book, around),
         outbounds=Outbounds(book, around, keys),
         history=History(book, trace),
         figures=Figures(book, trace, waiting, around.config.promise_seconds),

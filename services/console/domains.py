@@ -112,26 +112,8 @@ class Domains:
         texts = [text.decode("utf-8", "replace") if isinstance(text, bytes) else text for text in answer]
         if shown.proof not in {text.strip() for text in texts}:
             raise Refused("domain.not-proved", name=shown.record)
-        owned = self._around.directory.lookup_domain(name)
-        if owned is not None and owned[0].id != customer:
-            raise Refused("domain.taken", name=name)
         async with self.book.change(caller.author) as change:
-            await change.hold(customer)
-            if await change.connection.scalar(select(DOMAINS.c.name).where(DOMAINS.c.name == name)) is not None:
-                raise Refused("domain.taken", name=name)
-            last = select(func.max(DOMAINS.c.place)).where(DOMAINS.c.customer == customer)
-            place = await change.connection.scalar(last)
-            row = {
-                "name": name,
-                "customer": customer,
-                "place": 0 if place is None else int(place) + 1,
-                "spec": written(Domain(name=name, relay=(), any_recipient=True)),
-                "made_at": change.now,
-            }
-            await change.connection.execute(insert(DOMAINS), [row])
-            claim = (CLAIMS.c.customer == customer, CLAIMS.c.name == name)
-            await change.connection.execute(delete(CLAIMS).where(*claim))
-            await change.note(customer, "domain-proved", name, after={"by": "TXT"})
+            await take_domain(change, self._around.directory, customer, name, by="TXT")
             return await self._shown(change.connection, customer, name)
 
     @allowed(Act.DOMAINS_CHANGE)
@@ -175,11 +157,12 @@ class Domains:
 
     @allowed(Act.DOMAINS_TEST)
     async def test_domain(self, caller: Caller, customer: str, name: str, body: models.Test) -> models.Dialogue:
-        """Send a test message to one of the domain's hosts, and return the dialogue."""
+        """Send a test message to one of the domain's hosts, or by its MX records, and return the dialogue."""
         async with self.book.reading() as connection:
             domain = domain_of(await _row(connection, customer, name))
         if body.host >= len(domain.relay):
             raise Refused("relay.none")
+        host = Host(host=name, lookup="mx") if body.through == "mx" else domain.relay[body.host]
         recipient = body.recipient.strip() or f"postmaster@{name}"
         try:
             address = parse(recipient)
@@ -188,12 +171,14 @@ class Domains:
         if address.domain != name:
             raise Refused("address.elsewhere", name=name)
         async with self.book.change(caller.author) as change:
-            await change.note(customer, "delivery-tested", name, after={"recipient": str(address)})
+            await change.note(
+                customer, "delivery-tested", name, after={"recipient": str(address), "through": body.through}
+            )
         resolver = self._around.resolver()
         try:
             dialogue = Dialogue(resolver, self._around.hostname, private=self._around.config.private_relays)
             now = self.book.clock.now()
-            report = await dialogue.test(domain.relay[body.host], str(address), now, message_id(now, os.urandom))
+            report = await dialogue.test(host, str(address), now, message_id(now, os.urandom))
         finally:
             await resolver.close()
         lines = [models.DialogueLine(mark=line.mark, text=line.text) for line in report.lines]
@@ -263,6 +248,28 @@ class Domains:
             any_recipient=domain.any_recipient,
             live=owned is not None and owned[0].id == customer,
         )
+
+
+async def take_domain(change: Change, directory: Directory, customer: str, name: str, *, by: str) -> None:
+    """Make a domain that is proved the customer's; raise Refused when it is another's."""
+    owned = directory.lookup_domain(name)
+    if owned is not None and owned[0].id != customer:
+        raise Refused("domain.taken", name=name)
+    await change.hold(customer)
+    if await change.connection.scalar(select(DOMAINS.c.name).where(DOMAINS.c.name == name)) is not None:
+        raise Refused("domain.taken", name=name)
+    place = await change.connection.scalar(select(func.max(DOMAINS.c.place)).where(DOMAINS.c.customer == customer))
+    row = {
+        "name": name,
+        "customer": customer,
+        "place": 0 if place is None else int(place) + 1,
+        "spec": written(Domain(name=name, relay=(), any_recipient=True)),
+        "made_at": change.now,
+    }
+    await change.connection.execute(insert(DOMAINS), [row])
+    claim = (CLAIMS.c.customer == customer, CLAIMS.c.name == name)
+    await change.connection.execute(delete(CLAIMS).where(*claim))
+    await change.note(customer, "domain-proved", name, after={"by": by})
 
 
 def _claimed(row: Row[Any]) -> models.Domain:

@@ -109,6 +109,8 @@ def _source(source: LdapSource) -> dict[str, Any]:
         bind_dn=source.bind_dn,
         password_env=source.password_env,
         password_file=source.password_file,
+        password_sealed=source.password_sealed,
+        public="yes" if source.public else "",
         ca_file=source.ca_file,
         plain="yes" if source.plain else "",
         every_minutes=_number(source.interval_seconds / 60),

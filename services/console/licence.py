@@ -6,6 +6,7 @@ import base64
 import binascii
 import dataclasses
 import enum
+from collections.abc import Sequence
 from typing import Final
 
 import msgspec
@@ -18,6 +19,8 @@ DAY: Final = 86_400.0  # seconds
 GRACE_DAYS: Final = 30.0
 KEEP_DAYS: Final = 90.0  # that a lapsed customer's data stays before it may be purged
 WARN_DAYS: Final = (30, 14, 7, 3, 1)  # before the end at which administrators are told
+LAPSE_DAYS: Final = (30, 14, 7, 3, 1)  # before the end of the grace
+PURGE_DAYS: Final = (30, 7, 1)  # before the data is deleted
 _MARK: Final = "gpl1"
 _CONTEXT: Final = b"gatepost licence 1\n"
 _KEY_MOST: Final = 2_000  # characters
@@ -47,6 +50,16 @@ class Standing:
         """When what it has ends: a key that ends before the trial takes nothing of it away."""
         return max(self.trial_until, self.paid_until)
 
+    @property
+    def lapses_at(self) -> float:
+        """When the grace that follows the end is over."""
+        return self.end + self.grace_days * DAY
+
+    @property
+    def purges_at(self) -> float:
+        """When the data may be deleted."""
+        return self.lapses_at + self.keep_days * DAY
+
 
 def state_of(standing: Standing, now: float) -> State:
     """Return the state at `now`. Each begins at the second at which the one before it ends."""
@@ -54,16 +67,15 @@ def state_of(standing: Standing, now: float) -> State:
         return State.FULL
     if now < standing.trial_until:
         return State.TRIAL
-    lapses = standing.end + standing.grace_days * DAY
+    lapses = standing.lapses_at
     if now < lapses:
         return State.GRACE
-    return State.LAPSED if now < lapses + standing.keep_days * DAY else State.PURGE
+    return State.LAPSED if now < standing.purges_at else State.PURGE
 
 
 def next_change(standing: Standing, now: float) -> float | None:
     """Return when the state changes next, seconds since the epoch; None when it can't any more."""
-    lapses = standing.end + standing.grace_days * DAY
-    ends = [standing.end, lapses, lapses + standing.keep_days * DAY]
+    ends = [standing.end, standing.lapses_at, standing.purges_at]
     if standing.paid_until and standing.paid_until < standing.trial_until:
         ends.insert(0, standing.paid_until)
     return next((end for end in ends if now < end), None)
@@ -80,10 +92,15 @@ def warning_due(standing: Standing, now: float, warned: float | None) -> int | N
 
     `warned`: the one that they were told of last, of the same end. Of several that were missed the latest is told.
     """
-    left = (standing.end - now) / DAY
+    return due_before(standing.end, WARN_DAYS, now, warned)
+
+
+def due_before(end: float, terms: Sequence[int], now: float, warned: float | None) -> int | None:
+    """Return which of the terms, days before `end`, is to be told of now; see `warning_due`."""
+    left = (end - now) / DAY
     if left <= 0:
         return None
-    due = [days for days in WARN_DAYS if left <= days and (warned is None or days < warned)]
+    due = [days for days in terms if left <= days and (warned is None or days < warned)]
     return min(due) if due else None
 
 

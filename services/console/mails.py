@@ -11,9 +11,11 @@ from datetime import UTC, datetime
 from email.utils import format_datetime
 from typing import Final
 
+from services.console.strangers import Stranger
 from services.console.texts import text
 from services.core.headers import field
 
+TERMS: Final = ("licence", "lapse", "purge")  # what may be about to end
 DMARC: Final = "v=DMARC1; p=none"  # for a domain that has no record yet
 ACCOUNT: Final = "account"  # as Received.own says it: delivery sends it wherever its recipient is
 
@@ -48,6 +50,19 @@ def with_link(kind: str, language: str, link: str, service: str) -> Mail:
             text("mail.not-you", language),
         ),
         link=link,
+    )
+
+
+def to_stranger(kind: str, who: Stranger, base: str, service: str) -> Mail:
+    """Return the mail with a link to somebody who has no account."""
+    return Mail(
+        subject=text(f"mail.{kind}.subject", who.language, service=service, domain=who.domain),
+        paragraphs=(
+            text(f"mail.{kind}.intro", who.language, service=service, domain=who.domain, customer=who.name),
+            text(f"mail.{kind}.limit", who.language),
+            text("mail.not-you", who.language),
+        ),
+        link=base + who.path,
     )
 
 
@@ -109,14 +124,14 @@ def wanted(language: str, link: str, service: str) -> Mail:
     )
 
 
-def ends(language: str, customer: str, end: float, link: str, service: str) -> Mail:
-    """Return the mail that says when a licence ends, and what follows."""
+def ends(kind: str, language: str, customer: str, end: float, link: str, service: str) -> Mail:
+    """Return the mail that says when a licence ends, its grace, or the data; and what follows."""
     date = datetime.fromtimestamp(end, UTC).strftime("%Y-%m-%d")
     return Mail(
-        subject=text("mail.licence.subject", language, date=date),
+        subject=text(f"mail.{kind}.subject", language, date=date),
         paragraphs=(
-            text("mail.licence.intro", language, customer=customer, service=service, date=date),
-            text("mail.licence.grace", language),
+            text(f"mail.{kind}.intro", language, customer=customer, service=service, date=date),
+            text(f"mail.{kind}.after", language),
         ),
         link=link,
     )

@@ -11,6 +11,7 @@ from services.console.roles import Act, Role
 
 Short = Annotated[str, Field(max_length=320)]
 Language = Literal["en", "it"]
+Attribute = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9-]{0,100}$")]
 
 
 class Strict(BaseModel):
@@ -19,13 +20,44 @@ class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
+class Trial(BaseModel):
+    """What a trial is limited to."""
+
+    recipients: list[str]  # addresses, or @domain: others' mail passes untouched; empty: everybody's is filtered
+    hourly: int  # of these recipients in an hour; 0: no limit
+
+
+class TrialScope(Strict):
+    """Whose mail a trial filters: addresses, or @domain; none: everybody's."""
+
+    recipients: Annotated[list[Short], Field(max_length=100)]
+
+
+class NewTrial(Strict):
+    """Somebody who signs up."""
+
+    name: Annotated[str, Field(min_length=1, max_length=200)]
+    address: Short
+    language: Language = "en"
+    region: Annotated[str, Field(max_length=63)] = ""
+
+
+class ProofMail(Strict):
+    """Where at a domain a link is sent (RFC 2142)."""
+
+    local: Literal["postmaster", "admin", "administrator", "hostmaster", "webmaster"] = "postmaster"
+
+
 class Licence(BaseModel):
     """Where a customer stands. Times are seconds since the epoch."""
 
     state: State
     trial_until: float
     paid_until: float  # 0: never paid
-    users: int  # 0: not counted
+    users: int  # that it is for; 0: for any number
+    counted: int  # that the directory has, aliases not counted; 0: none, or not counted yet
+    over: int  # how many more than it is for
+    trial: Trial | None  # what a trial is limited to; null for who has paid
     changes_at: float | None  # when the state changes next
     days_left: int
 
@@ -105,6 +137,7 @@ class Test(Strict):
 
     recipient: Short = ""  # empty: postmaster at the domain
     host: Annotated[int, Field(ge=0, le=19)] = 0  # which of the domain's hosts
+    through: Literal["relay", "mx"] = "relay"  # to that host, or where the MX records say, as anybody's mail would go
 
 
 class DialogueLine(BaseModel):
@@ -128,6 +161,93 @@ class Mx(BaseModel):
     found: list[str] | None  # None: there was no answer
     right: bool
     networks: list[str]  # to let through firewall and MTA
+
+
+class LdapState(BaseModel):
+    """How the syncs of a directory go. Times are seconds since the epoch."""
+
+    tried_at: float
+    succeeded_at: float  # 0: never
+    problem: str  # of the last one
+    entries: int
+    addresses: int
+    added: int  # by the last one
+    removed: int
+
+
+class Ldap(BaseModel):
+    """A directory that recipients are read from."""
+
+    name: str
+    url: str
+    base: str
+    filter: str
+    attributes: list[str]
+    bind_dn: str
+    has_password: bool
+    every_minutes: float
+    drafted: bool  # written down like this or otherwise, and not used so yet
+    state: LdapState | None  # null: not read yet
+
+
+class Directories(BaseModel):
+    """Where a customer's recipients come from."""
+
+    directories: list[Ldap]
+    listed: int  # addresses of the list
+    upload: CsvPreview | None  # a list that waits to be applied
+
+
+class LdapSettings(Strict):
+    """How a directory is read."""
+
+    url: Annotated[str, Field(max_length=300)]  # ldaps://HOST[:PORT], or ldap://HOST[:PORT] with StartTLS
+    base: Annotated[str, Field(min_length=1, max_length=1_000)]
+    filter: Annotated[str, Field(max_length=2_000)] = ""
+    attributes: Annotated[
+        list[Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9-]{0,100}$")]], Field(max_length=20)
+    ] = []
+    bind_dn: Annotated[str, Field(max_length=1_000)] = ""
+    password: Annotated[str, Field(max_length=1_000)] = ""  # empty: the one that is kept, for the same server and name
+    every_minutes: Annotated[float, Field(ge=1, le=1_440)] = 15.0
+
+
+class LdapPreview(BaseModel):
+    """What a directory says, and what using it would change."""
+
+    good: bool
+    problem: str = ""
+    entries: int = 0
+    users: int = 0  # entries with an address in the customer's domains
+    addresses: int = 0
+    foreign: int = 0  # in other domains
+    unreadable: int = 0
+    added: int = 0
+    removed: int = 0
+    sample: list[str] = []  # of those that would come
+
+
+class Csv(Strict):
+    """A list of recipients: an address a row, or a column that the header names."""
+
+    csv: Annotated[str, Field(max_length=4_194_304)]
+
+
+class CsvPreview(BaseModel):
+    """What applying a list would change."""
+
+    addresses: int
+    added: int
+    removed: int
+    new: list[str]  # some of them
+    gone: list[str]
+    drops: bool  # so many would go that it takes a word
+
+
+class CsvApply(Strict):
+    """Apply the list that was uploaded."""
+
+    force: bool = False
 
 
 class Outbound(BaseModel):
@@ -290,6 +410,32 @@ class LicenceKey(Strict):
     """A registration key."""
 
     key: Annotated[str, Field(max_length=2_000)]
+
+
+class Purge(BaseModel):
+    """A customer whose data was deleted after its licence had lapsed. Times are seconds since the epoch."""
+
+    id: str
+    of: str  # the customer
+    name: str
+    lapsed_at: float
+    begun_at: float
+    ended_at: float  # 0 while it is under way
+
+
+class Purges(BaseModel):
+    """A page of them, the latest first; `after` is where the next page begins, empty at the end."""
+
+    purges: list[Purge]
+    after: str
+
+
+class Certificate(BaseModel):
+    """What was deleted of a customer: `text` is signed with Ed25519 (base64)."""
+
+    text: str
+    signature: str
+    public_key: str
 
 
 class AuditLine(BaseModel):

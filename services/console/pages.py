@@ -6,11 +6,11 @@ token that only the session's own pages have.
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import functools
 import hmac
 import json
-import urllib.parse
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,6 +25,7 @@ from services.console.caller import EVERY, Caller, Forbidden, Lapsed, NotFound, 
 from services.console.config import ConsoleConfig
 from services.console.credentials import csrf_of
 from services.console.desk import Desk
+from services.console.forms import MULTIPART, fields_of
 from services.console.licence import DAY
 from services.console.models import Licence
 from services.console.panels import age, number, octets, percent, seconds
@@ -40,7 +41,6 @@ POLICY: Final = (
     "default-src 'none'; style-src 'self'; img-src 'self' data:; form-action 'self'; base-uri 'none'; "
     "frame-ancestors 'none'"
 )
-FIELDS_MOST: Final = 200  # of a form
 SESSION_AGE: Final = 43_200  # seconds that a browser keeps the cookie
 
 
@@ -269,14 +269,9 @@ class AnyDoors(Generic[D, C]):
             caller = None  # the page says that it can't be had now
         language = caller.language if caller is not None else ""
         form: Mapping[str, list[str]] = {}
-        if request.method == "POST" and request.headers.get("content-type", "").startswith(
-            "application/x-www-form-urlencoded"
-        ):
-            body = await request.body()
-            try:
-                form = urllib.parse.parse_qs(body.decode("ascii"), keep_blank_values=True, max_num_fields=FIELDS_MOST)
-            except ValueError:
-                form = {}
+        kind = request.headers.get("content-type", "")
+        if request.method == "POST" and (caller is not None or not kind.startswith(MULTIPART)):  # strangers bring none
+            form = await asyncio.to_thread(fields_of, kind, await request.body())
         return AnyVisit(
             request=request,
             desk=self._desk,

@@ -10,10 +10,23 @@ from sqlalchemy import Row, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from schemas.events import Envelope, Received
-from services.console.book import Author, Book, MailOrder, event_of
+from services.console import strangers
+from services.console.book import Author, Book, Change, MailOrder, event_of
 from services.console.config import ConsoleConfig
-from services.console.licence import Standing
-from services.console.mails import ACCOUNT, DMARC, Mail, Sending, compose, ends, outbound, wanted, welcome, with_link
+from services.console.mails import (
+    ACCOUNT,
+    DMARC,
+    TERMS,
+    Mail,
+    Sending,
+    compose,
+    ends,
+    outbound,
+    to_stranger,
+    wanted,
+    welcome,
+    with_link,
+)
 from services.console.report_mail import REPORT, ReportMails
 from services.console.signin import LINK_SECONDS, SignIn
 from services.console.tables import ACCOUNTS, CUSTOMERS
@@ -67,21 +80,19 @@ class MailPath:
         # A report has the id of its order: sent once more after a crash it is the same message, and no second one.
         identity = message_id(now, os.urandom) if report is None else order.id
         async with self._book.change(Author("console")) as change:
-            people = USERS if order.kind in USER_LINK_SECONDS else ACCOUNTS
-            row = (await change.connection.execute(select(people).where(people.c.id == order.account))).first()
-            if row is None or row.closed_at:
+            addressed = await self._addressed(change, order, report)
+            if addressed is None:
                 return
-            language = row.language or "en"
-            mail = report or await self._mail(change.connection, order, row, language)
-            await change.note(row.customer, "mail-sent", row.address, after={"kind": order.kind, "id": identity})
-        local, _, domain = row.address.rpartition("@")
+            customer, address, language, mail = addressed
+            await change.note(customer, "mail-sent", address, after={"kind": order.kind, "id": identity})
+        local, _, domain = address.rpartition("@")
         to = f"{quote(local)}@{domain}"
         message = compose(mail, to=to, identity=identity, hostname=self._hostname, language=language, now=now)
         received = Received(
             id=identity,
-            customer=row.customer or OPERATORS,
+            customer=customer or OPERATORS,
             domain=domain,
-            key=object_key(row.customer or OPERATORS, identity),
+            key=object_key(customer or OPERATORS, identity),
             envelope=Envelope(
                 reverse_path="",
                 recipients=(to,),
@@ -100,6 +111,24 @@ class MailPath:
         await self._bus.publish([await self._put(received, message)])
         log.info("id=%s customer=%s event=account-mail kind=%s", identity, received.customer, order.kind)
 
+    async def _addressed(
+        self, change: Change, order: MailOrder, report: Mail | None
+    ) -> tuple[str, str, str, Mail] | None:
+        """Return on whose behalf it is, to whom, in which language, and the mail; None when it is not wanted."""
+        if order.kind in strangers.KINDS:
+            who = await strangers.invite(change.connection, order, change.now)
+            if who is None:
+                return None
+            mail = to_stranger(order.kind, who, self._config.base, self._hostname)
+            return who.customer, who.address, who.language, mail
+        people = USERS if order.kind in USER_LINK_SECONDS else ACCOUNTS
+        row = (await change.connection.execute(select(people).where(people.c.id == order.account))).first()
+        if row is None or row.closed_at:
+            return None
+        language = row.language or "en"
+        mail = report or await self._mail(change.connection, order, row, language)
+        return row.customer, row.address, language, mail
+
     async def _mail(self, connection: AsyncConnection, order: MailOrder, row: Row[Any], language: str) -> Mail:
         base = self._config.base
         if order.kind in USER_LINK_SECONDS:
@@ -114,9 +143,10 @@ class MailPath:
             raise ObjectNotFound("its customer is gone")
         if order.kind == WANTED:
             return wanted(language, f"{base}/c/{row.customer}", self._hostname)
-        if order.kind == "licence":
-            end = Standing(found.trial_until, found.paid_until).end
-            return ends(language, row.customer, end, f"{base}/c/{row.customer}/licence", self._hostname)
+        if order.kind in TERMS:
+            standing = self._book.standing(found)
+            end = {"licence": standing.end, "lapse": standing.lapses_at, "purge": standing.purges_at}[order.kind]
+            return ends(order.kind, language, row.customer, end, f"{base}/c/{row.customer}/licence", self._hostname)
         region = found.region
         if order.kind == "outbound":
             customer = await event_of(connection, row.customer)
@@ -161,6 +191,12 @@ class FakePost:
         if self.down is not None:
             raise self.down
         text = ""
+        if order.kind in strangers.KINDS:
+            async with self._book.database.writing() as connection:
+                who = await strangers.invite(connection, order, self._book.clock.now())
+            if who is not None:
+                self.sent.append((order, who.path))
+            return
         people = USERS if order.kind in USER_LINK_SECONDS else ACCOUNTS
         async with self._book.reading() as connection:
             asked = select(people.c.id).where(people.c.id == order.account, people.c.closed_at == 0)

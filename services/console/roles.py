@@ -28,6 +28,8 @@ class Act(enum.StrEnum):
     DOMAINS_SHOW = "domains.show"
     DOMAINS_CHANGE = "domains.change"
     DOMAINS_TEST = "domains.test"
+    DIRECTORY_SHOW = "directory.show"
+    DIRECTORY_CHANGE = "directory.change"
     OUTBOUND_SHOW = "outbound.show"
     OUTBOUND_CHANGE = "outbound.change"
     ACCOUNTS_SHOW = "accounts.show"
@@ -70,6 +72,8 @@ MAY: Final[dict[Act, frozenset[Role]]] = {
     Act.DOMAINS_SHOW: _ALL,
     Act.DOMAINS_CHANGE: _MANAGERS,
     Act.DOMAINS_TEST: _MANAGERS | {Role.HELPDESK},
+    Act.DIRECTORY_SHOW: _ALL,
+    Act.DIRECTORY_CHANGE: _MANAGERS,
     Act.OUTBOUND_SHOW: _ALL,
     Act.OUTBOUND_CHANGE: _MANAGERS,
     Act.ACCOUNTS_SHOW: _ALL - {Role.READER},

@@ -46,6 +46,7 @@ class Rooms:
         self._page = frame.page
         self._doors = doors
         self._regions = frame.config.regions
+        self._signup = frame.config.signup
 
     def open(self) -> None:
         """Add every page."""
@@ -53,14 +54,21 @@ class Rooms:
         door("/login", self.login, self.do_login, anybody=True)
         door("/forgot", self.forgot, self.do_forgot, anybody=True)
         door("/link/{link}", self.link, self.do_link, anybody=True)
+        if self._signup:
+            door("/signup", self.signup, self.do_signup, anybody=True)
+            door("/signup/{link}", self.begin, self.do_begin, anybody=True)
+        door("/prove/{link}", self.prove, self.do_prove, anybody=True)
         door("/logout", self.me, self.do_logout)
         door("/me", self.me, self.do_me)
         door("/", self.home)
         door("/customers", self.customers, self.do_customers)
+        door("/purges", self.purges)
+        door("/purges/{purge}", self.certificate)
         of = "/c/{customer}"
         door(of, self.customer, self.do_customer)
         door(f"{of}/domains", self.domains, self.do_domains)
         door(f"{of}/domains/{{name}}", self.domain, self.do_domain)
+        door(f"{of}/directory", self.directory, self.do_directory)
         OutboundRoom(self._page).open(door)
         door(f"{of}/accounts", self.accounts, self.do_accounts)
         door(f"{of}/tokens", self.tokens, self.do_tokens)
@@ -70,7 +78,7 @@ class Rooms:
     # --- the way in
 
     async def login(self, visit: Visit) -> Response:
-        return await self._page(visit, "login", address=visit.field("address"))
+        return await self._page(visit, "login", address=visit.field("address"), signup=self._signup)
 
     async def do_login(self, visit: Visit) -> Response:
         agent = visit.request.headers.get("user-agent", "")
@@ -101,6 +109,41 @@ class Rooms:
         agent = visit.request.headers.get("user-agent", "")
         session = await visit.desk.signin.set_password(visit.path("link"), password, visit.client, agent)
         return self._doors.begin(go("/", "password-set"), session.text)
+
+    async def signup(self, visit: Visit) -> Response:
+        return await self._page(visit, "signup", regions=self._regions)
+
+    async def do_signup(self, visit: Visit) -> Response:
+        body = models.NewTrial(
+            name=visit.field("name").strip(),
+            address=visit.field("address"),
+            region=visit.field("region"),
+            language="it" if visit.field("language") == "it" else "en",
+        )
+        await visit.desk.signup.ask(body, visit.client)
+        return go("/signup", "signed-up")
+
+    async def begin(self, visit: Visit) -> Response:
+        """Opening a link changes nothing: programs that check mail open all of them."""
+        address = await visit.desk.signup.look(visit.path("link"), visit.client)
+        bare = dataclasses.replace(visit, caller=None)
+        return await self._page(bare, "begin", 200 if address else 404, address=address or "")
+
+    async def do_begin(self, visit: Visit) -> Response:
+        link = await visit.desk.signup.begin(visit.path("link"), visit.client)
+        return go(f"/link/{link}")
+
+    async def prove(self, visit: Visit) -> Response:
+        """As with every link."""
+        found = await visit.desk.doorstep.look(visit.path("link"), visit.client)
+        domain, of = found or ("", "")
+        bare = dataclasses.replace(visit, caller=None)
+        return await self._page(bare, "prove", 200 if found else 404, domain=domain, of=of, proved="")
+
+    async def do_prove(self, visit: Visit) -> Response:
+        domain = await visit.desk.doorstep.prove(visit.path("link"), visit.client)
+        bare = dataclasses.replace(visit, caller=None)
+        return await self._page(bare, "prove", domain="", of="", proved=domain)
 
     async def home(self, visit: Visit) -> Response:
         done = visit.query("done")
@@ -150,6 +193,17 @@ class Rooms:
         await visit.desk.customers.remove_customer(visit.who, customer=visit.customer)
         return go("/customers", "customer-removed")
 
+    async def purges(self, visit: Visit) -> Response:
+        found = await visit.desk.purged.purges(visit.who, after=visit.query("after"))
+        return await self._page(visit, "purges", purges=found.purges, after=found.after)
+
+    async def certificate(self, visit: Visit) -> Response:
+        purge = visit.path("purge")
+        found = await visit.desk.purged.certificate(visit.who, purge=purge)
+        name = f'attachment; filename="deleted-{purge}.json"'
+        headers = {"Content-Disposition": name}
+        return Response(found.model_dump_json(indent=1), media_type="application/json", headers=headers)
+
     # --- domains
 
     async def domains(self, visit: Visit) -> Response:
@@ -175,6 +229,7 @@ class Rooms:
             tls=_levels(found.relay),
             relay=visit.field("relay") or "\n".join(_written(each) for each in found.relay),
             dialogue=visit.shown.get("dialogue"),
+            by_mx=visit.shown.get("by_mx"),
         )
 
     async def do_domain(self, visit: Visit) -> Response:
@@ -184,6 +239,10 @@ class Rooms:
             case "prove":
                 await domains.prove_domain(who, customer=customer, name=name)
                 return go(path, "domain-proved")
+            case "mail-proof":
+                mailed = models.ProofMail.model_validate({"local": visit.field("local")})
+                await visit.desk.proofs.mail_proof(who, customer=customer, name=name, body=mailed)
+                return go(path, "proof-mailed")
             case "route":
                 known = await domains.domain(who, customer=customer, name=name)
                 body = models.Routing(
@@ -192,13 +251,54 @@ class Rooms:
                 )
                 await domains.route_domain(who, customer=customer, name=name, body=body)
                 return go(path, "domain-routed")
-            case "test":
-                asked = models.Test(recipient=visit.field("recipient"))
+            case "test" | "test-mx" as test:
+                asked = models.Test(recipient=visit.field("recipient"), through="mx" if test == "test-mx" else "relay")
                 dialogue = await domains.test_domain(who, customer=customer, name=name, body=asked)
-                return await self.domain(dataclasses.replace(visit, shown={"dialogue": dialogue}))
+                shown = "by_mx" if test == "test-mx" else "dialogue"
+                return await self.domain(dataclasses.replace(visit, shown={shown: dialogue}))
             case "remove":
                 await domains.remove_domain(who, customer=customer, name=name)
                 return go(f"/c/{customer}/domains", "domain-removed")
+        raise NotFound("no such action")
+
+    # --- directory
+
+    async def directory(self, visit: Visit) -> Response:
+        found = await visit.desk.directories.directories(visit.who, customer=visit.customer)
+        wanted = visit.field("source") or visit.query("edit")
+        edit = next((each for each in found.directories if each.name == wanted), None)
+        tried = visit.shown.get("tried")
+        return await self._page(visit, "directory", found=found, edit=edit, tried=tried, tried_name=wanted)
+
+    async def do_directory(self, visit: Visit) -> Response:
+        rooms, who, customer = visit.desk.directories, visit.who, visit.customer
+        path, source = f"/c/{customer}/directory", visit.field("source").strip()
+        match visit.field("action"):
+            case "draft":
+                body = models.LdapSettings.model_validate(
+                    {
+                        **{name: visit.field(name) for name in ("url", "base", "filter", "bind_dn", "password")},
+                        "every_minutes": visit.field("minutes") or 15,
+                    }
+                )
+                await rooms.draft(who, customer=customer, source=source, body=body)
+                return go(path, "directory-drafted")
+            case "try":
+                tried = await rooms.try_directory(who, customer=customer, source=source)
+                return await self.directory(dataclasses.replace(visit, shown={"tried": tried}))
+            case "use":
+                await rooms.use_directory(who, customer=customer, source=source)
+                return go(path, "directory-used")
+            case "remove":
+                await rooms.remove_directory(who, customer=customer, source=source)
+                return go(path, "directory-removed")
+            case "upload":
+                await rooms.upload(who, customer=customer, body=models.Csv(csv=visit.field("csv")))
+                return go(path, "list-uploaded")
+            case "apply":
+                apply = models.CsvApply(force=visit.field("force") == "yes")
+                await rooms.apply_upload(who, customer=customer, body=apply)
+                return go(path, "list-applied")
         raise NotFound("no such action")
 
     # --- people
@@ -255,6 +355,10 @@ class Rooms:
         return await self._page(visit, "licence")
 
     async def do_licence(self, visit: Visit) -> Response:
+        if visit.field("action") == "trial":
+            scope = models.TrialScope(recipients=visit.field("recipients").split())
+            await visit.desk.licences.limit_trial(visit.who, customer=visit.customer, body=scope)
+            return go(f"/c/{visit.customer}/licence", "trial-limited")
         body = models.LicenceKey(key=visit.field("key"))
         await visit.desk.licences.renew(visit.who, customer=visit.customer, body=body)
         return go(f"/c/{visit.customer}/licence", "licence-renewed")

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 from services.console.api import make_api
 from services.console.book import Book
 from services.console.config import ConsoleConfig
 from services.console.desk import make_desk
+from services.console.directories import Ports
 from services.console.domains import Surroundings
 from services.console.queues import QueueView
 from services.console.signin import SignIn
@@ -29,8 +31,9 @@ def spec() -> dict[str, Any]:
         config=ConsoleConfig(), hostname="", directory=Directory(), resolver=lambda: Resolver("", clock)
     )
     nothing = cast("Any", None)
+    book = cast("Book", SimpleNamespace(clock=clock))
     desk = make_desk(
-        cast("Book", nothing), cast("SignIn", nothing), around, cast("Index", nothing), None, waiting=QueueView()
+        book, cast("SignIn", nothing), around, cast("Index", nothing), None, cast("Ports", nothing), waiting=QueueView()
     )
     app = make_api(desk, clock)
     app.servers = [{"url": "/api/v1"}]

@@ -164,3 +164,69 @@ REPORTS: Final = Table(
     Index("console_reports_of_customer", "customer", "id"),
     Index("console_reports_due", "period", "until"),
 )
+
+CENSUS: Final = Table(
+    "console_census",
+    METADATA,
+    Column("customer", Text, ForeignKey("console_customers.id"), primary_key=True),
+    Column("users", Integer, nullable=False),  # that the directory has, without aliases
+    Column("at", Double, nullable=False),  # when they were counted
+)
+
+PURGES: Final = Table(
+    "console_purges",
+    METADATA,
+    Column("id", Text, primary_key=True),
+    Column("customer", Text, nullable=False, unique=True),  # an id is never given again
+    Column("name", Text, nullable=False),
+    Column("lapsed_at", Double, nullable=False),
+    Column("begun_at", Double, nullable=False),
+    Column("ended_at", Double, nullable=False),  # 0 while it is under way
+    Column("counts", Text, nullable=False),  # JSON: what was deleted so far
+    Column("certificate", Text, nullable=False),  # JSON, signed; empty while it is under way
+)
+
+SIGNUPS: Final = Table(
+    "console_signups",
+    METADATA,
+    Column("id", Text, primary_key=True),
+    Column("hash", LargeBinary, nullable=False),  # SHA-256 of the link's secret; empty until its mail is written
+    Column("customer", Text, nullable=False),  # the id that is wanted
+    Column("name", Text, nullable=False),
+    Column("address", Text, nullable=False),  # canonical
+    Column("region", Text, nullable=False),
+    Column("language", Text, nullable=False),
+    Column("expires_at", Double, nullable=False),
+    Column("used_at", Double, nullable=False),  # 0 while it is good
+    Index("console_signups_of_address", "address", "expires_at"),
+)
+
+PROOFS: Final = Table(
+    "console_proofs",
+    METADATA,
+    Column("id", Text, primary_key=True),
+    Column("hash", LargeBinary, nullable=False),  # of the link's secret; empty until its mail is written
+    Column("customer", Text, nullable=False),
+    Column("domain", Text, nullable=False),
+    Column("address", Text, nullable=False),  # at the domain: who reads it there may speak for it
+    Column("expires_at", Double, nullable=False),
+    Column("used_at", Double, nullable=False),  # 0 while it is good
+    Index("console_proofs_of_domain", "customer", "domain"),
+)
+
+DRAFTS: Final = Table(
+    "console_drafts",
+    METADATA,
+    Column("customer", Text, ForeignKey("console_customers.id"), primary_key=True),
+    Column("name", Text, primary_key=True),  # of a directory that is written down and not used yet, or not like this
+    Column("spec", Text, nullable=False),  # the LdapSource of the event as JSON; its password is sealed
+    Column("made_at", Double, nullable=False),
+)
+
+UPLOADS: Final = Table(
+    "console_uploads",
+    METADATA,
+    Column("customer", Text, ForeignKey("console_customers.id"), primary_key=True),
+    Column("addresses", Text, nullable=False),  # canonical, one a line: a list that was uploaded and not applied yet
+    Column("made_at", Double, nullable=False),
+)

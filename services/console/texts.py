@@ -20,6 +20,7 @@ _TEXTS: Final[Mapping[str, tuple[str, str]]] = {
     "nav": ("Main", "Principale"),
     "nav.overview": ("Overview", "Panoramica"),
     "nav.domains": ("Domains", "Domini"),
+    "nav.directory": ("Directory", "Directory"),
     "nav.messages": ("Messages", "Messaggi"),
     "nav.accounts": ("Accounts", "Account"),
     "nav.users": ("Users", "Utenti"),
@@ -27,6 +28,7 @@ _TEXTS: Final[Mapping[str, tuple[str, str]]] = {
     "nav.audit": ("Audit log", "Registro modifiche"),
     "nav.licence": ("Licence", "Licenza"),
     "nav.customers": ("Customers", "Clienti"),
+    "nav.purges": ("Deleted data", "Dati eliminati"),
     "nav.me": ("Your sessions", "Le tue sessioni"),
     "logout": ("Log out", "Esci"),
     "signed-in": ("Signed in as {address}", "Accesso eseguito come {address}"),
@@ -59,6 +61,10 @@ _TEXTS: Final[Mapping[str, tuple[str, str]]] = {
         "The licence lapsed long ago, and the data may be deleted. Enter a registration key to keep it.",
         "La licenza è decaduta da tempo e i dati possono essere eliminati. Inserire una chiave per conservarli.",
     ),
+    "banner.over": (
+        "The directory has {counted} users; the licence is for {users}. Please renew for more.",
+        "La directory contiene {counted} utenti; la licenza è per {users}. Si prega di rinnovare per più utenti.",
+    ),
     # --- way in
     "login.title": ("Log in", "Accedi"),
     "login.password": ("Password", "Password"),
@@ -84,6 +90,30 @@ _TEXTS: Final[Mapping[str, tuple[str, str]]] = {
     "link.bad": (
         "This link is not valid: it was used, or is too old. Ask for a new one.",
         "Questo collegamento non è valido: è stato usato o è scaduto. Richiederne uno nuovo.",
+    ),
+    "signup.title": ("Begin a trial", "Inizia una prova"),
+    "signup.hint": (
+        "We send you a link; with it the trial begins. Nothing changes in your mail before you say so.",
+        "Ti inviamo un collegamento con cui inizia la prova. Nella tua posta nulla cambia prima che tu lo dica.",
+    ),
+    "signup.name": ("Name of your organisation", "Nome della tua organizzazione"),
+    "signup.send": ("Send the link", "Invia il collegamento"),
+    "signup.begin.title": ("Your trial", "La tua prova"),
+    "signup.begin.hint": (
+        "For {address}. Next you choose a password.",
+        "Per {address}. Poi si sceglie una password.",
+    ),
+    "signup.begin": ("Begin", "Inizia"),
+    "prove.title": ("Whose domain it is", "A chi appartiene il dominio"),
+    "prove.hint": (
+        "The customer {customer} says that {name} is his, and its mail to go through this service. Is that right?",
+        "Il cliente {customer} afferma che {name} è suo e che la posta passa da questo servizio. È corretto?",
+    ),
+    "prove.confirm": ("Yes, {name} is theirs", "Sì, {name} appartiene a loro"),
+    "prove.done": ("{name} is proved. You can close this page.", "{name} è dimostrato. Puoi chiudere questa pagina."),
+    "proof.wait": (
+        "Enough such mails were sent for now. Please wait a quarter of an hour.",
+        "Per ora sono stati inviati abbastanza messaggi. Attendere un quarto d'ora.",
     ),
     "password.short": ("The password is shorter than 12 characters.", "La password ha meno di 12 caratteri."),
     "password.long": ("The password is longer than 256 characters.", "La password supera i 256 caratteri."),
@@ -118,6 +148,18 @@ _TEXTS: Final[Mapping[str, tuple[str, str]]] = {
     "customer.step.relay": ("Say where mail for {name} goes", "Indica dove va la posta di {name}"),
     "customer.step.mx": ("Check the MX record of {name}", "Controlla il record MX di {name}"),
     "region.unknown": ("There is no such region; there are {regions}.", "Regione inesistente; ci sono {regions}."),
+    "purges.title": ("Deleted data", "Dati eliminati"),
+    "purges.hint": (
+        "Customers whose licence lapsed and whose time is over. Each certificate says what was deleted, and is signed.",
+        "Clienti la cui licenza è decaduta da tempo. Ogni certificato indica che cosa è stato eliminato, ed è firmato.",
+    ),
+    "purges.lapsed": ("Licence lapsed", "Licenza decaduta"),
+    "purges.begun": ("Deletion begun", "Eliminazione iniziata"),
+    "purges.ended": ("Ended", "Terminata"),
+    "purges.certificate": ("Certificate", "Certificato"),
+    "purges.download": ("Download", "Scarica"),
+    "purges.download-for": ("Download the certificate for {id}", "Scarica il certificato per {id}"),
+    "purges.running": ("under way", "in corso"),
     # --- domains
     "domains.title": ("Domains", "Domini"),
     "domains.add": ("Add a domain", "Aggiungi un dominio"),
@@ -145,6 +187,12 @@ _TEXTS: Final[Mapping[str, tuple[str, str]]] = {
     ),
     "domain.proof.check": ("Check the record", "Verifica il record"),
     "domain.proof.done": ("Proved.", "Dimostrato."),
+    "domain.mail.title": ("Or by mail", "Oppure per posta"),
+    "domain.mail.hint": (
+        "A link goes to an address that only who runs {name} reads, by the domain's present MX records.",
+        "Un collegamento va a un indirizzo letto solo da chi gestisce {name}, secondo gli attuali record MX.",
+    ),
+    "domain.mail.send": ("Send the link", "Invia il collegamento"),
     "domain.relay.title": ("2. Your mail servers", "2. I tuoi server di posta"),
     "domain.relay.label": ("Hosts, one a line, best first", "Server, uno per riga, il preferito per primo"),
     "domain.relay.hint": (
@@ -190,6 +238,20 @@ _TEXTS: Final[Mapping[str, tuple[str, str]]] = {
             "secondo il TTL del vecchio record."
         ),
     ),
+    "domain.mx.test.hint": (
+        "Sends a test message as anybody's mail would come: to the host that the MX record names now.",
+        "Invia un messaggio di prova come arriverebbe la posta di chiunque: al server indicato ora dal record MX.",
+    ),
+    "domain.mx.test.send": ("Send it by the MX record", "Invialo tramite il record MX"),
+    "domain.mx.test.good": (
+        "The host that the MX record names took it.",
+        "Il server indicato dal record MX lo ha accettato.",
+    ),
+    "domain.mx.test.not-good": (
+        "It was not taken; the last lines say why.",
+        "Non è stato accettato; le ultime righe dicono perché.",
+    ),
+    "domain.mx.test.trace": ("See what became of it", "Guarda che fine ha fatto"),
     "domain.mx.networks": (
         "Let these addresses reach your mail servers on port 25, and take mail from no others:",
         "Consenti a questi indirizzi di raggiungere i tuoi server di posta sulla porta 25, e a nessun altro:",
@@ -208,6 +270,89 @@ _TEXTS: Final[Mapping[str, tuple[str, str]]] = {
     ),
     "address.bad": ("This is not an e-mail address.", "Non è un indirizzo e-mail."),
     "address.elsewhere": ("The address is not in {name}.", "L'indirizzo non è in {name}."),
+    # --- directory
+    "directory.title": ("Directory", "Directory"),
+    "directory.hint": (
+        "Who has an address here: by LDAP, by an uploaded list, or both. Domains may take mail for these alone.",
+        "Chi ha un indirizzo qui: via LDAP, con un elenco caricato, o entrambi. Un dominio può accettare solo questi.",
+    ),
+    "directory.ldap": ("LDAP directories", "Directory LDAP"),
+    "directory.url": ("Server", "Server"),
+    "directory.url.hint": (
+        "ldaps://HOST, or ldap://HOST with StartTLS",
+        "ldaps://HOST, o ldap://HOST con StartTLS",
+    ),
+    "directory.name.hint": ("a-z, 0-9 and -", "a-z, 0-9 e -"),
+    "directory.base": ("Look below", "Cerca sotto"),
+    "directory.base.hint": ("for example dc=acme,dc=example", "per esempio dc=acme,dc=example"),
+    "directory.filter": ("Filter", "Filtro"),
+    "directory.filter.hint": (
+        "Empty: every entry with a mail address.",
+        "Vuoto: ogni voce con un indirizzo e-mail.",
+    ),
+    "directory.bind": ("Log in as (DN)", "Accedi come (DN)"),
+    "directory.bind.hint": (
+        "An account that may read and nothing else. Empty: anonymous.",
+        "Un account che può solo leggere. Vuoto: anonimo.",
+    ),
+    "directory.password": ("Password", "Password"),
+    "directory.password.hint": (
+        "Kept encrypted, for this server and this name alone. Empty: the one that is kept.",
+        "Conservata cifrata, solo per questo server e questo nome. Vuoto: quella conservata.",
+    ),
+    "directory.every": ("Every (minutes)", "Ogni (minuti)"),
+    "directory.minutes": ("{minutes} min", "{minutes} min"),
+    "directory.addresses": ("Addresses", "Indirizzi"),
+    "directory.last": ("Last read", "Ultima lettura"),
+    "directory.good": ("read", "letta"),
+    "directory.waits": ("not read yet", "non ancora letta"),
+    "directory.draft": ("written down, not used", "annotata, non in uso"),
+    "directory.settings": ("Add or change a directory", "Aggiungi o modifica una directory"),
+    "directory.write": ("Write it down", "Annota"),
+    "directory.try": ("Test and preview", "Prova e anteprima"),
+    "directory.use": ("Use it", "Usa"),
+    "directory.edit": ("Change", "Modifica"),
+    "directory.for": ("{what}: {name}", "{what}: {name}"),
+    "directory.tried": (
+        "{entries} entries, {users} users, {addresses} addresses in your domains.",
+        "{entries} voci, {users} utenti, {addresses} indirizzi nei tuoi domini.",
+    ),
+    "directory.changes": (
+        "{added} addresses would come, {removed} would go.",
+        "{added} indirizzi verrebbero aggiunti, {removed} rimossi.",
+    ),
+    "directory.foreign": (
+        "{foreign} are in other domains, {unreadable} are no addresses.",
+        "{foreign} sono in altri domini, {unreadable} non sono indirizzi.",
+    ),
+    "directory.sample": ("Some of those that would come:", "Alcuni di quelli che verrebbero aggiunti:"),
+    "directory.gone": ("Some of those that would go:", "Alcuni di quelli che verrebbero rimossi:"),
+    "directory.list": ("Uploaded list", "Elenco caricato"),
+    "directory.listed": ("{count} addresses are in the list.", "{count} indirizzi sono nell'elenco."),
+    "directory.uploaded": ("The list has {count} addresses.", "L'elenco ha {count} indirizzi."),
+    "directory.force": ("Yes, take {removed} addresses away", "Sì, rimuovi {removed} indirizzi"),
+    "directory.apply": ("Apply the list", "Applica l'elenco"),
+    "directory.csv": ("CSV file", "File CSV"),
+    "directory.csv.hint": (
+        "An address a line, or a column called address or email. All of the list, not only what is new; up to 4 MB.",
+        "Un indirizzo per riga, o una colonna address o email. L'elenco intero, non solo le novità; fino a 4 MB.",
+    ),
+    "directory.upload": ("Upload and preview", "Carica e mostra l'anteprima"),
+    "directory.many": ("{most} directories are enough.", "{most} directory sono sufficienti."),
+    "directory.name": ("A name is 1 to 32 of a-z, 0-9 and -.", "Un nome ha da 1 a 32 caratteri tra a-z, 0-9 e -."),
+    "directory.bad-filter": ("The filter is none (RFC 4515).", "Il filtro non è valido (RFC 4515)."),
+    "directory.bad-url": ("The server: {reason}.", "Il server: {reason}."),
+    "directory.no-name": ("A password needs a DN to log in as.", "Una password richiede un DN con cui accedere."),
+    "directory.no-password": (
+        "Enter the password for {host}: the one that is kept is for another server or name.",
+        "Inserire la password per {host}: quella conservata è per un altro server o nome.",
+    ),
+    "csv.bad": ("The list was not taken: {reason}.", "L'elenco non è stato accettato: {reason}."),
+    "csv.none": ("No list waits to be applied; upload it again.", "Nessun elenco in attesa; caricarlo di nuovo."),
+    "csv.drops": (
+        "{removed} addresses would go. Confirm that it is meant.",
+        "{removed} indirizzi verrebbero rimossi. Confermare.",
+    ),
     # --- accounts
     "accounts.title": ("Accounts", "Account"),
     "accounts.invite": ("Invite somebody", "Invita qualcuno"),
@@ -252,13 +397,41 @@ _TEXTS: Final[Mapping[str, tuple[str, str]]] = {
     "licence.trial": ("Trial until", "Prova fino al"),
     "licence.paid": ("Paid until", "Pagata fino al"),
     "licence.users": ("Users", "Utenti"),
+    "licence.counted": ("Users in the directory", "Utenti nella directory"),
     "licence.changes": ("Changes on", "Cambia il"),
+    "trial.title": ("Whose mail the trial filters", "Quale posta filtra la prova"),
+    "trial.hint": (
+        "Mail for everybody else passes untouched.",
+        "La posta di tutti gli altri passa senza modifiche.",
+    ),
+    "trial.hourly": (
+        "Up to {count} messages an hour are taken for them; the rest is asked to come later.",
+        "Per loro si accettano fino a {count} messaggi all'ora; agli altri si chiede di riprovare più tardi.",
+    ),
+    "trial.recipients": ("Addresses, or @domain, one a line", "Indirizzi, o @dominio, uno per riga"),
+    "trial.recipients.hint": ("None: everybody's mail.", "Nessuno: la posta di tutti."),
+    "trial.everybody": ("everybody", "tutti"),
+    "trial.bad": ("{address} is neither an address nor @domain.", "{address} non è un indirizzo né @dominio."),
+    "trial.elsewhere": ("{address} is in none of your domains.", "{address} non è in nessuno dei tuoi domini."),
+    "trial.over": (
+        "There is a licence: everybody's mail is filtered.",
+        "C'è una licenza: si filtra la posta di tutti.",
+    ),
     "licence.key": ("Registration key", "Chiave di registrazione"),
     "licence.enter": ("Enter the key", "Inserisci la chiave"),
     "licence.bad": ("The key was not taken: {reason}.", "La chiave non è stata accettata: {reason}."),
     "licence.none-taken": (
         "This installation takes no registration keys.",
         "Questa installazione non accetta chiavi di registrazione.",
+    ),
+    # --- secrets
+    "secrets.no-key": (
+        "This installation has no key to keep secrets with (GATEPOST_CONSOLE_KEY).",
+        "Questa installazione non ha una chiave per conservare i segreti (GATEPOST_CONSOLE_KEY).",
+    ),
+    "secrets.other-key": (
+        "What was kept does not open with the key that is configured now. Enter it again.",
+        "Il segreto conservato non si apre con la chiave configurata ora. Inserirlo di nuovo.",
     ),
     # --- looking back
     "audit.title": ("Audit log", "Registro modifiche"),
@@ -300,9 +473,23 @@ _TEXTS: Final[Mapping[str, tuple[str, str]]] = {
     "done.customer-added": ("The customer was added, and its owner invited.", "Cliente aggiunto e titolare invitato."),
     "done.customer-removed": ("The customer was removed.", "Cliente rimosso."),
     "done.domain-claimed": ("The domain was added. Now prove it.", "Dominio aggiunto. Ora va dimostrato."),
+    "done.signed-up": (
+        "A link is on its way to the address; it works once, for a day.",
+        "Un collegamento è in arrivo all'indirizzo; funziona una volta, per un giorno.",
+    ),
+    "done.proof-mailed": ("The link is on its way.", "Il collegamento è in arrivo."),
+    "done.trial-limited": ("Saved; it counts within seconds.", "Salvato; vale entro pochi secondi."),
     "done.domain-proved": ("The domain is proved.", "Il dominio è dimostrato."),
     "done.domain-routed": ("Saved; it counts within seconds.", "Salvato; vale entro pochi secondi."),
     "done.domain-removed": ("The domain was removed.", "Dominio rimosso."),
+    "done.directory-drafted": (
+        "Written down. Test it, then use it.",
+        "Annotata. Provala, poi usala.",
+    ),
+    "done.directory-used": ("In use: it is read within seconds.", "In uso: verrà letta entro pochi secondi."),
+    "done.directory-removed": ("Removed.", "Rimossa."),
+    "done.list-uploaded": ("Uploaded; nothing has changed yet.", "Caricato; non è ancora cambiato nulla."),
+    "done.list-applied": ("The list is in use.", "L'elenco è in uso."),
     "done.account-invited": ("The invitation is on its way.", "L'invito è in arrivo."),
     "done.account-changed": ("The account was changed.", "Account modificato."),
     "done.link-sent": ("The link is on its way.", "Il collegamento è in arrivo."),
@@ -348,6 +535,24 @@ _TEXTS: Final[Mapping[str, tuple[str, str]]] = {
         "The link works once, and for an hour.",
         "Il collegamento funziona una sola volta, per un'ora.",
     ),
+    "mail.signup.subject": ("Your trial of {service}", "La tua prova di {service}"),
+    "mail.signup.intro": (
+        "Somebody asked for a trial of mail security at {service} with this address. Open this link to begin it:",
+        "Con questo indirizzo è stata chiesta una prova della sicurezza della posta su {service}. Inizia qui:",
+    ),
+    "mail.signup.limit": (
+        "The link works once, and for a day.",
+        "Il collegamento funziona una sola volta, per un giorno.",
+    ),
+    "mail.proof.subject": ("Is {domain} to use {service}?", "{domain} deve usare {service}?"),
+    "mail.proof.intro": (
+        "The customer {customer} at {service} says that {domain} is his. If that is right, open this link and confirm:",
+        "Il cliente {customer} di {service} afferma che {domain} è suo. Se è corretto, apri e conferma:",
+    ),
+    "mail.proof.limit": (
+        "The link works once, and for a day. Who gets this mail reads the mail of whoever runs the domain.",
+        "Il collegamento funziona una sola volta, per un giorno. Questo indirizzo è di chi gestisce il dominio.",
+    ),
     "mail.not-you": (
         "If you did not expect this, do nothing: without the link nothing changes.",
         "Se non te lo aspettavi, non fare nulla: senza il collegamento non cambia nulla.",
@@ -357,9 +562,33 @@ _TEXTS: Final[Mapping[str, tuple[str, str]]] = {
         "The licence or trial of {customer} at {service} ends on {date}. Enter a registration key here:",
         "La licenza o la prova di {customer} su {service} scade il {date}. Inserisci qui una chiave di registrazione:",
     ),
-    "mail.licence.grace": (
+    "mail.licence.after": (
         "For 30 days after that everything goes on; then only the renewal is open in the console.",
         "Per altri 30 giorni tutto continua; poi nella console resta aperto solo il rinnovo.",
+    ),
+    "mail.lapse.subject": ("Your licence has ended and lapses on {date}", "La licenza è scaduta e decade il {date}"),
+    "mail.lapse.intro": (
+        "The licence or trial of {customer} at {service} has ended. Everything goes on until {date}. Renew here:",
+        "La licenza o la prova di {customer} su {service} è scaduta. Tutto continua fino al {date}. Rinnova qui:",
+    ),
+    "mail.lapse.after": (
+        "After that each message carries a notice, and in the console only the renewal is open.",
+        "Dopo, ogni messaggio porterà un avviso e nella console resterà aperto solo il rinnovo.",
+    ),
+    "mail.purge.subject": ("Your data is deleted on {date}", "I dati verranno eliminati il {date}"),
+    "mail.purge.intro": (
+        (
+            "The licence of {customer} at {service} has lapsed. On {date} all of its data is deleted for good, and its "
+            "mail is no longer taken. To keep it, renew here:"
+        ),
+        (
+            "La licenza di {customer} su {service} è decaduta. Il {date} tutti i dati verranno eliminati "
+            "definitivamente e la posta non sarà più accettata. Per conservarli, rinnova qui:"
+        ),
+    ),
+    "mail.purge.after": (
+        "Before you leave: point the MX records of your domains elsewhere, and export your settings in the console.",
+        "Prima di lasciare il servizio: cambia i record MX dei domini ed esporta le impostazioni dalla console.",
     ),
     "mail.welcome.subject": ("Mail for {domain}: the next step", "Posta per {domain}: il prossimo passo"),
     "mail.welcome.intro": (

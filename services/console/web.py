@@ -11,6 +11,8 @@ from fastapi.responses import PlainTextResponse
 from services.quarantine.api.guard import secured
 
 BODY_MOST: Final = 262_144  # octets of a request
+UPLOAD_MOST: Final = 4_194_304  # octets where a list is uploaded
+UPLOADS: Final = ("/directory", "/directory/list")
 _WRITES: Final = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 
 
@@ -19,13 +21,17 @@ def client_of(request: Request) -> str:
     return request.client.host if request.client else ""
 
 
+def _most(path: str) -> int:
+    return UPLOAD_MOST if path.endswith(UPLOADS) else BODY_MOST
+
+
 def guarded(app: FastAPI, policy: str, headers: dict[str, str] | None = None) -> None:
     """Let no long body in, and no answer out without its headers; `policy` is the Content-Security-Policy."""
 
     @app.middleware("http")
     async def secure(request: Request, go_on: Callable[[Request], Awaitable[Response]]) -> Response:
         length = request.headers.get("content-length", "0")
-        if request.method in _WRITES and not (length.isdecimal() and int(length) <= BODY_MOST):
+        if request.method in _WRITES and not (length.isdecimal() and int(length) <= _most(request.url.path)):
             return secured(PlainTextResponse("the body is too long", 413), policy)
         if "transfer-encoding" in request.headers:
             return secured(PlainTextResponse("a length is needed", 411), policy)

@@ -2,7 +2,7 @@
 
 Only three things are ever changed below our own fields: incoming fields with our names go, incoming
 Authentication-Results that claim to be ours go (RFC 8601 section 5), and Subject gets a tag where a rule says so.
-Everything after the header block is passed on as views of the stored octets.
+Everything after the header block is passed on as views of the stored octets, but for a notice where one is due.
 """
 
 from __future__ import annotations
@@ -25,9 +25,11 @@ from services.core.headers import (
     is_field_name,
     unfolded,
 )
+from services.core.stamp import may_be_stamped, stamp
 
 OWN_PREFIX: Final = "x-gatepost"  # of every header field name that is ours
 OWN_FIELD: Final = "X-Gatepost"  # id, status, score and rule of a message, one line
+NOTICE_FIELD: Final = "X-Gatepost-Notice"  # the notice, whether the body could have it or not
 
 _UNFIT_ATOM = re.compile(r"[^A-Za-z0-9._:\[\]+@=/-]+")
 _UNFIT_TEXT = re.compile(r"[^!-~ ]+")
@@ -35,23 +37,27 @@ _MBOX = re.compile(rb">?From ")  # a mailbox file's separator, which some sender
 
 
 def compose(
-    disposition: Disposition, branch: Branch, message: bytes | memoryview, *, hostname: str
+    disposition: Disposition, branch: Branch, message: bytes | memoryview, *, hostname: str, notice: str = ""
 ) -> list[bytes | memoryview]:
     """Return the parts to send, in order: our fields, then the message. `hostname` is our authserv-id.
 
-    Costs time in proportion to the header block alone.
+    `notice` is put below the texts, unless a signature that holds would not hold any more. Without one it costs time
+    in proportion to the header block alone.
     """
     view = memoryview(message)
     end = header_end(view)
     header = bytes(view[:end])
     added = _added(disposition, branch, hostname)
+    if notice:
+        added.append(field(NOTICE_FIELD, notice))
     if header and not next(fields(header)).name and not _MBOX.match(header):
         # Without an empty line a reader would take the text for a field of ours, or a continuation of one.
         return [b"".join([*added, *_subject(branch, header=b""), b"\r\n"]), view]
     kept, subjects = _kept(header, branch, hostname)
     if not subjects:
         added += _subject(branch, header=b"")
-    return [b"".join(added), *kept, view[end:]]
+    stamped = stamp(view, notice) if notice and may_be_stamped(header, disposition.auth_results) else None
+    return [b"".join(added), *kept, *(stamped or [view[end:]])]
 
 
 def _added(disposition: Disposition, branch: Branch, hostname: str) -> list[bytes]:

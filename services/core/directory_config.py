@@ -7,7 +7,8 @@
         password_env: GATEPOST_LDAP_ACME
 
 A password is never written there. It is named: a variable of the service that begins with GATEPOST_LDAP_, or a file in
-its folder of secrets. What a customers file may name ends there, so that it can send no other secret to a server.
+its folder of secrets. What a customers file may name ends there, so that it can send no other secret to a server. What
+the console was told stands there sealed, for one server and one name.
 """
 
 from __future__ import annotations
@@ -30,6 +31,8 @@ FULL_EVERY_MOST: Final = 1_000
 _NAME: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,30}[a-z0-9])?")
 _VARIABLE: Final = re.compile(r"GATEPOST_LDAP_[A-Z0-9_]{1,64}")
 _SECRET: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,100}")
+_SEALED: Final = re.compile(r"[A-Za-z0-9+/]{24,6000}={0,2}")
+_SECRETS: Final = ("password_env", "password_file", "password_sealed")
 _ATTRIBUTE: Final = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,100}")
 _YES_NO: Final = {"yes": True, "true": True, "no": False, "false": False}
 
@@ -68,6 +71,11 @@ def _host(text: str) -> str:
         raise ConfigError("not the name or address of a host") from error
 
 
+def sealed_for(source: LdapSource) -> str:
+    """Return what a sealed password is bound to: copied to another server or name it opens nothing."""
+    return f"{source.url}\n{source.bind_dn}"
+
+
 def is_loopback(host: str) -> bool:
     """Return whether the host, as written, is this machine."""
     try:
@@ -102,6 +110,7 @@ def _source(place: Place) -> LdapSource:
         else (),
         bind_dn=fields["bind_dn"].text() if "bind_dn" in fields else "",
         plain=fields["plain"].choice(_YES_NO) if "plain" in fields else False,
+        public=fields["public"].choice(_YES_NO) if "public" in fields else False,
         interval_seconds=60 * fields["every_minutes"].number(MINUTES_LEAST, MINUTES_MOST)
         if "every_minutes" in fields
         else _DEFAULT.interval_seconds,
@@ -114,9 +123,9 @@ def _source(place: Place) -> LdapSource:
 
 
 def _check_together(place: Place, source: LdapSource) -> None:
-    secrets = [key for key in ("password_env", "password_file") if getattr(source, key)]
+    secrets = [key for key in _SECRETS if getattr(source, key)]
     if len(secrets) > 1:
-        raise place.wrong("password_env and password_file: one of them")
+        raise place.wrong(f"{' and '.join(secrets)}: one of them")
     if bool(secrets) != bool(source.bind_dn):
         raise place.wrong("bind_dn goes with password_env or password_file, and neither without the other")
     if source.plain:
@@ -134,17 +143,26 @@ def _url(place: Place) -> str:
     return text
 
 
-def _filter(place: Place) -> str:
-    """Return a filter that is in one pair of brackets; the directory's parser says the rest when it is used."""
-    text = place.text().strip()
+def is_source_name(text: str) -> bool:
+    """Return whether a directory may be called so."""
+    return _NAME.fullmatch(text) is not None
+
+
+def is_filter(text: str) -> bool:
+    """Return whether it is in one pair of brackets; the directory's parser says the rest when it is used."""
+    text = text.strip()
     depth = 0
     for index, letter in enumerate(text):
         depth += (letter == "(") - (letter == ")")
         if depth < 1 and index < len(text) - 1:
-            break
-    else:
-        if depth == 0 and text.endswith(")"):
-            return text
+            return False
+    return depth == 0 and text.endswith(")")
+
+
+def _filter(place: Place) -> str:
+    text = place.text().strip()
+    if is_filter(text):
+        return text
     raise place.wrong(f"{quoted(text)} is not a filter, such as (&(objectClass=person)(mail=*))")
 
 
@@ -160,9 +178,10 @@ _PATTERNS: Final = {
     "name": (_NAME, "a name: 1 to 32 of a-z, 0-9 and -, no - at an end"),
     "password_env": (_VARIABLE, "the name of a variable that begins with GATEPOST_LDAP_"),
     "password_file": (_SECRET, "the name of a file in the folder of secrets"),
+    "password_sealed": (_SEALED, "a password that the console has sealed"),
     "ca_file": (_SECRET, "the name of a file in the folder of secrets"),
 }
 _KEYS: Final = (
     *("name", "url", "base", "filter", "attributes", "bind_dn", "password_env", "password_file", "ca_file"),
-    *("plain", "every_minutes", "full_every", "drop_percent"),
+    *("password_sealed", "public", "plain", "every_minutes", "full_every", "drop_percent"),
 )

@@ -81,6 +81,7 @@ TOO_MANY_ERRORS: Final = Reply(421, "4.7.0", "Too many errors, closing connectio
 TOO_MANY_RECIPIENTS: Final = Reply(452, "4.5.3", "Too many recipients")
 TOO_MANY_MESSAGES: Final = Reply(452, "4.7.1", "Too many messages from you, try again later")
 SLOW_DOWN: Final = Reply(450, "4.7.1", "Too many recipients from you, try again later")
+TRIAL_LIMIT: Final = Reply(452, "4.7.1", "The limit of a trial is reached, try again within the hour")
 RECIPIENT_BUSY: Final = Reply(450, "4.2.1", "Too much mail for this recipient, try again later")
 CUSTOMER_TOO_MUCH: Final = Reply(450, "4.7.1", "Too many messages from your organisation, try again later")
 SENDER_HELD: Final = Reply(450, "4.7.1", "Sending is held for this account, ask its administrator")

@@ -16,6 +16,7 @@ from services.core.direction import outbound
 from services.core.disclaimer import with_disclaimer
 from services.core.errors import ObjectNotFound
 from services.core.headers import header_end
+from services.core.lapse import notice_of
 from services.core.stored import unpack
 from services.delivery.budget import Budget
 from services.delivery.config import DeliveryConfig
@@ -116,8 +117,9 @@ class Attempts:
         self, entry: Deferred, customer: Customer | None, hosts: tuple[Host, ...], before: Before
     ) -> Relayed:
         received = entry.disposition.received
+        notice = notice_of(customer, received, self._clock.now())
         under = customer.outbound.disclaimer if customer is not None and outbound(received) else NOTHING
-        letter = await self._letter(entry, await self._store.get(received.key), under)
+        letter = await self._letter(entry, await self._store.get(received.key), under, notice)
         mine = customer.outbound.pool if customer is not None and outbound(received) else ""
         hosts = from_pool(hosts, self._config.sources(mine))
         relayed = await relay(letter, received.customer, hosts, self._pool, self._hops, before)
@@ -126,24 +128,27 @@ class Attempts:
             return relayed
         return dataclasses.replace(relayed, results=dict.fromkeys(entry.recipients, relayed.results[redirect]))
 
-    async def _letter(self, entry: Deferred, stored: bytes, under: Disclaimer) -> Letter:
+    async def _letter(self, entry: Deferred, stored: bytes, under: Disclaimer, notice: str) -> Letter:
         if len(stored) > IN_LOOP:
-            letter = await asyncio.to_thread(letter_of, entry, stored, self._config.hostname, under)
+            letter = await asyncio.to_thread(letter_of, entry, stored, self._config.hostname, under, notice)
         else:
-            letter = letter_of(entry, stored, self._config.hostname, under)
+            letter = letter_of(entry, stored, self._config.hostname, under, notice)
         if self._signs is None:
             return letter
         return await self._signs(entry.disposition, entry.disposition.branches[entry.branch], letter)
 
 
-def letter_of(entry: Deferred, stored: bytes, hostname: str, under: Disclaimer = NOTHING) -> Letter:
-    """Return what goes to the recipients, `under` at its end; raise ObjectCorrupt when what is stored isn't ours."""
+def letter_of(entry: Deferred, stored: bytes, hostname: str, under: Disclaimer = NOTHING, notice: str = "") -> Letter:
+    """Return what goes to the recipients, `under` at its end; raise ObjectCorrupt when what is stored isn't ours.
+
+    `notice`, where it is not empty, is put on what comes in (`compose`).
+    """
     disposition = entry.disposition
     branch = disposition.branches[entry.branch]
     message = with_disclaimer(with_disclaimer(unpack(stored)[1], Disclaimer(text=branch.stamp)), under)
     # A notification begins here: it has no way behind it that a field of ours could tell of. A copy has told already.
     own = bool(disposition.received.bounce_of) or disposition.received.own == BCC
-    parts = [message] if own else compose(disposition, branch, message, hostname=hostname)
+    parts = [message] if own else compose(disposition, branch, message, hostname=hostname, notice=notice)
     envelope = disposition.received.envelope
     head = bytes(message[: header_end(message)]) if envelope.smtputf8 else b""
     return Letter(

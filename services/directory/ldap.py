@@ -17,13 +17,15 @@ from sansldap import FilterAnd, FilterGreaterOrEqual, LDAPFilter, SearchResultEn
 
 from schemas.events import LdapSource
 from services.core.clock import Clock
-from services.core.directory_config import endpoint
+from services.core.directory_config import endpoint, sealed_for
 from services.core.directory_entries import ATTRIBUTES, FILTER
-from services.core.errors import DirectoryRefused, DirectoryUnavailable
+from services.core.errors import DirectoryRefused, DirectoryUnavailable, KeyDestroyed
+from services.core.secrets import Purpose
 from services.directory.config import DirectoryConfig
 from services.directory.port import Entry, Mark, Reading
 from services.directory.session import PAGED, Session
 from services.directory.wire import addresses, connect, tls_context
+from services.runtime.console_key import open_secrets
 
 SECRET_MOST: Final = 4_096  # octets of a password
 OVERLAP: Final = 300.0  # seconds read again, since the clocks of replicas differ
@@ -48,6 +50,7 @@ class LdapReader:
         self._config = config
         self._environ = environ
         self._clock = clock
+        self._secrets = open_secrets(environ)
 
     async def read(self, source: LdapSource, since: Mark | None, take: Callable[[Entry], None]) -> Reading:
         """See `port.Reader`."""
@@ -84,7 +87,10 @@ class LdapReader:
         password = await asyncio.to_thread(self._password, source) if bound else ""
         context = None if source.plain else await asyncio.to_thread(tls_context, self._ca(source))
         candidates = await addresses(
-            where, link_local=self._config.directory_link_local, loopback_only=source.plain and not where.tls_first
+            where,
+            link_local=self._config.directory_link_local,
+            loopback_only=source.plain and not where.tls_first,
+            public_only=source.public,
         )
         session = Session(await connect(where, candidates, context), self._config.directory_answer_seconds)
         try:
@@ -99,6 +105,8 @@ class LdapReader:
         return session
 
     def _password(self, source: LdapSource) -> str:
+        if source.password_sealed:
+            return self._unsealed(source)
         if source.password_env:
             password = self._environ.get(source.password_env, "")
             if not password:
@@ -111,6 +119,14 @@ class LdapReader:
                 return file.read(SECRET_MOST).decode().rstrip("\r\n")
         except (OSError, UnicodeDecodeError) as error:
             raise DirectoryRefused("password_file can't be read") from error
+
+    def _unsealed(self, source: LdapSource) -> str:
+        if self._secrets is None:
+            raise DirectoryRefused("the password is sealed, and GATEPOST_CONSOLE_KEY is not set here")
+        try:
+            return self._secrets.open(Purpose.DIRECTORY, sealed_for(source), source.password_sealed)
+        except KeyDestroyed as error:
+            raise DirectoryRefused("the password was sealed by another key, or for another server or name") from error
 
     def _ca(self, source: LdapSource) -> Path | None:
         return self._secret(source.ca_file) if source.ca_file else None

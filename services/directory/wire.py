@@ -105,12 +105,15 @@ def tls_context(ca_file: Path | None) -> ssl.SSLContext:
     return context
 
 
-async def addresses(where: Endpoint, *, link_local: bool, loopback_only: bool) -> list[Address]:
+async def addresses(
+    where: Endpoint, *, link_local: bool, loopback_only: bool, public_only: bool = False
+) -> list[Address]:
     """Return where the host may be connected to.
 
     A name may point anywhere, so the addresses are looked at and not the name: never link-local ones, where clouds keep
-    the credentials of the machine, unless that is allowed; never outside of this machine without TLS. Raises
-    DirectoryUnavailable when the name isn't known, DirectoryRefused when none of its addresses is fit.
+    the credentials of the machine, unless that is allowed; never outside of this machine without TLS; and with
+    `public_only` nothing that is beside us. Raises DirectoryUnavailable when the name isn't known, DirectoryRefused
+    when none of its addresses is fit.
     """
     try:
         found = await asyncio.get_running_loop().getaddrinfo(where.host, where.port, type=socket.SOCK_STREAM)
@@ -119,8 +122,12 @@ async def addresses(where: Endpoint, *, link_local: bool, loopback_only: bool) -
     fit = [
         address
         for address in dict.fromkeys(_plain(str(each[4][0])) for each in found)
-        if _may(address, link_local=link_local) and (address.is_loopback or not loopback_only)
+        if _may(address, link_local=link_local)
+        and (address.is_loopback or not loopback_only)
+        and (address.is_global or not public_only)
     ]
+    if not fit and public_only:
+        raise DirectoryRefused("the server is not at a public address")
     if not fit:
         raise DirectoryRefused(
             "without TLS only a server on this machine is read"

@@ -18,6 +18,7 @@ from services.core.heading import Heading
 from services.core.networks import networks
 from services.core.replies import Reply
 from services.core.stored import object_key
+from services.core.trial import tries
 from services.ingress.bounce import untagged
 from services.ingress.commands import BadCommand, parse_path
 from services.ingress.config import IngressConfig
@@ -149,7 +150,7 @@ def recipient(  # noqa: PLR0911  # each return is one rule, in the order in whic
     if found is None:
         return Refusal(replies.RELAYING_DENIED, "relaying-denied")
     customer, domain = found
-    if (refusal := admits(customer)) is not None:
+    if tries(customer, str(address)) and (refusal := admits(customer)) is not None:
         return refusal
     mailbox_of = untagged(address) if customer.bounce_key else address
     if not directory.recipient_known(customer, domain, mailbox_of):

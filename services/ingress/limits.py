@@ -10,12 +10,14 @@ from __future__ import annotations
 from collections import Counter, OrderedDict
 from typing import Final
 
+from schemas.events import Customer
 from services.core import replies
 from services.core.networks import neighbours
 from services.ingress.config import IngressConfig
 from services.ingress.decide import Refusal
 
 MINUTE: Final = 60.0  # seconds
+HOUR: Final = 3_600.0
 KEYS_MOST: Final = 20_000  # of one window; 200 octets each
 
 
@@ -70,6 +72,7 @@ class Limits:
         self._by_recipient = Window(MINUTE)
         self._by_customer = Window(MINUTE)
         self._errors = Window(MINUTE)
+        self._trials = Window(HOUR)
 
     def connection(self, ip: str, now: float) -> Refusal | None:
         """Return why a new connection is refused, None when it is let in. Refused ones count too."""
@@ -120,6 +123,13 @@ class Limits:
         self._recipients.add(ip, now)
         self._by_recipient.add(recipient, now)
         self._by_customer.add(customer, now)
+        return None
+
+    def trial(self, customer: Customer, now: float) -> Refusal | None:
+        """Return why one more recipient of a trial is put off: it has had what is agreed for an hour."""
+        if self._trials.count(customer.id, now) >= customer.trial.hourly:
+            return Refusal(replies.TRIAL_LIMIT, "trial-limit")
+        self._trials.add(customer.id, now)
         return None
 
     def occupy(self, customer: str) -> Refusal | None:

@@ -12,6 +12,7 @@ from services.core import replies
 from services.core.directory import POSTMASTER
 from services.core.networks import networks
 from services.core.signals import Kind
+from services.core.trial import tries
 from services.ingress import bounce, decide
 from services.ingress.reputation import Facts, Reputation, greeted, on_file, weigh, with_helo
 
@@ -108,7 +109,11 @@ class Visitor:
         """Return the recipient with what is held against the client on its behalf, or why it is put off or refused."""
         customer, guards = accepted.customer, self._guards
         refusal = None
-        if not self.trusted and self.ip not in networks(customer.allow):
+        if not tries(customer, str(accepted.address)):
+            return accepted
+        if customer.trial.hourly:
+            refusal = guards.limits.trial(customer, guards.clock.monotonic())
+        if refusal is None and not self.trusted and self.ip not in networks(customer.allow):
             refusal = self._put_off(accepted, reverse_path)
         if refusal is not None:
             return dataclasses.replace(refusal, customer=customer.id)

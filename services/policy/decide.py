@@ -23,6 +23,7 @@ from schemas.events import (
     Verdict,
 )
 from services.core.direction import INBOUND_ONLY, outbound, written_here
+from services.core.trial import UNTRIED, tries
 from services.policy import data_loss
 from services.policy.defaults import LAST, OUTBOUND_RULES, RULES, UNSCANNED_HEADER
 from services.policy.lists import Lists, approved, blocked, counts, severe, without_spam
@@ -115,6 +116,9 @@ def treat(pending: Pending, customer: Customer, now: float, lists: Lists | None)
         return Hold()
     if received.own or received.bounce_of:
         return Treated({}, (_ours(received),))
+    if not outbound(received) and not any(tries(customer, each) for each in received.envelope.recipients):
+        # The customer has said so: who isn't part of a trial must not wait for its scanners.
+        return Treated({}, _group(map(_untried, received.envelope.recipients)))
     return _treat(pending, received, customer, now, lists)
 
 
@@ -122,6 +126,10 @@ def _ours(received: Received) -> Branch:
     """What we wrote ourselves: no rule of the customer's holds it back, turns it round or marks it."""
     reason = received.own or "notification"
     return Branch(recipients=received.envelope.recipients, action=Action.DELIVER, rule=OWN, reason=reason)
+
+
+def _untried(recipient: str) -> Branch:
+    return Branch(recipients=(recipient,), action=Action.DELIVER, rule=UNTRIED, reason="not part of the trial")
 
 
 def _treat(
@@ -176,7 +184,9 @@ def _unscanned(
     names = ", ".join(missing)
     rule = Rule(name="unscanned", action=action, add_headers=((UNSCANNED_HEADER, names),))
     chosen = [
-        branch if branch.action is not Action.DELIVER else _unscanned_branch(branch, rule, f"not scanned by {names}")
+        branch
+        if branch.action is not Action.DELIVER or branch.rule == UNTRIED
+        else _unscanned_branch(branch, rule, f"not scanned by {names}")
         for branch in _each(received, answers, customer, lists)
     ]
     return _group(chosen)
@@ -201,10 +211,13 @@ def _each(received: Received, answers: Mapping[str, Verdict], customer: Customer
     else:
         rules = (*(customer.rules or RULES), LAST)
     recipients = dict.fromkeys(received.envelope.recipients)
-    if lists is None or severe(answers):
-        return [_apply(rules, received, answers, recipient) for recipient in recipients]
-    calm = without_spam(answers)
     chosen: list[Branch] = []
+    if not outbound(received):
+        chosen = [_untried(each) for each in recipients if not tries(customer, each)]
+        recipients = {each: None for each in recipients if tries(customer, each)}
+    if lists is None or severe(answers):
+        return [*chosen, *(_apply(rules, received, answers, recipient) for recipient in recipients)]
+    calm = without_spam(answers)
     for recipient in recipients:
         listed = lists(recipient)
         if listed is None:

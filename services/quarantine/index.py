@@ -18,7 +18,7 @@ from schemas.events import Act, Disposition, Hold, Outcome, QuarantineCommand, Q
 from services.core.heading import printable
 from services.quarantine.decide import DAY, TEXT_MOST, Ended, Held, from_hold, to_hold, worse
 from services.quarantine.migrate import migrate
-from services.quarantine.tables import HELD, MESSAGES, WAITING, WANTED, State
+from services.quarantine.tables import DIGESTS, HELD, MESSAGES, PREFERENCES, TOKENS, WAITING, WANTED, State
 from services.runtime.database import Database, database_url
 
 RESUME: Final = 60.0  # seconds after which another sweep takes over what one left expiring; a publish takes at most 10
@@ -290,6 +290,17 @@ class Index:
         wanted = select(HELD.c.id).where(HELD.c.customer == customer, HELD.c.waits == 1).distinct()
         async with self._database.reading() as connection:
             return (await connection.scalars(wanted)).all()
+
+    async def erase(self, customer: str) -> Sequence[str]:
+        """Take out everything that is kept of a customer for whom nothing is held, and return the ids of its messages.
+
+        Keys stay, since destroyed ones are remembered as that.
+        """
+        async with self._database.writing() as connection:
+            ids = (await connection.scalars(select(MESSAGES.c.id).where(MESSAGES.c.customer == customer))).all()
+            for table in (HELD, MESSAGES, TOKENS, DIGESTS, PREFERENCES):
+                await connection.execute(delete(table).where(table.c.customer == customer))
+        return ids
 
     async def held(self) -> dict[str, frozenset[str]]:
         """Return the recipients of each message that wait here: held, or their expiry not yet published."""

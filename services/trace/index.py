@@ -171,6 +171,20 @@ class Index:
                     break
         return len(days)
 
+    async def erase(self, customer: str) -> int:
+        """Take out everything of a customer, some at a time, and return how many rows that were."""
+        gone = 0
+        for table in (*ALL, TALLIES):
+            key = list(table.primary_key)
+            some = select(*key).where(table.c.customer == customer).limit(CHUNK)
+            while True:
+                async with self._database.writing() as connection:
+                    count = (await connection.execute(delete(table).where(tuple_(*key).in_(some)))).rowcount
+                gone += count
+                if count < CHUNK:
+                    break
+        return gone
+
     async def forget_tallies(self, before: int) -> None:
         """Take out the tallies of every hour before this one (hours since the epoch)."""
         async with self._database.writing() as connection:

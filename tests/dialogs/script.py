@@ -207,7 +207,10 @@ class Player:
 
 
 def _changed(customer: Customer, fields: dict[str, str]) -> Customer:
-    texts = {name: tuple(text.split()) if name in {"allow", "block"} else text for name, text in fields.items()}
+    texts: dict[str, Any] = {
+        name: tuple(text.split()) if name in {"allow", "block"} else text for name, text in fields.items()
+    }
+    texts |= {name: msgspec.json.decode(text) for name, text in fields.items() if name == "trial"}
     return msgspec.convert({**msgspec.to_builtins(customer), **texts}, Customer, strict=False)
 
 

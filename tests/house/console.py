@@ -20,6 +20,7 @@ from services.console.caller import Caller
 from services.console.config import ConsoleConfig
 from services.console.credentials import Passwords
 from services.console.desk import make_desk
+from services.console.directories import Ports
 from services.console.domains import Surroundings
 from services.console.outbox import Outbox
 from services.console.post import FakePost, MailPath
@@ -28,11 +29,14 @@ from services.console.report_mail import ReportMails
 from services.console.reports import Reporter
 from services.console.roles import Role
 from services.console.rooms import make_console
+from services.console.secrets import Keeper
 from services.console.signin import SignIn
 from services.console.users.fakes import FakeDirectory
 from services.core.clock import ManualClock
 from services.core.directory import Directory
+from services.core.secrets import Purpose, Secrets
 from services.core.senders import Senders
+from services.directory.fakes import MemoryReader
 from services.quarantine.migrate import FOLDER as QUARANTINE
 from services.runtime.consume import decode
 from services.runtime.database import Database, database_url
@@ -78,11 +82,15 @@ class ConsoleHouse:
             resolver=lambda: self.dns,
             senders=self.senders,
         )
+        self.reader = MemoryReader()
+        self.secrets = Secrets(bytes(32), os.urandom)
+        ports = Ports(self.bus, self.reader, Keeper(self.secrets, Purpose.DIRECTORY))
         self.store = MemoryStore()
         self.keys = DkimKeys(self.store, bytes(32), self.clock, os.urandom)
+        licences = self.licences.public_key()
         self.waiting = QueueView()
         self.desk = make_desk(
-            book, self.signin, around, trace, self.licences.public_key(), self.people, self.keys, waiting=self.waiting
+            book, self.signin, around, trace, licences, ports, self.people, self.keys, waiting=self.waiting
         )
         self.post = FakePost(book, self.signin)
         self.outbox = Outbox(book, self.bus, self.post, "one")

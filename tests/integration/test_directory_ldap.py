@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 import logging
+import os
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -18,10 +20,14 @@ from schemas.events import Customer, DirectoryState, Domain, Host, LdapSource, R
 from services.core.address import parse
 from services.core.clock import SystemClock
 from services.core.directory import Directory, recipient_digest
+from services.core.directory_config import endpoint
+from services.core.errors import DirectoryRefused
+from services.core.secrets import Purpose, Secrets
 from services.directory.app import Schedule
 from services.directory.config import DirectoryConfig
 from services.directory.ldap import ACTIVE_DIRECTORY, LdapReader
 from services.directory.sync import Sync, states
+from services.directory.wire import addresses
 from services.runtime import metrics
 from services.runtime.fakes import MemoryBus
 from services.runtime.follow import follow
@@ -440,3 +446,31 @@ async def test_what_other_sources_say_of_the_same_address_is_not_touched(slapd: 
     assert await site.knows("anna", "a.smith") == ["anna"]
     sources = [each.source for each in cast("list[Recipient]", site.bus.events(RECIPIENTS)) if each.digest == digest]
     assert sources == ["", "ldap:ldap"]
+
+
+# --- passwords and addresses that came by the console
+
+
+async def test_a_sealed_password_opens_for_its_server_and_name_alone(slapd: Slapd) -> None:
+    site, secrets = Site(slapd), Secrets(bytes(32), os.urandom)
+    key = {"GATEPOST_CONSOLE_KEY": base64.b64encode(bytes(32)).decode()}
+    url = site.customer.directory[0].url
+    sealed = secrets.seal(Purpose.DIRECTORY, f"{url}\n{ADMIN}", PASSWORD)
+    moved = secrets.seal(Purpose.DIRECTORY, f"ldaps://elsewhere.test\n{ADMIN}", PASSWORD)
+    for environ, password, problem in (
+        ({}, sealed, "the password is sealed, and GATEPOST_CONSOLE_KEY is not set here"),
+        (key, moved, "the password was sealed by another key, or for another server or name"),
+        (key, sealed, ""),
+    ):
+        site.sync = Sync(site.bus, LdapReader(site.config, environ, SystemClock()), SystemClock())
+        state = await site.run(password_env="", password_sealed=password)
+        assert state.problem == problem
+    assert await site.knows(*ALL) == list(ALL)
+    state = await site.run(password_env="", password_sealed=sealed, public=True)  # slapd is on this machine
+    assert state.problem == "the server is not at a public address"
+
+
+@pytest.mark.parametrize("host", ["10.0.0.1", "192.168.1.1", "100.64.0.1", "[::1]", "[fd00::1]", "169.254.169.254"])
+async def test_a_server_beside_us_is_not_reached_for_who_may_only_name_public_ones(host: str) -> None:
+    with pytest.raises(DirectoryRefused, match=r"not at a public address"):
+        await addresses(endpoint(f"ldaps://{host}"), link_local=True, loopback_only=False, public_only=True)

@@ -118,14 +118,15 @@ async def test_owners_hear_of_the_end_of_their_licence_once_for_each_term_and_of
     await house.person(Role.AUDITOR)
     await house.settle()
     before = len(house.post.sent)
-    reminders = [Reminders(house.book), Reminders(house.book)]  # of two processes
+    reminders = [Reminders(house.book, purges=True), Reminders(house.book, purges=True)]  # of two processes
     told: list[int] = []
-    for day in range(31):
+    for day in range(155):
         told += [day for one in reminders if await one.send_due()]
         house.clock.advance(DAY)
-    assert told == [0, 16, 23, 27, 29]
+    assert told == [0, 16, 23, 27, 29, 30, 46, 53, 57, 59, 120, 143, 149]
     await house.settle()
-    assert [order.kind for order, _ in house.post.sent[before:]] == ["licence"] * 5  # the owner alone
+    kinds = [order.kind for order, _ in house.post.sent[before:]]  # the owner alone
+    assert kinds == ["licence"] * 5 + ["lapse"] * 5 + ["purge"] * 3
     terms = Terms(id="01K", customer="acme", users=1, since=house.clock.now(), until=house.clock.now() + 20 * DAY)
     body = models.LicenceKey(key=issue_key(house.licences, terms))
     await house.desk.licences.renew(OPERATOR, customer="acme", body=body)

@@ -66,6 +66,11 @@ async def test_from_the_invitation_to_a_domain_that_mail_is_taken_for(house: Con
     shown = (await ann.get(page)).text
     assert "la posta viene accettata" in shown
     assert "Il record MX punta qui." in shown
+    for host in ("mx1", "mx2"):
+        house.dns.zone[f"{host}.console.test", "A"] = ("10.0.0.9",)
+    by_mx = await ann.fill(page, {"action": "test-mx", "recipient": "bob@acme.test"})
+    assert "* MX acme.test: 10 mx1.console.test, 20 mx2.console.test" in by_mx.text
+    assert "mx1.console.test has private addresses only" in by_mx.text
 
 
 async def who(house: ConsoleHouse, browser: Browser) -> Caller:

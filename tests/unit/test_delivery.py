@@ -17,6 +17,7 @@ from schemas.events import (
     Branch,
     Customer,
     Deferred,
+    Direction,
     Disposition,
     Domain,
     Envelope,
@@ -72,6 +73,7 @@ class Bench:
         self.mta = mta or MemoryMta()
         self.relay: tuple[Host, ...] = (Host(host="mta.test"),)
         self.known = True
+        self.lapses_at = 0.0
         self.config = DeliveryConfig(hostname="mx.gatepost.test", **config)
         self.offsets = itertools.count()
         self.delivery = self.another()
@@ -91,7 +93,8 @@ class Bench:
 
     def customer(self, customer: str) -> Customer | None:
         domains = (Domain(name="example.test", relay=self.relay), Domain(name="other.test", relay=self.relay))
-        return Customer(id=customer, domains=domains, queue_days=10) if self.known else None
+        settings = Customer(id=customer, domains=domains, queue_days=10, lapses_at=self.lapses_at)
+        return settings if self.known else None
 
     async def message(self, *recipients: str, branches: Sequence[Branch] = (), **changes: Any) -> Disposition:
         """Store a message and return its disposition."""
@@ -161,6 +164,27 @@ async def test_a_message_is_delivered_with_our_fields_on_top(bench: Bench) -> No
     assert content.startswith(b"X-Gatepost: id=")
     assert content.endswith(BODY)
     assert not bench.waiting()
+
+
+async def test_from_the_second_at_which_the_licence_lapses_a_notice_is_put_on_what_comes_in(bench: Bench) -> None:
+    bench.lapses_at = NOW + 60
+    await bench.deliver()
+    await bench.run(59)
+    await bench.deliver()
+    assert all(message.content.endswith(BODY) for message in bench.mta.arrived)
+    await bench.run(1)
+    await bench.deliver()
+    *_, stamped = bench.mta.arrived
+    assert b"X-Gatepost-Notice: " in stamped.content
+    assert b"was not renewed" in stamped.content.partition(b"\r\n\r\n")[2]
+    out = await bench.message()
+    await bench.handle(
+        msgspec.structs.replace(out, received=msgspec.structs.replace(out.received, direction=Direction.OUTBOUND))
+    )
+    assert bench.mta.arrived[-1].content.endswith(BODY), "what the customer sends is read by others"
+    bench.lapses_at = NOW + 10_000  # renewed
+    await bench.deliver()
+    assert bench.mta.arrived[-1].content.endswith(BODY)
 
 
 async def test_other_branches_are_left_alone(bench: Bench) -> None:

@@ -8,7 +8,7 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.events import Signal
+from schemas.events import Customer, Signal, Trial
 from services.core.signals import Kind, Signals
 from services.ingress.config import IngressConfig
 from services.ingress.harvest import Harvest
@@ -121,6 +121,13 @@ def test_a_network_and_a_customer_have_limits_of_their_own() -> None:
     assert door.occupy("zeta") is None
     door.vacate("acme")
     assert door.occupy("acme") is None
+
+
+def test_a_trial_has_its_recipients_in_an_hour() -> None:
+    door, acme = limits(), Customer(id="acme", trial=Trial(hourly=3))
+    assert [bool(door.trial(acme, 600.0 * n)) for n in range(4)] == [False, False, False, True]
+    assert door.trial(Customer(id="zeta", trial=Trial(hourly=3)), 1_800.0) is None
+    assert door.trial(acme, 7_200.0) is None
 
 
 def test_records_hold_for_a_day_and_are_bounded() -> None:

@@ -16,6 +16,7 @@ from schemas.events import (
     Rule,
     State,
     Status,
+    Trial,
     Verdict,
 )
 from services.policy.decide import DAY, RESCAN_MOST, Hold, branches, decide, deleted, merge, rescan_delay
@@ -205,3 +206,48 @@ def test_deleting_is_an_outcome_of_its_own() -> None:
 
 def test_questions_to_an_absent_scanner_grow_apart() -> None:
     assert rescan_delay(0, 0.5) < rescan_delay(3, 0.5) < rescan_delay(40, 0.5) == RESCAN_MOST
+
+
+TRIAL = Customer(id="example", trial=Trial(recipients=("bob@example.test", "@try.example.test")))
+EVE, BOB, TRY = "eve@example.test", "Bob@Example.test", "x@try.example.test"
+
+
+def sent_to(*recipients: str, verdicts: tuple[Verdict, ...] = ()) -> Disposition | Hold:
+    envelope = Envelope(reverse_path="a@a.test", recipients=recipients, client_ip="192.0.2.1")
+    answer = decide(pending(*verdicts, envelope=envelope), TRIAL, NOW)
+    assert isinstance(answer, Disposition | Hold)
+    return answer
+
+
+def test_who_is_not_part_of_a_trial_has_his_mail_untouched_and_at_once() -> None:
+    answer = sent_to(EVE, "eve@other.test")
+    assert isinstance(answer, Disposition), "waits for scanners"
+    (branch,) = answer.branches
+    assert (branch.action, branch.rule, branch.recipients) == (Action.DELIVER, "trial", (EVE, "eve@other.test"))
+    assert not branch.add_headers
+    assert sent_to(EVE, BOB) == Hold()  # one message for both is decided once
+
+
+def test_in_a_trial_rules_apply_to_those_who_try() -> None:
+    answer = sent_to(EVE, BOB, TRY, verdicts=(of("auth"), of("virus", Status.VIRUS)))
+    assert isinstance(answer, Disposition)
+    assert [(branch.action, branch.recipients) for branch in answer.branches] == [
+        (Action.DELIVER, (EVE,)),
+        (Action.QUARANTINE, (BOB, TRY)),
+    ]
+    dead = sent_to(EVE, BOB, verdicts=(of("auth"), of("virus", Status.UNAVAILABLE)))
+    assert isinstance(dead, Hold)
+    late = decide(
+        pending(
+            of("auth"),
+            of("virus", Status.UNAVAILABLE),
+            envelope=Envelope(reverse_path="a@a.test", recipients=(EVE, BOB), client_ip="192.0.2.1"),
+        ),
+        TRIAL,
+        NOW + TRIAL.queue_days * DAY,
+    )
+    assert isinstance(late, Disposition)
+    assert [(branch.action, branch.recipients) for branch in late.branches] == [
+        (Action.DELIVER, (EVE,)),
+        (Action.QUARANTINE, (BOB,)),
+    ]
