@@ -234,6 +234,8 @@ class Outcome(Event, frozen=True, kw_only=True):
     attempts: int = 0
     possible_duplicate: bool = False  # the connection was lost after the final dot, or the process that tried it
     bounce: str = ""  # the id of the notification that tells the sender
+    direction: Direction = Direction.INBOUND  # the quarantine's own endings don't say, and what they end came in
+    own: str = ""  # what it was when we wrote it, as Received.own says it, or bounce
     sender: str = ""  # of what goes out: its reverse-path
 
 

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 import getpass
 import os
 import time
-from collections.abc import Iterable
-from typing import Final
 
 from schemas.catalog import CUSTOMERS, DEFERRED, QUEUE_COMMANDS, QUEUES
 from schemas.events import Customer, Deferred, Order, QueueCommand, QueueState
@@ -18,52 +15,13 @@ from services.core.ids import is_message_id, message_id
 from services.delivery.config import smarthosts
 from services.delivery.decide import goes_anywhere, hosts_of, where_of
 from services.delivery.orders import Orders
+from services.delivery.states import Standing, merged
 from services.runtime.bus import Bus
 from services.runtime.kafka import KafkaBus
 from services.runtime.latest import latest
 
-FRESH: Final = 60.0  # seconds after which a report was left by a process that is gone
-_WORST: Final = ("open", "slow", "down")
 
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Row:
-    """A destination over all delivery processes."""
-
-    customer: str
-    destination: str
-    state: str
-    depth: int
-    oldest: float
-    reply: str
-    held: str
-
-
-def merged(states: Iterable[QueueState], holds: Iterable[QueueCommand], now: float) -> list[Row]:
-    """Return the destinations, the deepest first: depths add up, and the worst that a process sees counts."""
-    by_name: dict[tuple[str, str], list[QueueState]] = {}
-    for one in states:
-        if one.at >= now - FRESH:
-            by_name.setdefault((one.customer, one.destination), []).append(one)
-    held = {(one.customer, one.destination): f"{one.by}: {one.why}" for one in holds if not one.message}
-    rows = []
-    for name in {*by_name, *held}:
-        seen = by_name.get(name, [])
-        last = max(seen, key=lambda one: one.replied_at, default=None)
-        rows.append(
-            Row(
-                *name,
-                state=max((one.state for one in seen), key=_WORST.index, default="open"),
-                depth=sum(one.depth for one in seen),
-                oldest=min((one.oldest for one in seen if one.oldest), default=0.0),
-                reply=last.reply if last else "",
-                held=held.get(name, ""),
-            )
-        )
-    return sorted(rows, key=lambda row: (-row.depth, row.customer, row.destination))
-
-
-async def _rows(bus: Bus, now: float) -> tuple[list[Row], Orders]:
+async def _rows(bus: Bus, now: float) -> tuple[list[Standing], Orders]:
     states = await latest(bus, QUEUES, QueueState)
     orders = Orders()
     async for record in bus.read(QUEUE_COMMANDS):

@@ -54,9 +54,12 @@ class MailOrder(msgspec.Struct, frozen=True, kw_only=True):
     """A mail that is to be written and sent. It holds no secret: that is made when it is written."""
 
     id: str
-    kind: str  # activate, reset, welcome, licence, outbound; to users user-activate, user-reset
+    kind: str  # activate, reset, welcome, licence, outbound, report; to users user-activate, user-reset
     account: str  # or the user
     domain: str = ""  # that a welcome is for
+    period: str = ""  # of a report: daily, weekly, monthly
+    since: float = 0.0  # and from when until when
+    until: float = 0.0
 
 
 class Change:
@@ -102,9 +105,13 @@ class Change:
         payload = "" if event is None else wire.encode(event).decode()
         await self._put(TOPICS, topic.name, key, payload)
 
-    async def mail(self, kind: str, account: str, domain: str = "") -> None:
+    async def mail(
+        self, kind: str, account: str, domain: str = "", *, period: str = "", since: float = 0.0, until: float = 0.0
+    ) -> None:
         """Put a mail to an account into the outbox."""
-        order = MailOrder(id=self.new_id(), kind=kind, account=account, domain=domain)
+        order = MailOrder(
+            id=self.new_id(), kind=kind, account=account, domain=domain, period=period, since=since, until=until
+        )
         await self._put(MAIL, kind, account, msgspec.json.encode(order).decode())
 
     async def _put(self, lane: str, topic: str, key: str, payload: str) -> None:

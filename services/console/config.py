@@ -9,6 +9,7 @@ import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from services.console.licence import KEEP_DAYS, BadLicence, public_key
+from services.trace.tally import BOUNDS
 
 PREFIX: Final = "GATEPOST_CONSOLE_"
 Port = Annotated[int, msgspec.Meta(ge=1, le=65535)]
@@ -32,6 +33,7 @@ class ConsoleConfig(msgspec.Struct, frozen=True, kw_only=True):
     keep_days: Annotated[float, msgspec.Meta(ge=0)] = KEEP_DAYS  # that a lapsed customer's data stays
     purge: bool = False  # delete it then, for good
     private_relays: bool = False  # customers may name MTAs at private addresses
+    promise_seconds: float = 5.0  # in which a message that nothing holds up is to be delivered
     private_directories: bool = False  # customers may name LDAP servers at private addresses
     failures_by_client: Count = 30  # in a quarter of an hour, before an address waits
     failures_by_account: Count = 8  # in a quarter of an hour, before an account waits, whoever tries
@@ -40,6 +42,8 @@ class ConsoleConfig(msgspec.Struct, frozen=True, kw_only=True):
         parts = urllib.parse.urlsplit(self.url)
         if parts.scheme not in {"http", "https"} or not parts.netloc or parts.path not in {"", "/"}:
             raise ValueError("url is https://HOST[:PORT], without a path")
+        if self.promise_seconds * 1_000 not in BOUNDS:
+            raise ValueError(f"promise_seconds is one of {', '.join(f'{each / 1_000:g}' for each in BOUNDS)}")
         for each in (*self.mx, *self.networks, *self.submission, *self.spf):
             region, colon, name = each.partition(":")
             if not colon or not name or not region.isidentifier():

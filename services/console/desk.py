@@ -11,6 +11,8 @@ from services.console.book import Book
 from services.console.customers import Customers
 from services.console.directories import Directories, Ports
 from services.console.domains import Domains, Surroundings
+from services.console.figures import Figures
+from services.console.held import HeldMail
 from services.console.history import History
 from services.console.licences import Licences
 from services.console.listed import Lists
@@ -19,6 +21,8 @@ from services.console.policies import Policies
 from services.console.proofs import Doorstep, Proofs
 from services.console.protections import Protections
 from services.console.purged import Purged
+from services.console.queues import Queues, QueueView
+from services.console.reports import Reporter, Reports
 from services.console.signin import SignIn
 from services.console.signup import SignUp
 from services.console.tokens import Tokens
@@ -45,13 +49,17 @@ class Desk:
     doorstep: Doorstep
     outbounds: Outbounds
     history: History
+    figures: Figures
+    queues: Queues
+    held: HeldMail
+    reports: Reports
     policies: Policies
     lists: Lists
     protections: Protections
     users: Management
 
 
-def make_desk(
+def make_desk(  # noqa: PLR0913  # its ports
     book: Book,
     signin: SignIn,
     around: Surroundings,
@@ -60,6 +68,8 @@ def make_desk(
     ports: Ports,
     directory: Asked | None = None,
     keys: DkimKeys | None = None,
+    *,
+    waiting: QueueView,
 ) -> Desk:
     """Return the desk over one database.
 
@@ -79,6 +89,10 @@ def make_desk(
         doorstep=Doorstep(book, around),
         outbounds=Outbounds(book, around, keys),
         history=History(book, trace),
+        figures=Figures(book, trace, waiting, around.config.promise_seconds),
+        queues=Queues(book, around.directory, waiting),
+        held=HeldMail(book),
+        reports=Reports(book, Reporter(trace, around.config.promise_seconds)),
         policies=Policies(book, trace, around.senders),
         lists=Lists(book, around.senders),
         protections=Protections(book),

@@ -8,7 +8,7 @@ import urllib.parse
 from collections.abc import Mapping
 from typing import Final
 
-FIELDS_MOST: Final = 100
+FIELDS_MOST: Final = 200
 URLENCODED: Final = "application/x-www-form-urlencoded"
 MULTIPART: Final = "multipart/form-data"
 

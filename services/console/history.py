@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import msgspec
+from pydantic import Field
 from sqlalchemy import select
 
 from services.console import models
@@ -20,6 +21,7 @@ from services.trace.query import Query
 from services.trace.timeline import timeline
 
 PAGE: Final = 50
+PAGE_MOST: Final = 500  # messages of a page
 
 
 class History:
@@ -60,10 +62,14 @@ class History:
         sender: str = "",
         recipient: str = "",
         subject: str = "",
+        client: str = "",
+        message_id: str = "",
         state: str = "",
+        refused: bool | None = None,
         since: float = 0.0,
         until: float = 0.0,
         before: str = "",
+        limit: Annotated[int, Field(ge=1, le=PAGE_MOST)] = PAGE,
     ) -> models.Trace:
         """Messages and refusals of a customer, the latest first."""
         try:
@@ -72,17 +78,20 @@ class History:
                 sender=sender.strip(),
                 recipient=recipient.strip(),
                 subject=subject.strip(),
+                client=client.strip(),
+                message_id=message_id.strip(),
                 state=state,
+                refused=refused,
                 since=since,
                 until=until,
                 before=before,
-                limit=PAGE,
+                limit=min(limit, PAGE_MOST),
             )
         except ConfigError as error:
             raise Refused("trace.bad", reason=str(error)) from error
         messages = await self._trace.search(query)
         shown = [_traced(message) for message in messages]
-        return models.Trace(messages=shown, before=messages[-1].id if len(messages) == PAGE else "")
+        return models.Trace(messages=shown, before=messages[-1].id if len(messages) == query.limit else "")
 
     @allowed(Act.TRACE_SHOW)
     async def traced(self, caller: Caller, customer: str, message: str) -> models.TracedMessage:  # noqa: ARG002 - as above

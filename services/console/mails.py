@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import dataclasses
 import hashlib
 import html
@@ -20,6 +21,15 @@ ACCOUNT: Final = "account"  # as Received.own says it: delivery sends it whereve
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class Attachment:
+    """A file that comes with a mail."""
+
+    name: str  # in ASCII, without quotation marks
+    type: str  # its media type
+    data: bytes
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Mail:
     """A mail before it has a form: paragraphs, and perhaps one link."""
 
@@ -27,6 +37,7 @@ class Mail:
     paragraphs: tuple[str, ...]
     link: str = ""
     facts: tuple[tuple[str, str], ...] = ()
+    attachments: tuple[Attachment, ...] = ()
 
 
 def with_link(kind: str, language: str, link: str, service: str) -> Mail:
@@ -126,6 +137,19 @@ def ends(kind: str, language: str, customer: str, end: float, link: str, service
     )
 
 
+def with_report(
+    language: str, subject: str, facts: Sequence[tuple[str, str]], attachments: Sequence[Attachment], link: str
+) -> Mail:
+    """Return the mail that a report comes with; `subject` says what it is of."""
+    return Mail(
+        subject=subject,
+        paragraphs=(text("mail.report.intro", language), text("mail.report.change", language)),
+        link=link,
+        facts=tuple(facts),
+        attachments=tuple(attachments),
+    )
+
+
 def compose(mail: Mail, *, to: str, identity: str, hostname: str, language: str, now: float) -> bytes:
     """Return the message: plain text and HTML that say the same."""
     boundary = "=_" + hashlib.sha256(identity.encode()).hexdigest()[:32]
@@ -138,15 +162,28 @@ def compose(mail: Mail, *, to: str, identity: str, hostname: str, language: str,
         field("Auto-Submitted", "auto-generated"),
         field("Content-Language", language),
         b"MIME-Version: 1.0\r\n",
-        f'Content-Type: multipart/alternative; boundary="{boundary}"\r\n\r\n'.encode(),
     ]
+    kind = f'Content-Type: multipart/alternative; boundary="{boundary}"\r\n\r\n'.encode()
     parts = [
         f"--{boundary}\r\nContent-Type: {kind}; charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\n\r\n".encode()
         + "\r\n".join(body.splitlines()).encode("utf-8", "replace")
         + b"\r\n"
         for kind, body in (("text/plain", _plain(mail)), ("text/html", _html(mail, language)))
     ]
-    return b"".join([*head, *parts, f"--{boundary}--\r\n".encode()])
+    body = b"".join([kind, *parts, f"--{boundary}--\r\n".encode()])
+    return b"".join([*head, _with_files(body, mail.attachments, f"{boundary}_m") if mail.attachments else body])
+
+
+def _with_files(body: bytes, attachments: Sequence[Attachment], boundary: str) -> bytes:
+    """Return the body, which begins with its Content-Type, and the files behind it (RFC 2046 section 5.1.3)."""
+    pieces = [f'Content-Type: multipart/mixed; boundary="{boundary}"\r\n\r\n--{boundary}\r\n'.encode(), body]
+    for each in attachments:
+        pieces += [
+            f"--{boundary}\r\nContent-Type: {each.type}\r\nContent-Transfer-Encoding: base64\r\n".encode(),
+            f'Content-Disposition: attachment; filename="{each.name}"\r\n\r\n'.encode(),
+            base64.encodebytes(each.data).replace(b"\n", b"\r\n"),
+        ]
+    return b"".join([*pieces, f"--{boundary}--\r\n".encode()])
 
 
 def _plain(mail: Mail) -> str:

@@ -28,6 +28,8 @@ from services.console.desk import Desk
 from services.console.forms import MULTIPART, fields_of
 from services.console.licence import DAY
 from services.console.models import Licence
+from services.console.panels import age, number, octets, percent, seconds
+from services.console.report import written
 from services.console.roles import Act
 from services.console.texts import LANGUAGES, known, text
 from services.console.web import client_of, guarded
@@ -145,6 +147,10 @@ class Frame:
         self.config = config
         self.clock = clock
         self._environment = templates(HERE / "templates")
+        self._environment.filters["age"] = lambda at: age(clock.now() - at)
+        self._environment.filters.update(
+            number=number, octets=octets, percent=percent, seconds=seconds, written=written
+        )
 
     async def page(self, visit: Visit, template: str, status: int = 200, **values: Any) -> Response:  # noqa: ANN401  # for the template
         """Return the page, with the customer's banner when there is something to tell."""
@@ -329,7 +335,7 @@ def _asked(request: Request) -> str:
 
 def go(path: str, done: str = "") -> Response:
     """Send the browser on after a form: loading the page again posts nothing again."""
-    return RedirectResponse(path + (f"?done={done}" if done else ""), 303)
+    return RedirectResponse(path + (f"{'&' if '?' in path else '?'}done={done}" if done else ""), 303)
 
 
 def make_pages_app(site: Site, policy: str = POLICY) -> FastAPI:

@@ -27,6 +27,7 @@ from services.console.mails import (
     welcome,
     with_link,
 )
+from services.console.report_mail import REPORT, ReportMails
 from services.console.signin import LINK_SECONDS, SignIn
 from services.console.tables import ACCOUNTS, CUSTOMERS
 from services.console.users.links import SECONDS as USER_LINK_SECONDS
@@ -36,7 +37,7 @@ from services.console.users.wishes import WANTED
 from services.core.address import parse, quote
 from services.core.errors import ObjectConflict, ObjectNotFound
 from services.core.ids import message_id
-from services.core.stored import object_key, pack
+from services.core.stored import object_key, pack, unpack
 from services.runtime.bus import Bus
 from services.runtime.store import Store
 
@@ -56,6 +57,7 @@ class MailPath:
         bus: Bus,
         config: ConsoleConfig,
         hostname: str,
+        reports: ReportMails,
         *,
         users: str,
     ) -> None:
@@ -67,13 +69,18 @@ class MailPath:
         self._bus = bus
         self._config = config
         self._hostname = hostname
+        self._reports = reports
 
     async def send(self, order: MailOrder) -> None:
         """See `outbox.Post`: a link's secret is made here, and stands nowhere but in the mail."""
         now = self._book.clock.now()
-        identity = message_id(now, os.urandom)
+        report = await self._reports.mail(order) if order.kind == REPORT else None
+        if order.kind == REPORT and report is None:
+            return
+        # A report has the id of its order: sent once more after a crash it is the same message, and no second one.
+        identity = message_id(now, os.urandom) if report is None else order.id
         async with self._book.change(Author("console")) as change:
-            addressed = await self._addressed(change, order)
+            addressed = await self._addressed(change, order, report)
             if addressed is None:
                 return
             customer, address, language, mail = addressed
@@ -101,11 +108,12 @@ class MailPath:
             subject=mail.subject,
             own=ACCOUNT,
         )
-        await self._put(received, message)
-        await self._bus.publish([received])
+        await self._bus.publish([await self._put(received, message)])
         log.info("id=%s customer=%s event=account-mail kind=%s", identity, received.customer, order.kind)
 
-    async def _addressed(self, change: Change, order: MailOrder) -> tuple[str, str, str, Mail] | None:
+    async def _addressed(
+        self, change: Change, order: MailOrder, report: Mail | None
+    ) -> tuple[str, str, str, Mail] | None:
         """Return on whose behalf it is, to whom, in which language, and the mail; None when it is not wanted."""
         if order.kind in strangers.KINDS:
             who = await strangers.invite(change.connection, order, change.now)
@@ -118,7 +126,8 @@ class MailPath:
         if row is None or row.closed_at:
             return None
         language = row.language or "en"
-        return row.customer, row.address, language, await self._mail(change.connection, order, row, language)
+        mail = report or await self._mail(change.connection, order, row, language)
+        return row.customer, row.address, language, mail
 
     async def _mail(self, connection: AsyncConnection, order: MailOrder, row: Row[Any], language: str) -> Mail:
         base = self._config.base
@@ -159,11 +168,13 @@ class MailPath:
             self._hostname,
         )
 
-    async def _put(self, received: Received, message: bytes) -> None:
+    async def _put(self, received: Received, message: bytes) -> Received:
+        """Store the message; return the event of what is stored, which may be from before a crash."""
         try:
             await self._store.put(received.key, [pack(received), message])
         except ObjectConflict:
-            raise AssertionError("an id of 80 bits of chance came twice") from None
+            return unpack(await self._store.get(received.key))[0]
+        return received
 
 
 class FakePost:

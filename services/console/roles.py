@@ -43,6 +43,13 @@ class Act(enum.StrEnum):
     LICENCE_CHANGE = "licence.change"
     AUDIT_SHOW = "audit.show"
     TRACE_SHOW = "trace.show"
+    FIGURES_SHOW = "figures.show"
+    QUEUE_SHOW = "queue.show"
+    QUEUE_CHANGE = "queue.change"
+    HELD_SHOW = "held.show"  # what is in quarantine
+    HELD_CHANGE = "held.change"
+    REPORTS_SHOW = "reports.show"
+    REPORTS_CHANGE = "reports.change"
     POLICIES_SHOW = "policies.show"
     POLICIES_CHANGE = "policies.change"
     POLICIES_TRY = "policies.try"  # on mail that came: it is shown
@@ -80,6 +87,13 @@ MAY: Final[dict[Act, frozenset[Role]]] = {
     Act.LICENCE_CHANGE: frozenset({Role.OPERATOR, Role.OWNER}),
     Act.AUDIT_SHOW: frozenset({Role.OPERATOR, Role.OWNER, Role.ADMINISTRATOR, Role.AUDITOR}),
     Act.TRACE_SHOW: _OF_CUSTOMER - {Role.READER},
+    Act.FIGURES_SHOW: _ALL,
+    Act.QUEUE_SHOW: _ALL - {Role.READER},
+    Act.QUEUE_CHANGE: _MANAGERS,
+    Act.HELD_SHOW: _OF_CUSTOMER - {Role.READER},
+    Act.HELD_CHANGE: frozenset({Role.OWNER, Role.ADMINISTRATOR, Role.HELPDESK}),
+    Act.REPORTS_SHOW: _OF_CUSTOMER - {Role.READER},
+    Act.REPORTS_CHANGE: frozenset({Role.OWNER, Role.ADMINISTRATOR}),
     Act.POLICIES_SHOW: _ALL,
     Act.POLICIES_CHANGE: _MANAGERS,
     Act.POLICIES_TRY: _MANAGERS - {Role.OPERATOR},

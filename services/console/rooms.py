@@ -14,18 +14,18 @@ from services.console.api import make_api
 from services.console.caller import Forbidden, NotFound, Refused
 from services.console.config import ConsoleConfig
 from services.console.desk import Desk
-from services.console.history import day_start
 from services.console.mail_rooms import TLS, MailRooms
+from services.console.message_rooms import MessageRooms
 from services.console.outbound_room import OutboundRoom
 from services.console.pages import Doors, Frame, Visit, go, make_pages_app
 from services.console.policy_rooms import PolicyRooms
+from services.console.report_rooms import ReportRooms
 from services.console.roles import Act, Role, acts_of, may_manage
-from services.console.texts import text
+from services.console.traffic_rooms import TrafficRooms
 from services.console.users.management import ManagementPages
 from services.core.clock import Clock
 
 KEEP: Final = "keep"  # for TLS: each host has its own
-DAY: Final = 86_400.0
 
 
 def make_console(desk: Desk, config: ConsoleConfig, clock: Clock) -> FastAPI:
@@ -34,7 +34,7 @@ def make_console(desk: Desk, config: ConsoleConfig, clock: Clock) -> FastAPI:
     app.mount("/api/v1", make_api(desk, clock))
     frame = Frame(config, clock)
     doors = Doors(app, desk, frame, config)
-    for rooms in (Rooms, PolicyRooms, MailRooms, ManagementPages):
+    for rooms in (Rooms, TrafficRooms, MessageRooms, ReportRooms, PolicyRooms, MailRooms, ManagementPages):
         rooms(frame, doors).open()
     return app
 
@@ -74,8 +74,6 @@ class Rooms:
         door(f"{of}/tokens", self.tokens, self.do_tokens)
         door(f"{of}/licence", self.licence, self.do_licence)
         door(f"{of}/audit", self.audit)
-        door(f"{of}/messages", self.messages)
-        door(f"{of}/messages/{{message}}", self.message)
 
     # --- the way in
 
@@ -370,32 +368,6 @@ class Rooms:
     async def audit(self, visit: Visit) -> Response:
         found = await visit.desk.history.audit(visit.who, customer=visit.customer, after=visit.query("after"))
         return await self._page(visit, "audit", lines=found.lines, after=found.after)
-
-    async def messages(self, visit: Visit) -> Response:
-        asked = {name: visit.query(name) for name in ("sender", "recipient", "subject", "state", "since", "until")}
-        found = models.Trace(messages=[], before="")
-        try:
-            until = day_start(asked["until"])
-            found = await visit.desk.history.trace(
-                visit.who,
-                customer=visit.customer,
-                sender=asked["sender"],
-                recipient=asked["recipient"],
-                subject=asked["subject"],
-                state=asked["state"],
-                since=day_start(asked["since"]),
-                until=until + DAY if until else 0.0,
-                before=visit.query("before"),
-            )
-        except Refused as error:
-            visit = dataclasses.replace(visit, error=text(error.key, visit.language, **error.values))
-        further = urllib.parse.urlencode({**asked, "before": found.before}) if found.before else ""
-        return await self._page(visit, "messages", found=found.messages, asked=asked, further=further)
-
-    async def message(self, visit: Visit) -> Response:
-        message = visit.path("message")
-        found = await visit.desk.history.traced(visit.who, customer=visit.customer, message=message)
-        return await self._page(visit, "message", found=found.message, steps=found.steps)
 
 
 def _domain_path(customer: str, name: str) -> str:

@@ -6,8 +6,8 @@ import asyncio
 import contextlib
 import logging
 import os
-from collections.abc import AsyncIterator, Sequence
-from typing import Final, Protocol
+from collections.abc import AsyncIterator, Coroutine, Sequence
+from typing import Any, Final, Protocol
 
 import aiohttp
 import msgspec
@@ -22,7 +22,10 @@ from services.console.domains import Surroundings
 from services.console.outbox import Outbox
 from services.console.post import MailPath
 from services.console.purge import OfQuarantine, OfSigning, OfTopics, OfTrace, Owner, Purges
+from services.console.queues import QueueView, follow_queues
 from services.console.reminders import Reminders
+from services.console.report_mail import ReportMails
+from services.console.reports import Reporter, Scheduler
 from services.console.rooms import make_console
 from services.console.secrets import Keeper
 from services.console.signin import SignIn
@@ -32,18 +35,20 @@ from services.console.users.directory import Asked, DirectoryService, NoDirector
 from services.console.users.readings import Readings
 from services.core.errors import DatabaseUnavailable
 from services.core.secrets import Purpose
-from services.core.senders import Senders
 from services.directory.config import DirectoryConfig
 from services.directory.ldap import LdapReader
 from services.quarantine.api.serve import listening, server_of
 from services.quarantine.index import Index as Quarantine
 from services.quarantine.keyring import Keyring
+from services.quarantine.migrate import FOLDER as QUARANTINE
 from services.runtime.config import load
 from services.runtime.console_key import open_secrets
+from services.runtime.database import database_url
 from services.runtime.dkim_keys import NAME, DkimConfig, DkimKeys
 from services.runtime.dns import Resolver
 from services.runtime.follow import follow_senders
 from services.runtime.host import Context
+from services.runtime.migrate import migrate
 from services.runtime.secret_key import given_key
 from services.runtime.users_key import UsersKey
 from services.trace.index import Index
@@ -59,6 +64,7 @@ async def serve(ctx: Context) -> None:
     async with contextlib.AsyncExitStack() as stack:
         book = await Book.open(around.database, ctx.clock, config.keep_days)
         stack.push_async_callback(book.close)
+        await migrate(database_url(around.database), QUARANTINE)  # whichever of the two services is up first
         trace = await Index.open(around.database)
         stack.push_async_callback(trace.close)
         signin = SignIn(book, Passwords(), by_client=config.failures_by_client, by_subject=config.failures_by_account)
@@ -68,7 +74,9 @@ async def serve(ctx: Context) -> None:
             directory=ctx.directory,
             resolver=lambda: Resolver(around.dns, ctx.clock),
         )
-        await stack.enter_async_context(_following(ctx, surroundings.senders))
+        # Nobody waits for the lists of senders: pages fill as they come.
+        senders = follow_senders(ctx.bus, surroundings.senders, asyncio.Event())
+        await stack.enter_async_context(following(senders, "console-senders"))
         users, key = load(UsersConfig, ctx.environ, USERS_PREFIX), load(UsersKey, ctx.environ).master()
         directory: Asked = NoDirectory()
         if key is not None:
@@ -81,12 +89,17 @@ async def serve(ctx: Context) -> None:
             keeper=Keeper(open_secrets(ctx.environ), Purpose.DIRECTORY),
             private=config.private_directories,
         )
-        desk = make_desk(book, signin, surroundings, trace, around.licences(), ports, directory, _keys(ctx))
-        post = MailPath(book, signin, ctx.store, ctx.bus, config, around.hostname, users=users.base)
+        waiting = QueueView()
+        desk = make_desk(
+            book, signin, surroundings, trace, around.licences(), ports, directory, _keys(ctx), waiting=waiting
+        )
+        reports = ReportMails(book, Reporter(trace, config.promise_seconds), config.base)
+        post = MailPath(book, signin, ctx.store, ctx.bus, config, around.hostname, reports, users=users.base)
         outbox = Outbox(book, ctx.bus, post)
         await ctx.directory_ready()
+        await stack.enter_async_context(following(follow_queues(ctx.bus, waiting), "console-queues"))
         async with _emptied(outbox):
-            jobs: list[Job] = [outbox, Reminders(book, purges=config.purge), Census(book, ctx.bus)]
+            jobs: list[Job] = [outbox, Reminders(book, purges=config.purge), Census(book, ctx.bus), Scheduler(book)]
             if key is not None:
                 jobs.append(Readings(book, desk.users))
             if config.purge:
@@ -136,14 +149,14 @@ async def _answer(ctx: Context, config: ConsoleConfig, desk: Desk, jobs: Sequenc
 
 
 @contextlib.asynccontextmanager
-async def _following(ctx: Context, senders: Senders) -> AsyncIterator[None]:
-    """Keep the lists of senders as the topic has them. Nobody waits for them: pages fill as they come."""
-    following = asyncio.create_task(follow_senders(ctx.bus, senders, asyncio.Event()), name="console-senders")
+async def following(work: Coroutine[Any, Any, None], name: str) -> AsyncIterator[None]:
+    """Have the work done beside the block, and end it with the block."""
+    task = asyncio.create_task(work, name=name)
     try:
         yield
     finally:
-        following.cancel()
-        await asyncio.gather(following, return_exceptions=True)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
 
 
 @contextlib.asynccontextmanager

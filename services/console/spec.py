@@ -14,6 +14,7 @@ from services.console.config import ConsoleConfig
 from services.console.desk import make_desk
 from services.console.directories import Ports
 from services.console.domains import Surroundings
+from services.console.queues import QueueView
 from services.console.signin import SignIn
 from services.core.clock import SystemClock
 from services.core.directory import Directory
@@ -31,7 +32,9 @@ def spec() -> dict[str, Any]:
     )
     nothing = cast("Any", None)
     book = cast("Book", SimpleNamespace(clock=clock))
-    desk = make_desk(book, cast("SignIn", nothing), around, cast("Index", nothing), None, cast("Ports", nothing))
+    desk = make_desk(
+        book, cast("SignIn", nothing), around, cast("Index", nothing), None, cast("Ports", nothing), waiting=QueueView()
+    )
     app = make_api(desk, clock)
     app.servers = [{"url": "/api/v1"}]
     return app.openapi()

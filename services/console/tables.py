@@ -152,6 +152,19 @@ FAILURES: Final = Table(
     Index("console_failures_of_key", "key", "at"),
 )
 
+REPORTS: Final = Table(
+    "console_reports",
+    METADATA,
+    Column("id", Text, primary_key=True),
+    Column("customer", Text, ForeignKey("console_customers.id"), nullable=False),
+    Column("account", Text, ForeignKey("console_accounts.id"), nullable=False),  # who gets it
+    Column("period", Text, nullable=False),  # daily, weekly, monthly
+    Column("made_at", Double, nullable=False),
+    Column("until", Double, nullable=False),  # the end of the last period that it was ordered for
+    Index("console_reports_of_customer", "customer", "id"),
+    Index("console_reports_due", "period", "until"),
+)
+
 CENSUS: Final = Table(
     "console_census",
     METADATA,

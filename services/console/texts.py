@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from services.console import texts_policy
+from services.console import texts_policy, texts_traffic
 from services.console.texts_outbound import OUTBOUND
 from services.console.users.texts import USERS
 
@@ -13,6 +13,7 @@ LANGUAGES: Final = ("en", "it")
 
 _TEXTS: Final[Mapping[str, tuple[str, str]]] = {
     **texts_policy.TEXTS,
+    **texts_traffic.TEXTS,
     **OUTBOUND,
     # --- frame
     "skip": ("Skip to the content", "Vai al contenuto"),

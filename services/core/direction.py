@@ -17,6 +17,11 @@ def outbound(received: Received) -> bool:
     return received.direction is Direction.OUTBOUND
 
 
+def written_here(received: Received) -> str:
+    """Return what the message is when we wrote it ourselves, empty for anybody else's."""
+    return received.own or ("bounce" if received.bounce_of else "")
+
+
 def signed_in(received: Received) -> bool:
     """Return whether a password showed who handed it in (RFC 3848: ESMTPA), and not the address alone."""
     return "@" in received.submitter

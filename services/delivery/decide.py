@@ -26,7 +26,7 @@ from schemas.events import (
 )
 from services.core import backoff
 from services.core.branches import deals
-from services.core.direction import outbound
+from services.core.direction import outbound, written_here
 
 QUEUE_DAYS: Final = 10.0  # for a customer that is no longer known
 DAY: Final = 86_400.0  # seconds
@@ -299,4 +299,6 @@ def _outcome(
         attempts=attempts,
         possible_duplicate=duplicate or result.reply.ambiguous,
         sender=received.envelope.reverse_path.lower() if outbound(received) else "",
+        direction=received.direction,
+        own=written_here(received),
     )

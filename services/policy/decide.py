@@ -25,7 +25,7 @@ from schemas.events import (
     Verdict,
 )
 from services.core.customer_rules import GROUP
-from services.core.direction import INBOUND_ONLY, outbound
+from services.core.direction import INBOUND_ONLY, outbound, written_here
 from services.core.trial import UNTRIED, tries
 from services.policy import data_loss
 from services.policy.defaults import LAST, OUTBOUND_RULES, RULES, UNSCANNED_HEADER
@@ -386,4 +386,6 @@ def _outcome(received: Received, state: State, recipients: tuple[str, ...], now:
         state=state,
         at=now,
         received_at=received.received_at,
+        direction=received.direction,
+        own=written_here(received),
     )

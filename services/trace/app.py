@@ -37,6 +37,7 @@ from services.runtime.database import first_line
 from services.trace.config import TraceConfig
 from services.trace.decide import AHEAD, DAY, Facts, facts
 from services.trace.index import Index
+from services.trace.tally import HOUR
 
 log = logging.getLogger("gatepost.trace")
 
@@ -131,7 +132,9 @@ class Trace(Stateless):
         """Take out the days that are over, now and then, until `stop` is set."""
         while not stop.is_set():
             try:
-                gone = await self._index.forget(int(self._clock.now() // DAY) - self._config.days)
+                today = int(self._clock.now() // DAY)
+                gone = await self._index.forget(today - self._config.days)
+                await self._index.forget_tallies((today - self._config.tally_days) * DAY // HOUR)
             except DatabaseUnavailable as error:
                 log.warning("event=forgetting-put-off error=%s", error)
             else:

@@ -28,6 +28,7 @@ from schemas.events import (
 )
 from services.core.errors import UnreadableEvent
 from services.core.ids import born, is_message_id, message_id
+from services.trace.tally import Count, counts
 
 DAY: Final = 86_400  # seconds
 AHEAD: Final = 2  # days by which a producer's clock may be ahead of ours
@@ -58,6 +59,7 @@ class Facts:
     message: Row | None
     recipients: tuple[Row, ...]
     event: Row
+    counts: tuple[Count, ...] = ()  # what it adds to the tallies, when its rows are new
 
     @property
     def day(self) -> int:
@@ -76,11 +78,15 @@ def refusal_id(rejection: Rejection) -> str:
     return message_id(rejection.at, lambda octets: digest[:octets])
 
 
-def facts(event: Event, stamp: float) -> Facts:  # noqa: PLR0911  # one return a kind of event
+def facts(event: Event, stamp: float) -> Facts:
     """Return what to keep of the event, which its producer sent at `stamp` (seconds since the epoch).
 
     Raises UnreadableEvent for an event about an id that is none.
     """
+    return dataclasses.replace(_rows(event, stamp), counts=counts(event))
+
+
+def _rows(event: Event, stamp: float) -> Facts:  # noqa: PLR0911  # one return a kind of event
     match event:
         case Received():
             return _received(event, stamp)

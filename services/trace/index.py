@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,16 +19,20 @@ from services.runtime.migrate import migrate
 from services.trace.decide import Facts, Row, day_of, kept
 from services.trace.pages import LOOKED_AT, rows_of
 from services.trace.partitions import drop_days, make_days, subject_index
-from services.trace.query import Query
+from services.trace.query import Query, top_recipients, top_senders
 from services.trace.recorded import Recorded, messages
 from services.trace.recorded import told as told_of
-from services.trace.tables import ALL, EVENTS, MESSAGES, RECIPIENTS
+from services.trace.tables import ALL, EVENTS, MESSAGES, RECIPIENTS, TALLIES
+from services.trace.tally import EVERYBODY, Count, Kind, added
 
 log = logging.getLogger("gatepost.trace")
 
 FOLDER: Final = Path(__file__).parent / "migrations"
 CHUNK: Final = 2_000  # rows that SQLite deletes at once: others write between
 TOLD_MOST: Final = 2_000  # events of one message that are read
+
+
+Key = tuple[Any, ...]  # the values of a table's key
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -55,6 +59,24 @@ class Told:
 
     stamp: float  # when its producer sent it, seconds since the epoch
     event: Event
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Sum:
+    """What was counted in some hours."""
+
+    hour: int  # the first of them, since the epoch
+    kind: Kind
+    name: str
+    count: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Top:
+    """An address, and how many messages had it."""
+
+    address: str
+    count: int
 
 
 class Index:
@@ -92,23 +114,36 @@ class Index:
         messages = [facts.message for facts in found if facts.message is not None]
         recipients = [row for facts in found for row in facts.recipients if row["state"]]
         async with self._database.writing() as connection:
-            await self._add(connection, MESSAGES, messages)
-            await self._add(connection, EVENTS, [facts.event for facts in found])
+            known = await self._add(connection, MESSAGES, messages)
+            new = await self._add(connection, EVENTS, [facts.event for facts in found])
             if recipients:
-                new = self._insert(RECIPIENTS)
-                statement = new.on_conflict_do_update(
+                put = self._insert(RECIPIENTS)
+                statement = put.on_conflict_do_update(
                     index_elements=list(RECIPIENTS.primary_key),
-                    set_={"state": new.excluded.state, "rank": new.excluded.rank},
-                    where=new.excluded.rank > RECIPIENTS.c.rank,
+                    set_={"state": put.excluded.state, "rank": put.excluded.rank},
+                    where=put.excluded.rank > RECIPIENTS.c.rank,
                 )
                 await connection.execute(statement, _latest(recipients))
+            await self._count(connection, added(_first_seen(found, known, new)))
 
-    async def _add(self, connection: AsyncConnection, table: Table, rows: Sequence[Row]) -> None:
-        if rows:
-            # In the order of the key: two who write the same rows wait for each other, and don't lock each other out.
-            keys = [column.name for column in table.primary_key]
-            ordered = sorted(rows, key=lambda row: [row[key] for key in keys])
-            await connection.execute(self._insert(table).on_conflict_do_nothing(), ordered)
+    async def _add(self, connection: AsyncConnection, table: Table, rows: Sequence[Row]) -> set[Key]:
+        """Insert what isn't there; return the keys of what wasn't."""
+        if not rows:
+            return set()
+        # In the order of the key: two who write the same rows wait for each other, and don't lock each other out.
+        keys = [column.name for column in table.primary_key]
+        ordered = sorted(rows, key=lambda row: [row[key] for key in keys])
+        statement = self._insert(table).on_conflict_do_nothing().returning(*table.primary_key)
+        return {tuple(row) for row in await connection.execute(statement, ordered)}
+
+    async def _count(self, connection: AsyncConnection, sums: Sequence[Count]) -> None:
+        """Add to the tallies. It comes last: all who write share some of these rows, and hold them from here on."""
+        if sums:
+            put = self._insert(TALLIES)
+            statement = put.on_conflict_do_update(
+                index_elements=list(TALLIES.primary_key), set_={"count": TALLIES.c.count + put.excluded.count}
+            )
+            await connection.execute(statement, [dataclasses.asdict(each) for each in sums])
 
     async def _make_days(self, days: set[int]) -> None:
         missing = days - self._days
@@ -139,7 +174,7 @@ class Index:
     async def erase(self, customer: str) -> int:
         """Take out everything of a customer, some at a time, and return how many rows that were."""
         gone = 0
-        for table in ALL:
+        for table in (*ALL, TALLIES):
             key = list(table.primary_key)
             some = select(*key).where(table.c.customer == customer).limit(CHUNK)
             while True:
@@ -150,10 +185,15 @@ class Index:
                     break
         return gone
 
-    async def clear(self) -> None:
-        """Take out everything."""
+    async def forget_tallies(self, before: int) -> None:
+        """Take out the tallies of every hour before this one (hours since the epoch)."""
         async with self._database.writing() as connection:
-            for table in ALL:
+            await connection.execute(delete(TALLIES).where(TALLIES.c.hour < before))
+
+    async def clear(self) -> None:
+        """Take out everything, the tallies as well: what comes again is counted again."""
+        async with self._database.writing() as connection:
+            for table in (*ALL, TALLIES):
                 await connection.execute(delete(table))
 
     # --- what people ask
@@ -205,6 +245,30 @@ class Index:
                 log.warning("id=%s event=step-unreadable error=%s", message, error)
         return told
 
+    async def tallies(self, customer: str | None, since: int, until: int, step: int) -> list[Sum]:
+        """Return what was counted from hour `since` up to hour `until`, in steps of so many hours.
+
+        None means the whole service. Hours are since the epoch; a step's hour is a multiple of `step`.
+        """
+        start = (TALLIES.c.hour // step * step).label("start")
+        of = TALLIES.c.customer == (EVERYBODY if customer is None else customer)
+        asked = select(start, TALLIES.c.kind, TALLIES.c.name, func.sum(TALLIES.c.count)).where(
+            of, TALLIES.c.hour >= since, TALLIES.c.hour < until
+        )
+        async with self._database.reading() as connection:
+            await self._patient(connection)
+            rows = (await connection.execute(asked.group_by(text("start"), TALLIES.c.kind, TALLIES.c.name))).all()
+        known = set(Kind)
+        return [Sum(hour, Kind(kind), name, int(count)) for hour, kind, name, count in rows if kind in known]
+
+    async def tops(self, customer: str, since: float, until: float, most: int) -> tuple[list[Top], list[Top]]:
+        """Return who sent most to a customer, and who of it was sent most, as far as its days go back."""
+        async with self._database.reading() as connection:
+            await self._patient(connection)
+            senders = (await connection.execute(top_senders(customer, since, until, most))).all()
+            recipients = (await connection.execute(top_recipients(customer, since, until, most))).all()
+        return [Top(*row) for row in senders], [Top(*row) for row in recipients]
+
     async def recorded(self, customer: str, since: float, before: str, limit: int) -> list[Recorded]:
         """Return the customer's next accepted messages since then, newest first, with what was said of them."""
         async with self._database.reading() as connection:
@@ -226,6 +290,24 @@ class Index:
         """Return how many events there are. Counts them: for tests and for `rebuild`."""
         async with self._database.reading() as connection:
             return int(await connection.scalar(select(func.count()).select_from(EVENTS)) or 0)
+
+
+def _first_seen(found: Sequence[Facts], known: set[Key], new: set[Key]) -> Iterator[Count]:
+    """Yield the counts of what had not been written before.
+
+    A message that the store publishes again is an event of its own, and yet no second message.
+    """
+    left = new | known  # keys of two lengths
+    for facts in found:
+        row = facts.message
+        key = _key(facts) if row is None else (row["day"], row["id"])
+        if key in left:
+            left.remove(key)
+            yield from facts.counts
+
+
+def _key(facts: Facts) -> Key:
+    return facts.event["day"], facts.event["id"], facts.event["step"]
 
 
 def _latest(rows: Iterable[Row]) -> list[Row]:

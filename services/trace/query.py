@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any, Final
 
-from sqlalchemy import BindParameter, ColumnElement, Select, Table, Text, TextClause, bindparam, exists, select
+from sqlalchemy import BindParameter, ColumnElement, Select, Table, Text, TextClause, bindparam, exists, func, select
 
 from services.core.errors import ConfigError
 from services.core.heading import bare_id
@@ -144,6 +144,27 @@ def conditions(query: Query) -> list[ColumnElement[bool]]:
         there = (RECIPIENTS.c.day == MESSAGES.c.day) & (RECIPIENTS.c.id == MESSAGES.c.id)
         found.append(exists().where(there, RECIPIENTS.c.state == query.state))
     return found
+
+
+def top_senders(customer: str, since: float, until: float, most: int) -> Select[Any]:
+    """Return the statement for who sent a customer most messages, and how many; what was refused is left out."""
+    count = func.count().label("many")
+    statement = select(MESSAGES.c.sender_key, count).where(*_taken(customer, since, until), MESSAGES.c.sender_key != "")
+    return statement.group_by(MESSAGES.c.sender_key).order_by(count.desc(), MESSAGES.c.sender_key).limit(most)
+
+
+def top_recipients(customer: str, since: float, until: float, most: int) -> Select[Any]:
+    """Return the statement for who of a customer was sent most messages, and how many."""
+    count = func.count().label("many")
+    there = (RECIPIENTS.c.day == MESSAGES.c.day) & (RECIPIENTS.c.id == MESSAGES.c.id)
+    statement = select(RECIPIENTS.c.recipient_key, count).select_from(MESSAGES.join(RECIPIENTS, there))
+    statement = statement.where(*_taken(customer, since, until))
+    return statement.group_by(RECIPIENTS.c.recipient_key).order_by(count.desc(), RECIPIENTS.c.recipient_key).limit(most)
+
+
+def _taken(customer: str, since: float, until: float) -> list[ColumnElement[bool]]:
+    query = Query(customer=customer, refused=False, since=since, until=until)
+    return [*_range(query, MESSAGES), *_of_customer(query, MESSAGES), *conditions(query)]
 
 
 def _literal(text: str) -> str:

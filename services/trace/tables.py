@@ -2,13 +2,14 @@
 
 Every row of a message lies on the day on which its id was made, whenever the event came: so all of it goes together,
 and PostgreSQL has a partition a day, which is dropped when it is over. A refusal at the door has an id of its own.
+Tallies are sums alone, outlive the rows that they were made of, and are written in the same transaction as these.
 """
 
 from __future__ import annotations
 
 from typing import Final
 
-from sqlalchemy import Column, Double, Index, Integer, MetaData, Table, Text, text
+from sqlalchemy import BigInteger, Column, Double, Index, Integer, MetaData, Table, Text, text
 
 METADATA: Final = MetaData()
 BY_DAY: Final = "RANGE (day)"
@@ -76,4 +77,15 @@ EVENTS: Final = Table(
     postgresql_partition_by=BY_DAY,
 )
 
-ALL: Final = (MESSAGES, RECIPIENTS, EVENTS)
+TALLIES: Final = Table(
+    "trace_tallies",
+    METADATA,
+    Column("customer", Text, primary_key=True),  # tally.EVERYBODY: the whole service
+    Column("hour", Integer, primary_key=True),  # since the epoch, UTC
+    Column("kind", Text, primary_key=True),  # tally.Kind
+    Column("name", Text, primary_key=True),
+    Column("count", BigInteger, nullable=False),
+    Index("trace_tallies_hour", "hour"),  # what is too old goes by it
+)
+
+ALL: Final = (MESSAGES, RECIPIENTS, EVENTS)  # that are cut by day

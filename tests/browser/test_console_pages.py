@@ -127,6 +127,7 @@ class Walk:
         await self.browser.submit({"id": "acme", "name": "Acme Ltd", "owner": "ann@acme.test"})
         await self.see("/customers", "customers")
         await self.see("/c/acme", "customer-for-operators")
+        await self.see("/dashboard", "dashboard-for-operators")
         await self.browser.submit({}, ".who button")
 
     async def domain(self) -> None:
@@ -172,8 +173,11 @@ class Walk:
     async def rest(self) -> None:
         """Every other page, and what time does to a licence."""
         await self.house.desk.outbounds.make_keys(OPERATOR, customer="acme", name="acme.test")
-        for name in ("domains", "outbound", "messages", "accounts", "audit", "licence"):
+        pages = ("domains", "outbound", "messages", "held", "queue", "reports", "accounts", "audit", "licence")
+        for name in pages:
             await self.see(f"/c/acme/{name}", name)
+        for days in (1, 90):
+            await self.see(f"/c/acme/dashboard?days={days}", f"dashboard-{days}")
         await self.see("/c/acme", "customer")
         await self.see("/c/acme/domains/acme.test", "domain")
         await self.go("/c/acme/users")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import json
 import re
@@ -90,7 +91,9 @@ class Browser:
         parts = [{"type": "http.request", "body": body, "more_body": False}]
 
         async def receive() -> Any:
-            return parts.pop() if parts else {"type": "http.disconnect"}
+            if not parts:
+                await asyncio.Future()  # who asks for a page stays until it is there
+            return parts.pop()
 
         async def send(message: Any) -> None:
             got.append(message)

@@ -23,7 +23,10 @@ from services.console.desk import make_desk
 from services.console.directories import Ports
 from services.console.domains import Surroundings
 from services.console.outbox import Outbox
-from services.console.post import FakePost
+from services.console.post import FakePost, MailPath
+from services.console.queues import QueueView
+from services.console.report_mail import ReportMails
+from services.console.reports import Reporter
 from services.console.roles import Role
 from services.console.rooms import make_console
 from services.console.secrets import Keeper
@@ -34,6 +37,7 @@ from services.core.directory import Directory
 from services.core.secrets import Purpose, Secrets
 from services.core.senders import Senders
 from services.directory.fakes import MemoryReader
+from services.quarantine.migrate import FOLDER as QUARANTINE
 from services.runtime.consume import decode
 from services.runtime.database import Database, database_url
 from services.runtime.dkim_keys import DkimKeys
@@ -41,6 +45,7 @@ from services.runtime.fakes import MemoryBus
 from services.runtime.fakes_dns import FakeDns
 from services.runtime.fakes_store import MemoryStore
 from services.runtime.migrate import migrate
+from services.runtime.store import Store
 from services.trace.index import FOLDER as TRACE
 from services.trace.index import Index
 from tests.house.asgi import Browser
@@ -83,7 +88,10 @@ class ConsoleHouse:
         self.store = MemoryStore()
         self.keys = DkimKeys(self.store, bytes(32), self.clock, os.urandom)
         licences = self.licences.public_key()
-        self.desk = make_desk(book, self.signin, around, trace, licences, ports, self.people, self.keys)
+        self.waiting = QueueView()
+        self.desk = make_desk(
+            book, self.signin, around, trace, licences, ports, self.people, self.keys, waiting=self.waiting
+        )
         self.post = FakePost(book, self.signin)
         self.outbox = Outbox(book, self.bus, self.post, "one")
         self.app = make_console(self.desk, self.config, self.clock)
@@ -112,6 +120,11 @@ class ConsoleHouse:
             else:
                 self.senders.remove(record.key)
         self._followed[SENDERS.name] = len(listed)
+
+    def mail_path(self, store: Store) -> MailPath:
+        """Return what really writes and sends the console's mail."""
+        reports = ReportMails(self.book, Reporter(self.trace, self.config.promise_seconds), self.config.base)
+        return MailPath(self.book, self.signin, store, self.bus, self.config, "gp.test", reports, users=USERS)
 
     def published(self, customer: str) -> Customer | None:
         """Return the customer as a service that reads the topic from its beginning has it."""
@@ -151,7 +164,7 @@ async def _tables() -> bytes:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "console.db"
             url = database_url(f"sqlite:///{path}")
-            for room in (CONSOLE, TRACE):
+            for room in (CONSOLE, TRACE, QUARANTINE):
                 await migrate(url, room)
             _made.append(path.read_bytes())
     return _made[0]
@@ -165,6 +178,7 @@ async def console_house(
     clock = ManualClock()
     if url:
         book, trace = await Book.open(url, clock), await Index.open(url)
+        await migrate(database_url(url), QUARANTINE)
     else:
         path = folder / "console.db"
         path.write_bytes(await _tables())

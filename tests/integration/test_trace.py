@@ -23,10 +23,11 @@ from services.runtime.fakes import MemoryBus
 from services.runtime.migrate import migrate
 from services.trace.app import TOPICS, Trace
 from services.trace.config import TraceConfig
-from services.trace.decide import DAY, day_of
+from services.trace.decide import DAY, day_of, facts
 from services.trace.index import FOLDER, Index
 from services.trace.query import Query
 from services.trace.tables import METADATA
+from services.trace.tally import HOUR, Kind
 from tests.eventually import eventually
 from tests.migrations import differences
 from tests.parts import named
@@ -38,7 +39,7 @@ A, B = "a@example.test", "b@example.test"
 async def emptied(url: str) -> None:
     database = Database(database_url(url))
     async with database.writing() as connection:
-        for table in ("trace_events", "trace_recipients", "trace_messages", "trace_version"):
+        for table in ("trace_events", "trace_recipients", "trace_messages", "trace_tallies", "trace_version"):
             await connection.execute(text(f"DROP TABLE IF EXISTS {table}"))
     await database.close()
 
@@ -283,3 +284,17 @@ async def test_what_cannot_be_kept_is_a_dead_letter_and_the_rest_is_written(hous
     assert len(await ids(house)) == 2
     letters = [event for event in house.bus.events(DEADLETTERS) if isinstance(event, DeadLetter)]
     assert sorted(letter.topic for letter in letters) == [RECEIVED.name] * 2
+
+
+async def test_who_write_the_same_at_once_count_it_once(index: Index, url: str) -> None:
+    events = [facts(received(customer=f"c{number % 5}", received_at=NOW), NOW) for number in range(300)]
+    parts = (events[:200], events[100:], events[50:250])
+    other = await Index.open(url)
+    try:
+        await asyncio.gather(*(each.write(part) for each in (index, other) for part in parts))
+    finally:
+        await other.close()
+    hour = int(NOW // HOUR)
+    for customer, many in (("c0", 60), (None, 300)):
+        found = await index.tallies(customer, hour, hour + 1, 1)
+        assert {each.count for each in found if each.kind is Kind.MESSAGES} == {many}

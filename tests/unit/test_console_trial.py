@@ -13,7 +13,7 @@ from schemas.catalog import RECEIVED
 from schemas.events import Received, Trial
 from services.console.licence import DAY, Terms, issue_key
 from services.console.outbox import Outbox
-from services.console.post import OPERATORS, MailPath
+from services.console.post import OPERATORS
 from services.console.proofs import BY_DOMAIN
 from services.console.roles import Role
 from services.console.signup import BY_ADDRESS, BY_CLIENT
@@ -122,7 +122,7 @@ async def test_it_is_closed_unless_it_is_set(tmp_path: Path) -> None:
 async def test_mails_to_strangers_are_accepted_mail_with_a_link_of_their_own(house: ConsoleHouse) -> None:
     store = MemoryStore()
     owner = await claimed(house)
-    path = MailPath(house.book, house.signin, store, house.bus, house.config, "gp.test", users="https://users.test")
+    path = house.mail_path(store)
     outbox = Outbox(house.book, house.bus, path, "one")
     await house.browser().post("/signup", FORM)
     await owner.fill("/c/acme/domains/new.test", {"action": "mail-proof", "local": "hostmaster"})

@@ -13,7 +13,7 @@ import pytest
 from bench.waiting import disposition as typical
 from schemas.catalog import DEFERRED, QUEUES, key_of
 from schemas.events import Customer, Deferred, Domain, Host, Order, QueueCommand, QueueState, State
-from services.cli.queue import age, merged
+from services.cli.queue import age
 from services.core.clock import ManualClock
 from services.delivery.decide import DAY
 from services.delivery.destination import Gate
@@ -21,6 +21,7 @@ from services.delivery.fakes import MemoryMta
 from services.delivery.report import Reporter
 from services.delivery.session import Session
 from services.delivery.shelf import Shelf
+from services.delivery.states import merged
 from services.runtime.fakes import MemoryBus
 from tests.eventually import eventually
 from tests.samples import NOW

@@ -13,7 +13,6 @@ from schemas.catalog import RECEIVED
 from schemas.events import LdapSource, Received
 from services.console.caller import Caller, Refused
 from services.console.outbox import LEASE, Outbox
-from services.console.post import MailPath
 from services.console.roles import Role
 from services.console.users import models
 from services.console.users.decide import Known, Person, parse_table, plan
@@ -145,7 +144,7 @@ async def test_from_the_page_to_the_mail_to_the_first_session(house: UsersHouse)
 
 async def test_the_activation_mail_is_accepted_mail_to_the_users_own_host_in_his_language(house: UsersHouse) -> None:
     console, store = house.console, MemoryStore()
-    path = MailPath(console.book, console.signin, store, console.bus, console.config, "gp.test", users=USERS)
+    path = console.mail_path(store)
     body = models.NewEndUser(address="anna@acme.test", language="it")
     await console.desk.users.add_user(OWNER, customer="acme", body=body)
     outbox = Outbox(console.book, console.bus, path)

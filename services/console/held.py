@@ -1,0 +1,103 @@
+"""What a customer's quarantine holds, for its administrators: a client of that room, which reads and orders by events.
+
+It holds no key to held mail: what a message looks like is the quarantine's to show.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Final
+
+from pydantic import Field
+
+from schemas.catalog import COMMANDS, REQUESTS, Topic, key_of
+from schemas.events import Act as Asked
+from schemas.events import Command, QuarantineCommand, QuarantineRequest
+from services.console import traffic_models
+from services.console.book import Book
+from services.console.caller import Caller, NotFound, Refused, allowed
+from services.console.roles import Act
+from services.core.ids import is_message_id
+from services.quarantine import ask
+from services.quarantine.api.models import Message, Messages
+from services.quarantine.decide import Held
+from services.quarantine.index import fetch, rows_of
+from services.quarantine.search import PAGE_MOST, Query, search
+from services.quarantine.tables import HELD, WAITING, State
+
+ENDS: Final = {"release": Command.RELEASE, "delete": Command.DELETE}
+REPORTS: Final = {"report-clean": Asked.REPORT_CLEAN, "report-spam": Asked.REPORT_SPAM}
+
+
+class HeldMail:
+    """Operations on held mail."""
+
+    def __init__(self, book: Book) -> None:
+        self.book = book
+
+    @allowed(Act.HELD_SHOW)
+    async def held(  # noqa: PLR0913, PLR0917  # what can be asked for
+        self,
+        caller: Caller,  # noqa: ARG002 - `allowed` reads it
+        customer: str,
+        state: State | None = None,
+        sender: str = "",
+        recipient: str = "",
+        subject: str = "",
+        reason: str = "",
+        since: float = 0.0,
+        until: float = 0.0,
+        everything: bool = False,  # a query parameter
+        after: Annotated[str, Field(max_length=1_200)] = "",
+        limit: Annotated[int, Field(ge=1, le=PAGE_MOST)] = 50,
+    ) -> Messages:
+        """What is held, the latest first; with `everything` what was as well."""
+        wanted = Query(
+            customer=customer,
+            state=state,
+            everything=everything,
+            sender=sender.strip(),
+            recipient=recipient.strip(),
+            subject=subject.strip(),
+            reason=reason.strip(),
+            held_from=since,
+            held_to=until,
+            after=after,
+            limit=limit,
+        )
+        try:
+            page = await search(self.book.database, wanted)
+        except ValueError as error:
+            raise Refused("quarantine.bad") from error
+        return Messages(messages=[Message.of(row) for row in page.rows], after=page.after)
+
+    @allowed(Act.HELD_CHANGE)
+    async def act_held(self, caller: Caller, customer: str, body: traffic_models.HeldAct) -> traffic_models.HeldAsked:
+        """Release, delete or report held messages, each for the recipients that are named."""
+        wanted = {(item.id, item.recipient) for item in body.items if is_message_id(item.id)}
+        rows = await self._rows(customer, sorted({identity for identity, _ in wanted}))
+        chosen: dict[str, list[str]] = {}
+        for row in rows:
+            if (row.id, row.recipient) in wanted and (body.action in REPORTS or row.state in WAITING):
+                chosen.setdefault(row.id, []).append(row.recipient)
+        if not chosen:
+            raise NotFound("nothing of it is held")
+        async with self.book.change(caller.author) as change:
+            for identity, recipients in chosen.items():
+                topic, event = _order(body.action, identity, customer, tuple(recipients), caller, change.now)
+                await change.send(topic, key_of(event), event)
+                await change.note(customer, f"held-{body.action}", identity, after={"recipients": len(recipients)})
+        return traffic_models.HeldAsked(asked=sum(map(len, chosen.values())))
+
+    async def _rows(self, customer: str, identities: list[str]) -> list[Held]:
+        found = rows_of().where(HELD.c.customer == customer, HELD.c.id.in_(identities))
+        async with self.book.reading() as connection:
+            return list(await fetch(connection, found.order_by(HELD.c.id, HELD.c.recipient)))
+
+
+def _order(
+    action: str, identity: str, customer: str, recipients: tuple[str, ...], caller: Caller, now: float
+) -> tuple[Topic, QuarantineCommand | QuarantineRequest]:
+    by = caller.author.name
+    if action in ENDS:
+        return COMMANDS, ask.command(ENDS[action], identity, customer, recipients, by, now)
+    return REQUESTS, ask.request(REPORTS[action], identity, customer, recipients, by, now)
