@@ -35,6 +35,7 @@ from services.reaper.recover import recover
 from services.runtime import cut
 from services.runtime.broker import Broker
 from services.runtime.config import load
+from services.runtime.console_key import NAME as CONSOLE_KEY
 from services.runtime.dkim_keys import NAME as DKIM_KEY
 from services.runtime.kafka import KafkaBus
 from services.runtime.open_store import open_store
@@ -126,6 +127,7 @@ async def _run(
     cut.apply(environ)
     if not environ.get("GATEPOST_QUARANTINE_KEY"):
         make_key(Path(environ["GATEPOST_QUARANTINE_KEY_FILE"]))
+    _take_key(options, environ, CONSOLE_KEY, "console.key")
     environ.setdefault("GATEPOST_RELEASE_PUBLIC_KEY", load(MasterConfig, environ).secrets().public)
     async with contextlib.AsyncExitStack() as stack:
         environ["GATEPOST_KAFKA"] = await stack.enter_async_context(_broker(options))
@@ -267,10 +269,15 @@ def _environ(options: Options) -> dict[str, str]:
 def _take_outbound(options: Options, environ: dict[str, str]) -> None:
     """Make the master key of the signing keys, and tell submission where to listen; what the operator has set wins."""
     environ.setdefault("GATEPOST_SUBMISSION_HOST", options.host)
-    if not environ.get(DKIM_KEY) and not environ.get(f"{DKIM_KEY}_FILE"):
-        file = options.data.resolve() / DKIM_FILE
+    _take_key(options, environ, DKIM_KEY, DKIM_FILE)
+
+
+def _take_key(options: Options, environ: dict[str, str], setting: str, name: str) -> None:
+    """Make a master key in the data folder, unless the operator has set one."""
+    if not environ.get(setting) and not environ.get(f"{setting}_FILE"):
+        file = options.data.resolve() / name
         make_key(file)
-        environ[f"{DKIM_KEY}_FILE"] = str(file)
+        environ[f"{setting}_FILE"] = str(file)
 
 
 def _partitions(options: Options) -> int:

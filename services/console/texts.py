@@ -248,6 +248,15 @@ _TEXTS: Final[Mapping[str, tuple[str, str]]] = {
         "This installation takes no registration keys.",
         "Questa installazione non accetta chiavi di registrazione.",
     ),
+    # --- secrets
+    "secrets.no-key": (
+        "This installation has no key to keep secrets with (GATEPOST_CONSOLE_KEY).",
+        "Questa installazione non ha una chiave per conservare i segreti (GATEPOST_CONSOLE_KEY).",
+    ),
+    "secrets.other-key": (
+        "What was kept does not open with the key that is configured now. Enter it again.",
+        "Il segreto conservato non si apre con la chiave configurata ora. Inserirlo di nuovo.",
+    ),
     # --- looking back
     "audit.title": ("Audit log", "Registro modifiche"),
     "audit.by": ("By", "Da"),
