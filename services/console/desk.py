@@ -8,38 +8,69 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from services.console.accounts import Accounts
 from services.console.book import Book
+from services.console.ceremony import Ceremony
 from services.console.customers import Customers
 from services.console.domains import Domains, Surroundings
+from services.console.factors import Factors
 from services.console.history import History
 from services.console.licences import Licences
+from services.console.outward import Https, Outward
+from services.console.passkeys import PasskeyIn
+from services.console.second import Seconds
+from services.console.secrets import Keeper
 from services.console.signin import SignIn
+from services.console.signon import SignOn
+from services.console.signon_in import SignOnIn
 from services.console.tokens import Tokens
+from services.core.secrets import Purpose, Secrets
 from services.trace.index import Index
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Desk:
-    """The rooms of operations, and the way in."""
+    """The rooms of operations, and the ways in."""
 
     signin: SignIn
+    passkeys: PasskeyIn | None  # None: people reach the console by an address, and passkeys need a name
+    signon_in: SignOnIn
     customers: Customers
     domains: Domains
     accounts: Accounts
     tokens: Tokens
     licences: Licences
     history: History
+    factors: Factors
+    signon: SignOn
 
 
-def make_desk(
-    book: Book, signin: SignIn, around: Surroundings, trace: Index, licence_key: Ed25519PublicKey | None
+def make_desk(  # what it is made of
+    book: Book,
+    signin: SignIn,
+    around: Surroundings,
+    trace: Index,
+    licence_key: Ed25519PublicKey | None,
+    secrets: Secrets | None = None,
+    outward: Outward | None = None,
 ) -> Desk:
-    """Return the desk over one database."""
+    """Return the desk over one database. `secrets`: what seals what has to be read again; None: that isn't taken.
+
+    `outward`: asks hosts that customers name; None: the one that connects to them.
+    """
+    config = around.config
+    ceremony = Ceremony(config.host_name, config.base, "Gatepost") if config.host_name else None
+    providers = Keeper(secrets, Purpose.SIGN_ON)
+    outward = outward or Https(around.resolver, private=config.private_issuers)
+    most = config.failures_by_client
     return Desk(
         signin=signin,
+        passkeys=None if ceremony is None else PasskeyIn(book, signin, ceremony, by_client=most),
+        signon_in=SignOnIn(book, signin, providers, config, outward),
         customers=Customers(book, around.config, around.directory),
         domains=Domains(book, around),
         accounts=Accounts(book),
         tokens=Tokens(book),
         licences=Licences(book, licence_key),
         history=History(book, trace),
+        factors=Factors(book, Seconds(Keeper(secrets, Purpose.SECOND_FACTOR)), ceremony),
+        signon=SignOn(book, providers, config),
     )

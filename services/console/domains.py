@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from schemas.events import Domain, Host
 from services.console import models
 from services.console.book import Book, Change, domain_of, written
-from services.console.caller import Caller, NotFound, Refused, allowed
+from services.console.caller import Caller, Forbidden, NotFound, Refused, allowed
 from services.console.config import ConsoleConfig
 from services.console.customers import found
 from services.console.dialogue import Dialogue
@@ -53,8 +53,8 @@ class Domains:
         self.book = book
         self._around = around
 
-    @allowed(Act.DOMAINS_SHOW)
-    async def domains(self, caller: Caller, customer: str) -> models.Domains:  # noqa: ARG002 - `allowed` reads it
+    @allowed(Act.DOMAINS_SHOW, limited=True)
+    async def domains(self, caller: Caller, customer: str) -> models.Domains:
         """A customer's domains, and what it claims."""
         proved = select(DOMAINS).where(DOMAINS.c.customer == customer).order_by(DOMAINS.c.place)
         claimed = select(CLAIMS).where(CLAIMS.c.customer == customer).order_by(CLAIMS.c.name)
@@ -62,18 +62,21 @@ class Domains:
             await found(connection, customer)
             shown = [self._proved(customer, row) for row in await connection.execute(proved)]
             shown += [_claimed(row) for row in await connection.execute(claimed)]
-        return models.Domains(domains=shown)
+        return models.Domains(domains=[each for each in shown if caller.sees(each.name)])
 
-    @allowed(Act.DOMAINS_SHOW)
-    async def domain(self, caller: Caller, customer: str, name: str) -> models.Domain:  # noqa: ARG002 - as above
+    @allowed(Act.DOMAINS_SHOW, limited=True)
+    async def domain(self, caller: Caller, customer: str, name: str) -> models.Domain:
         """One of them."""
+        _seen(caller, name)
         async with self.book.reading() as connection:
             return await self._shown(connection, customer, name)
 
-    @allowed(Act.DOMAINS_CHANGE)
+    @allowed(Act.DOMAINS_CHANGE, limited=True)
     async def add_domain(self, caller: Caller, customer: str, body: models.NewDomain) -> models.Domain:
         """Claim a domain; a TXT record proves it."""
         name = _name(body.name)
+        if not caller.sees(name):
+            raise Forbidden("a domain that the caller doesn't see")
         async with self.book.change(caller.author) as change:
             if not await change.hold(customer):
                 raise NotFound(customer)
@@ -92,9 +95,10 @@ class Domains:
             await change.note(customer, "domain-claimed", name)
             return await self._shown(change.connection, customer, name)
 
-    @allowed(Act.DOMAINS_CHANGE)
+    @allowed(Act.DOMAINS_CHANGE, limited=True)
     async def prove_domain(self, caller: Caller, customer: str, name: str) -> models.Domain:
         """Look for the TXT record, and take the domain when it is there."""
+        _seen(caller, name)
         async with self.book.reading() as connection:
             shown = await self._shown(connection, customer, name)
         if shown.proved:
@@ -131,9 +135,10 @@ class Domains:
             await change.note(customer, "domain-proved", name, after={"by": "TXT"})
             return await self._shown(change.connection, customer, name)
 
-    @allowed(Act.DOMAINS_CHANGE)
+    @allowed(Act.DOMAINS_CHANGE, limited=True)
     async def route_domain(self, caller: Caller, customer: str, name: str, body: models.Routing) -> models.Domain:
         """Say where the domain's mail goes. From the first time on mail to it is taken, and a welcome mail goes out."""
+        _seen(caller, name)
         relay = tuple(self._host(each) for each in body.relay)
         if len({(host.host, host.port, host.lookup) for host in relay}) < len(relay):
             raise Refused("relay.twice")
@@ -152,9 +157,10 @@ class Domains:
                 await self._welcome(change, customer, name)
             return await self._shown(change.connection, customer, name)
 
-    @allowed(Act.DOMAINS_CHANGE)
+    @allowed(Act.DOMAINS_CHANGE, limited=True)
     async def remove_domain(self, caller: Caller, customer: str, name: str) -> models.Empty:
         """Let go of a domain or a claim: mail to it is refused from now on."""
+        _seen(caller, name)
         async with self.book.change(caller.author) as change:
             await change.hold(customer)
             claim = (CLAIMS.c.customer == customer, CLAIMS.c.name == name)
@@ -169,9 +175,10 @@ class Domains:
                 await change.note(customer, "domain-claim-removed", name)
         return models.Empty()
 
-    @allowed(Act.DOMAINS_TEST)
+    @allowed(Act.DOMAINS_TEST, limited=True)
     async def test_domain(self, caller: Caller, customer: str, name: str, body: models.Test) -> models.Dialogue:
         """Send a test message to one of the domain's hosts, and return the dialogue."""
+        _seen(caller, name)
         async with self.book.reading() as connection:
             domain = domain_of(await _row(connection, customer, name))
         if body.host >= len(domain.relay):
@@ -195,9 +202,10 @@ class Domains:
         lines = [models.DialogueLine(mark=line.mark, text=line.text) for line in report.lines]
         return models.Dialogue(good=report.good, lines=lines)
 
-    @allowed(Act.DOMAINS_SHOW)
-    async def mx(self, caller: Caller, customer: str, name: str) -> models.Mx:  # noqa: ARG002 - as above
+    @allowed(Act.DOMAINS_SHOW, limited=True)
+    async def mx(self, caller: Caller, customer: str, name: str) -> models.Mx:
         """What the domain's MX records are to say, and what they say now."""
+        _seen(caller, name)
         async with self.book.reading() as connection:
             region = str((await found(connection, customer)).region)
             await self._shown(connection, customer, name)
@@ -259,6 +267,11 @@ class Domains:
             any_recipient=domain.any_recipient,
             live=owned is not None and owned[0].id == customer,
         )
+
+
+def _seen(caller: Caller, name: str) -> None:
+    if not caller.sees(name):
+        raise NotFound(name)
 
 
 def _claimed(row: Row[Any]) -> models.Domain:

@@ -11,6 +11,7 @@ from services.console.roles import Act, Role
 
 Short = Annotated[str, Field(max_length=320)]
 Language = Literal["en", "it"]
+Limits = Annotated[list[Annotated[str, Field(max_length=255)]], Field(max_length=200)]  # domains
 
 
 class Strict(BaseModel):
@@ -141,6 +142,7 @@ class Account(BaseModel):
     active: bool  # has a password
     closed: bool
     made_at: float
+    domains: list[str]  # that it is limited to; empty: all of the customer's
 
 
 class Accounts(BaseModel):
@@ -156,6 +158,7 @@ class NewAccount(Strict):
     name: Annotated[str, Field(max_length=200)] = ""
     role: Role
     language: Language = "en"
+    domains: Limits = []  # empty: all that the caller may give
 
 
 class AccountChange(Strict):
@@ -163,6 +166,7 @@ class AccountChange(Strict):
 
     role: Role | None = None
     closed: bool | None = None
+    domains: Limits | None = None
 
 
 class Session(BaseModel):
@@ -190,6 +194,7 @@ class Me(BaseModel):
     address: str
     role: Role
     scopes: list[Act]
+    domains: list[str]  # that he is limited to; empty: all
 
 
 class Token(BaseModel):
@@ -201,6 +206,7 @@ class Token(BaseModel):
     scopes: list[Act]
     made_at: float
     expires_at: float
+    used_at: float  # last, to the minute; 0: never
     revoked: bool
 
 

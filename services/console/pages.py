@@ -21,13 +21,14 @@ from fastapi.responses import FileResponse, HTMLResponse, RedirectResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from pydantic import ValidationError
 
-from services.console.caller import EVERY, Caller, Forbidden, Lapsed, NotFound, Refused
+from services.console.caller import EVERY, Caller, FactorDue, Forbidden, Lapsed, NotFound, Refused
 from services.console.config import ConsoleConfig
 from services.console.credentials import csrf_of
 from services.console.desk import Desk
 from services.console.licence import DAY
 from services.console.models import Licence
 from services.console.roles import Act
+from services.console.signin import Halfway, Session
 from services.console.texts import LANGUAGES, known, text
 from services.console.web import client_of, guarded
 from services.core.clock import Clock
@@ -38,8 +39,13 @@ POLICY: Final = (
     "default-src 'none'; style-src 'self'; img-src 'self' data:; form-action 'self'; base-uri 'none'; "
     "frame-ancestors 'none'"
 )
+STATIC: Final = {"console.css": "text/css", "passkey.js": "text/javascript"}
 FIELDS_MOST: Final = 100  # of a form
+SCRIPTED: Final = (
+    f"{POLICY}; script-src 'self'"  # of the pages that passkeys need: the browser has them by script alone
+)
 SESSION_AGE: Final = 43_200  # seconds that a browser keeps the cookie
+STEP_AGE: Final = 300  # seconds that it keeps the cookie of somebody who is half-way in
 
 Handler = Callable[["Visit"], Awaitable[Response]]
 
@@ -144,6 +150,7 @@ class Doors:
         self._frame = frame
         # __Host-: no other host of the domain can set it, and it never goes over a plain connection.
         self.cookie = "__Host-gatepost" if frame.config.secure else "gatepost"
+        self.step_cookie = f"{self.cookie}-step"
 
     def open(self, path: str, show: Handler, post: Handler | None = None, *, anybody: bool = False) -> None:
         """Add a page. `post` deals with its forms; what it refuses is said on the page itself."""
@@ -173,6 +180,8 @@ class Doors:
             return await self._problem(visit, "not-found", 404)
         except Forbidden:
             return await self._problem(visit, "forbidden", 403)
+        except FactorDue:
+            return RedirectResponse("/me/factors", 303)
         except Lapsed:
             return RedirectResponse(f"/c/{visit.customer}/licence", 303)
         except Temporary:
@@ -232,22 +241,33 @@ class Doors:
             bare = dataclasses.replace(bare, caller=None)
         return await self._frame.page(bare, "problem", status, kind=kind)
 
-    def begin(self, response: Response, session: str) -> Response:
-        """Set the cookie of a session."""
+    def enter(self, admitted: Session | Halfway, to: Response) -> Response:
+        """Set the cookie of the session and send the browser `to`; or first to where the second factor is shown."""
+        if isinstance(admitted, Halfway):
+            return self.step(go("/second"), admitted.text)
+        self._forget(to, self.step_cookie)
+        return self._keep(to, self.cookie, admitted.text, SESSION_AGE)
+
+    def step(self, response: Response, text: str) -> Response:
+        """Set the cookie of somebody who is half-way in."""
+        return self._keep(response, self.step_cookie, text, STEP_AGE)
+
+    def step_of(self, visit: Visit) -> str:
+        """Return what that cookie says."""
+        return visit.request.cookies.get(self.step_cookie, "")
+
+    def end(self, response: Response) -> Response:
+        """Take the session's cookie away."""
+        return self._forget(response, self.cookie)
+
+    def _keep(self, response: Response, name: str, value: str, age: int) -> Response:
         response.set_cookie(
-            self.cookie,
-            session,
-            max_age=SESSION_AGE,
-            path="/",
-            secure=self._frame.config.secure,
-            httponly=True,
-            samesite="lax",
+            name, value, max_age=age, path="/", secure=self._frame.config.secure, httponly=True, samesite="lax"
         )
         return response
 
-    def end(self, response: Response) -> Response:
-        """Take the cookie away."""
-        response.delete_cookie(self.cookie, path="/", secure=self._frame.config.secure, httponly=True, samesite="lax")
+    def _forget(self, response: Response, name: str) -> Response:
+        response.delete_cookie(name, path="/", secure=self._frame.config.secure, httponly=True, samesite="lax")
         return response
 
 
@@ -278,8 +298,13 @@ def make_pages_app(config: ConsoleConfig) -> FastAPI:
         headers["Strict-Transport-Security"] = "max-age=31536000"
     guarded(app, POLICY, headers)
 
-    async def style() -> Response:
-        return FileResponse(HERE / "static" / "console.css", media_type="text/css; charset=utf-8")
-
-    app.add_api_route("/static/console.css", style, methods=["GET", "HEAD"], include_in_schema=False)
+    for name, kind in STATIC.items():
+        app.add_api_route(f"/static/{name}", _file(name, kind), methods=["GET", "HEAD"], include_in_schema=False)
     return app
+
+
+def _file(name: str, kind: str) -> Callable[[], Awaitable[Response]]:
+    async def file() -> Response:
+        return FileResponse(HERE / "static" / name, media_type=f"{kind}; charset=utf-8")
+
+    return file

@@ -37,6 +37,8 @@ class Act(enum.StrEnum):
     LICENCE_CHANGE = "licence.change"
     AUDIT_SHOW = "audit.show"
     TRACE_SHOW = "trace.show"
+    SIGNIN_SHOW = "sign-in.show"
+    SIGNIN_CHANGE = "sign-in.change"
 
 
 _ALL: Final = frozenset(Role)
@@ -61,7 +63,30 @@ MAY: Final[dict[Act, frozenset[Role]]] = {
     Act.LICENCE_CHANGE: frozenset({Role.OPERATOR, Role.OWNER}),
     Act.AUDIT_SHOW: frozenset({Role.OPERATOR, Role.OWNER, Role.ADMINISTRATOR, Role.AUDITOR}),
     Act.TRACE_SHOW: _OF_CUSTOMER - {Role.READER},
+    Act.SIGNIN_SHOW: _MANAGERS | {Role.AUDITOR},
+    # Not the operator's: a provider of his own would let him in as anybody, and so to what he isn't to see.
+    Act.SIGNIN_CHANGE: frozenset({Role.OWNER}),
 }
+
+# What can be asked for by an account that is limited to domains: the rest concerns all of the customer.
+OF_DOMAINS: Final = frozenset(
+    {
+        Act.SELF,
+        Act.CUSTOMER_SHOW,
+        Act.CUSTOMER_EXPORT,
+        Act.DOMAINS_SHOW,
+        Act.DOMAINS_CHANGE,
+        Act.DOMAINS_TEST,
+        Act.ACCOUNTS_SHOW,
+        Act.ACCOUNTS_CHANGE,
+        Act.PASSWORDS_RESET,
+        Act.TOKENS_SHOW,
+        Act.TOKENS_CHANGE,
+        Act.LICENCE_SHOW,
+        Act.AUDIT_SHOW,
+        Act.TRACE_SHOW,
+    }
+)
 
 # What stays when a customer's licence has lapsed: renewal, and leaving.
 RENEWAL: Final = frozenset({Act.SELF, Act.CUSTOMER_SHOW, Act.LICENCE_SHOW, Act.LICENCE_CHANGE, Act.CUSTOMER_EXPORT})

@@ -16,7 +16,8 @@ from services.console.config import ConsoleConfig
 from services.console.desk import Desk
 from services.console.history import day_start
 from services.console.pages import Doors, Frame, Visit, go, make_pages_app
-from services.console.roles import Act, Role, acts_of, may_manage
+from services.console.roles import Act, Role, may_manage
+from services.console.signin_rooms import SignInRooms
 from services.console.texts import text
 from services.core.clock import Clock
 
@@ -29,8 +30,9 @@ def make_console(desk: Desk, config: ConsoleConfig, clock: Clock) -> FastAPI:
     app = make_pages_app(config)
     app.mount("/api/v1", make_api(desk, clock))
     frame = Frame(config, clock)
-    rooms = Rooms(frame, Doors(app, desk, frame))
-    rooms.open()
+    doors = Doors(app, desk, frame)
+    Rooms(frame, doors).open()
+    SignInRooms(frame, doors).open()
     return app
 
 
@@ -66,12 +68,13 @@ class Rooms:
     # --- the way in
 
     async def login(self, visit: Visit) -> Response:
-        return await self._page(visit, "login", address=visit.field("address"))
+        passkeys = visit.desk.passkeys is not None
+        return await self._page(visit, "login", address=visit.field("address"), passkeys=passkeys)
 
     async def do_login(self, visit: Visit) -> Response:
         agent = visit.request.headers.get("user-agent", "")
-        session = await visit.desk.signin.login(visit.field("address"), visit.field("password"), visit.client, agent)
-        return self._doors.begin(go("/"), session.text)
+        admitted = await visit.desk.signin.login(visit.field("address"), visit.field("password"), visit.client, agent)
+        return self._doors.enter(admitted, go("/"))
 
     async def do_logout(self, visit: Visit) -> Response:
         await visit.desk.signin.logout(visit.who)
@@ -95,8 +98,8 @@ class Rooms:
         if password != visit.field("again"):
             raise Refused("password.differ")
         agent = visit.request.headers.get("user-agent", "")
-        session = await visit.desk.signin.set_password(visit.path("link"), password, visit.client, agent)
-        return self._doors.begin(go("/", "password-set"), session.text)
+        admitted = await visit.desk.signin.set_password(visit.path("link"), password, visit.client, agent)
+        return self._doors.enter(admitted, go("/", "password-set"))
 
     async def home(self, visit: Visit) -> Response:
         done = visit.query("done")
@@ -109,6 +112,9 @@ class Rooms:
         return await self._page(visit, "me", sessions=found.sessions)
 
     async def do_me(self, visit: Visit) -> Response:
+        if visit.field("action") == "others":
+            await visit.desk.accounts.end_other_sessions(visit.who)
+            return go("/me", "sessions-ended")
         await visit.desk.accounts.end_session(visit.who, session=visit.field("session"))
         return go("/me", "session-ended")
 
@@ -205,7 +211,8 @@ class Rooms:
 
     async def do_accounts(self, visit: Visit) -> Response:
         accounts, who, customer = visit.desk.accounts, visit.who, visit.customer
-        path = f"/c/{customer}/accounts"
+        path, account = f"/c/{customer}/accounts", visit.field("account")
+        change = None
         match visit.field("action"):
             case "invite":
                 body = models.NewAccount(
@@ -213,25 +220,33 @@ class Rooms:
                     name=visit.field("name"),
                     role=_role(visit.field("role")),
                     language="it" if visit.field("language") == "it" else "en",
+                    domains=visit.field("domains").lower().split(),
                 )
                 await accounts.invite(who, customer=customer, body=body)
                 return go(path, "account-invited")
             case "link":
-                await accounts.send_link(who, customer=customer, account=visit.field("account"))
+                await accounts.send_link(who, customer=customer, account=account)
                 return go(path, "link-sent")
+            case "sign-out":
+                await accounts.sign_out(who, customer=customer, account=account)
+                return go(path, "sessions-ended")
+            case "factors":
+                await visit.desk.factors.reset_factors(who, customer=customer, account=account)
+                return go(path, "factors-reset")
             case "close" | "reopen":
                 change = models.AccountChange(closed=visit.field("action") == "close")
-                await accounts.change_account(who, customer=customer, account=visit.field("account"), body=change)
-                return go(path, "account-changed")
+            case "limit":
+                change = models.AccountChange(domains=visit.field("domains").lower().split())
             case "role":
                 change = models.AccountChange(role=_role(visit.field("role")))
-                await accounts.change_account(who, customer=customer, account=visit.field("account"), body=change)
-                return go(path, "account-changed")
-        raise NotFound("no such action")
+        if change is None:
+            raise NotFound("no such action")
+        await accounts.change_account(who, customer=customer, account=account, body=change)
+        return go(path, "account-changed")
 
     async def tokens(self, visit: Visit) -> Response:
         found = await visit.desk.tokens.tokens(visit.who, customer=visit.customer)
-        scopes = [act for act in Act if act in acts_of(visit.who.role)]
+        scopes = [act for act in Act if visit.who.may(act)]
         return await self._page(visit, "tokens", tokens=found.tokens, scopes=scopes, made=visit.shown.get("made", ""))
 
     async def do_tokens(self, visit: Visit) -> Response:
@@ -240,7 +255,8 @@ class Rooms:
             return go(f"/c/{visit.customer}/tokens", "token-revoked")
         if not visit.form.get("scope"):
             raise Refused("token.no-scope")
-        body = models.NewToken(label=visit.field("label"), scopes=[Act(each) for each in visit.form["scope"]])
+        asked = {"label": visit.field("label"), "scopes": visit.form["scope"], "days": visit.field("days", "365")}
+        body = models.NewToken.model_validate(asked)
         made = await visit.desk.tokens.make_token(visit.who, customer=visit.customer, body=body)
         return await self.tokens(dataclasses.replace(visit, shown={"made": made.token}))
 

@@ -16,10 +16,14 @@ from services.console.outbox import Outbox
 from services.console.post import MailPath
 from services.console.reminders import Reminders
 from services.console.rooms import make_console
+from services.console.second import Seconds
+from services.console.secrets import Keeper
 from services.console.signin import SignIn
 from services.core.errors import DatabaseUnavailable
+from services.core.secrets import Purpose
 from services.quarantine.api.serve import listening, server_of
 from services.runtime.config import load
+from services.runtime.console_key import open_secrets
 from services.runtime.dns import Resolver
 from services.runtime.host import Context
 from services.trace.index import Index
@@ -35,14 +39,22 @@ async def serve(ctx: Context) -> None:
         stack.push_async_callback(book.close)
         trace = await Index.open(around.database)
         stack.push_async_callback(trace.close)
-        signin = SignIn(book, Passwords(), by_client=config.failures_by_client, by_subject=config.failures_by_account)
+        secrets = open_secrets(ctx.environ)
+        signin = SignIn(
+            book,
+            Passwords(),
+            by_client=config.failures_by_client,
+            by_subject=config.failures_by_account,
+            seconds=Seconds(Keeper(secrets, Purpose.SECOND_FACTOR)),
+            operators_factor=config.operators_second_factor,
+        )
         surroundings = Surroundings(
             config=config,
             hostname=around.hostname,
             directory=ctx.directory,
             resolver=lambda: Resolver(around.dns, ctx.clock),
         )
-        desk = make_desk(book, signin, surroundings, trace, around.licences())
+        desk = make_desk(book, signin, surroundings, trace, around.licences(), secrets)
         post = MailPath(book, signin, ctx.store, ctx.bus, config, around.hostname)
         outbox = Outbox(book, ctx.bus, post)
         await ctx.directory_ready()

@@ -15,6 +15,7 @@ from services.console.domains import Surroundings
 from services.console.signin import SignIn
 from services.core.clock import SystemClock
 from services.core.directory import Directory
+from services.runtime.database import Database
 from services.runtime.dns import Resolver
 from services.trace.index import Index
 
@@ -28,7 +29,9 @@ def spec() -> dict[str, Any]:
         config=ConsoleConfig(), hostname="", directory=Directory(), resolver=lambda: Resolver("", clock)
     )
     nothing = cast("Any", None)
-    desk = make_desk(cast("Book", nothing), cast("SignIn", nothing), around, cast("Index", nothing), None)
+    desk = make_desk(
+        Book(cast("Database", nothing), clock), cast("SignIn", nothing), around, cast("Index", nothing), None
+    )
     app = make_api(desk, clock)
     app.servers = [{"url": "/api/v1"}]
     return app.openapi()

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from services.console.texts_signin import SIGNIN
+
 LANGUAGES: Final = ("en", "it")
 
 _TEXTS: Final[Mapping[str, tuple[str, str]]] = {
@@ -378,6 +380,7 @@ _TEXTS: Final[Mapping[str, tuple[str, str]]] = {
         "Others may see the change up to 48 hours late. The page shows what the record says now:",
         "Altri possono vedere la modifica con un ritardo fino a 48 ore. La pagina mostra il valore attuale:",
     ),
+    **SIGNIN,
 }
 
 

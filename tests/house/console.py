@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -24,9 +25,12 @@ from services.console.outbox import Outbox
 from services.console.post import FakePost
 from services.console.roles import Role
 from services.console.rooms import make_console
+from services.console.second import Seconds
+from services.console.secrets import Keeper
 from services.console.signin import SignIn
 from services.core.clock import ManualClock
 from services.core.directory import Directory
+from services.core.secrets import Purpose, Secrets
 from services.runtime.consume import decode
 from services.runtime.database import Database, database_url
 from services.runtime.fakes import MemoryBus
@@ -55,13 +59,19 @@ class ConsoleHouse:
         self._followed = {CUSTOMERS.name: 0, RECIPIENTS.name: 0}
         self.licences = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
         self.config = ConsoleConfig(url=base, mx=("eu:mx1.console.test", "eu:mx2.console.test"), **settings)  # type: ignore[arg-type]  # a test's own
+        self.secrets = Secrets(bytes(range(32)), os.urandom)
         self.signin = SignIn(
-            book, Passwords(time_cost=1, memory_kib=8), by_client=100, by_subject=self.config.failures_by_account
+            book,
+            Passwords(time_cost=1, memory_kib=8),
+            by_client=100,
+            by_subject=self.config.failures_by_account,
+            seconds=Seconds(Keeper(self.secrets, Purpose.SECOND_FACTOR)),
+            operators_factor=self.config.operators_second_factor,
         )
         around = Surroundings(
             config=self.config, hostname="gp.test", directory=self.directory, resolver=lambda: self.dns
         )
-        self.desk = make_desk(book, self.signin, around, trace, self.licences.public_key())
+        self.desk = make_desk(book, self.signin, around, trace, self.licences.public_key(), self.secrets)
         self.post = FakePost(book, self.signin)
         self.outbox = Outbox(book, self.bus, self.post, "one")
         self.app = make_console(self.desk, self.config, self.clock)

@@ -15,7 +15,7 @@ import msgspec
 import pytest
 from sqlalchemy import select, update
 
-from services.console import accounts, customers, domains, history, licences, models, tokens
+from services.console import accounts, customers, domains, factors, history, licences, models, signon, tokens
 from services.console.accounts import add_account
 from services.console.api import routes_of
 from services.console.book import Author
@@ -44,6 +44,8 @@ EXPECTED: Final[dict[str, str]] = {
     "me": "owahur",
     "sessions": "owahur",
     "end_session": "owahur",
+    "end_other_sessions": "owahur",
+    "factors": "owahur",
     "customers": "o",
     "add_customer": "o",
     "customer": "owahur",
@@ -61,6 +63,12 @@ EXPECTED: Final[dict[str, str]] = {
     "invite": "owa",
     "change_account": "owa",
     "send_link": "owah",
+    "sign_out": "owa",
+    "reset_factors": "owa",
+    "sign_in": "owau",
+    "require_factor": "w",
+    "set_provider": "w",
+    "remove_provider": "w",
     "tokens": "owau",
     "make_token": "owa",
     "revoke_token": "owa",
@@ -79,6 +87,8 @@ BODIES: Final[dict[str, Any]] = {
     "change_account": {"closed": True},
     "make_token": {"label": "x", "scopes": ["self"]},
     "renew": {"key": "gpl1.x.y"},
+    "require_factor": {"required": False},
+    "set_provider": {"issuer": "https://login.acme.test", "client": "gatepost", "secret": "s"},
 }
 
 
@@ -159,6 +169,8 @@ async def test_ids_of_another_customers_things_are_nothing_under_ones_own(house:
         ("POST", "/customers/acme/domains/globex.test/test", {}),
         ("PATCH", f"/customers/acme/accounts/{account}", {"closed": True}),
         ("POST", f"/customers/acme/accounts/{account}/link", None),
+        ("DELETE", f"/customers/acme/accounts/{account}/sessions", None),
+        ("DELETE", f"/customers/acme/accounts/{account}/factors", None),
         ("DELETE", f"/customers/acme/tokens/{made}", None),
         ("DELETE", f"/me/sessions/{session}", None),
     ):
@@ -215,6 +227,8 @@ def test_every_act_has_roles_and_every_operation_an_act() -> None:
         tokens.Tokens,
         licences.Licences,
         history.History,
+        factors.Factors,
+        signon.SignOn,
     )
     bare = [
         f"{room.__name__}.{name}"
@@ -295,6 +309,35 @@ async def test_sessions_end_by_rest_and_by_age_and_by_hand(house: ConsoleHouse) 
     assert (await two.post("/login", {"address": "a@acme.test", "password": PASSWORD})).status == 303
     assert (await two.fill("/logout", {})).to == "/login"
     assert (await two.get("/c/acme")).to == "/login"
+
+
+async def test_all_sessions_end_at_once_by_their_owner_or_by_who_manages_the_account(house: ConsoleHouse) -> None:
+    one, two, three = await house.person(Role.HELPDESK, address="h@acme.test"), house.browser(), house.browser()
+    for browser in (two, three):
+        await browser.post("/login", {"address": "h@acme.test", "password": PASSWORD})
+    assert (await one.fill("/me", {"action": "others"})).to == "/me?done=sessions-ended"
+    for browser, status in ((one, 200), (two, 303), (three, 303)):
+        assert (await browser.get("/c/acme")).status == status
+    admin = await token(house, Role.ADMINISTRATOR, "acme")
+    listed = (await admin.api("GET", "/customers/acme/accounts")).json["accounts"]
+    ids = {each["address"]: each["id"] for each in listed}
+    assert (await admin.api("DELETE", f"/customers/acme/accounts/{ids['first@acme.test']}/sessions")).status == 403
+    assert (await admin.api("DELETE", f"/customers/acme/accounts/{ids['h@acme.test']}/sessions")).status == 200
+    assert (await one.get("/c/acme")).to == "/login"
+
+
+async def test_a_token_says_when_it_was_used_last(house: ConsoleHouse) -> None:
+    owner = await house.person(Role.OWNER)
+    made = await owner.fill("/c/acme/tokens", {"action": "make", "label": "x", "scope": "tokens.show", "days": "2"})
+    shown = re.search(r"gpc_\w{26}_[\w-]{43}", made.text)
+    assert shown is not None
+    program = Browser(house.app, BASE, token=shown[0])
+    for seconds in (DAY, 1, 60):
+        house.clock.advance(seconds)
+        (listed,) = (await program.api("GET", "/customers/acme/tokens")).json["tokens"]
+        assert house.clock.now() - listed["used_at"] in {0, 1}
+    house.clock.advance(DAY)
+    assert (await program.api("GET", "/customers/acme/tokens")).status == 401
 
 
 async def test_known_and_unknown_accounts_are_answered_alike_and_wait_alike(house: ConsoleHouse) -> None:
@@ -378,7 +421,11 @@ async def test_pages_run_no_script_and_links_never_come_from_host(house: Console
         "/c/acme/domains",
         "/c/acme/audit",
         "/me",
+        "/me/factors",
+        "/c/acme/sign-in",
         "/login",
+        "/sso",
+        "/sso/acme",
         "/nowhere",
         "/c/acme/messages?sender=%22%3E%3Cscript%3E",
     ):
