@@ -6,12 +6,13 @@ import dataclasses
 import re
 from collections.abc import Mapping
 from email.utils import getaddresses
+from functools import cached_property
 from typing import Final
 from urllib.parse import urlsplit
 
 from services.scanners import disguise, lures, text
 from services.scanners.mail import Mail
-from services.scanners.markup import Anchor, read
+from services.scanners.markup import Anchor
 
 WORDS_LIMIT: Final = 32_768  # characters that are searched for phrases; the point of a message comes early
 _SUBJECT_LIMIT: Final = 500
@@ -32,7 +33,7 @@ class Link:
     shown: str = ""
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@dataclasses.dataclass(frozen=True)
 class Facts:
     """Everything in lower case but `subject`; bounded in length."""
 
@@ -50,19 +51,23 @@ class Facts:
     tags: Mapping[str, int] = dataclasses.field(default_factory=dict)  # the HTML's elements, see markup.Page
     hidden: int = 0  # characters of the HTML's text that aren't shown
     unseen: int = 0  # characters without width in subject and text, which nobody can read
-    lures: Mapping[str, int] = dataclasses.field(default_factory=dict)  # kind → how many of it, see lures.py
     foreign: int = 0  # words in letters of two alphabets that look alike
 
     def count(self, name: str) -> int:
         """Return how many header fields of that name there are."""
         return len(self.mail.values(name))
 
+    @cached_property
+    def lures(self) -> Mapping[str, int]:
+        """Return how many lures of each kind are in what a person reads, see lures.py; not all who look at it ask."""
+        return lures.count(f"{self.subject.lower()}\n{self.from_name}\n{self.words}")
+
 
 def gather(mail: Mail) -> Facts:
     """Return the facts of a mail; malformed parts give empty ones."""
     name, sender = mailbox(next(iter(mail.values("from")), b""))
     _, reply = mailbox(next(iter(mail.values("reply-to")), b""))
-    page = read(mail.html)
+    page = mail.page
     plain = mail.text.lower()
     spoken, unseen, foreign = disguise.read(f"{plain[:WORDS_LIMIT]} {page.text[:WORDS_LIMIT].lower()}")
     name, _, odd = disguise.read(name.lower())
@@ -77,7 +82,6 @@ def gather(mail: Mail) -> Facts:
         plain=plain,
         html=mail.html.lower(),
         words=words,
-        lures=lures.count(f"{subject.lower()}\n{name}\n{words}"),
         links=links(page.anchors, mail.text),
         from_local=sender.rpartition("@")[0].lower(),
         reply=reply.lower(),

@@ -10,6 +10,7 @@ from typing import Final
 from schemas.events import Evidence, Received
 from services.scanners import text
 from services.scanners.contents import Contents
+from services.scanners.markup import Page, read
 from services.scanners.mime import Defect, Field, Part, Tree, walk
 
 TEXT_LIMIT: Final = 262_144  # characters of text, and of HTML, that are looked at
@@ -75,6 +76,11 @@ class Mail:
     def html(self) -> str:
         """Return the text/html parts, decoded and joined, up to TEXT_LIMIT characters."""
         return self._joined("text/html")
+
+    @cached_property
+    def page(self) -> Page:
+        """Return what the HTML shows and holds."""
+        return read(self.html)
 
     def _joined(self, kind: str) -> str:
         found: list[str] = []

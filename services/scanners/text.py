@@ -16,8 +16,9 @@ _TOKEN = re.compile(r"[A-Za-z0-9._=+/:\[\]@-]+")
 def clean(text: str, limit: int = LIMIT) -> str:
     """Return the text without what can't be printed or encoded, cut at `limit` characters."""
     head = text[: limit + 1]
-    shown = "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in head)
-    return shown if len(shown) <= limit else shown[: limit - 1] + "…"
+    if not head.isprintable():  # rarely
+        head = "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in head)
+    return head if len(head) <= limit else head[: limit - 1] + "…"
 
 
 def from_bytes(data: bytes, charset: str = "utf-8") -> str:

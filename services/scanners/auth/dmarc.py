@@ -7,7 +7,7 @@ import re
 import zlib
 from collections.abc import Sequence
 from email.utils import getaddresses
-from functools import cache
+from functools import cache, lru_cache
 from typing import Final
 
 import publicsuffixlist
@@ -44,6 +44,7 @@ def _suffixes() -> publicsuffixlist.PublicSuffixList:
     return publicsuffixlist.PublicSuffixList()
 
 
+@lru_cache(maxsize=4096)  # asked for the same few names over and over within one message
 def organizational(domain: str) -> str:
     """Return the organizational domain (section 3.2); a public suffix is its own."""
     return _suffixes().privatesuffix(domain) or domain

@@ -28,6 +28,8 @@ class Voice(enum.Enum):
     SUBJECT = 0.3
     FORM = 0.8
 
+    __hash__ = object.__hash__  # Enum's is written in Python, and called for each feature of each message
+
 
 BIAS: Final = 0.3  # the same for what is so of every message
 _VOICES: Final = {"word": Voice.WORDS, "two": Voice.PHRASES, "subject": Voice.SUBJECT}
