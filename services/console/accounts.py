@@ -12,7 +12,7 @@ from services.console.book import Book, Change
 from services.console.caller import Caller, Forbidden, NotFound, Refused, allowed
 from services.console.roles import Act, Role, may_manage
 from services.console.signin import canonical
-from services.console.tables import ACCOUNTS, CLAIMS, DOMAINS, SESSIONS, TOKENS
+from services.console.tables import ACCOUNTS, CLAIMS, DOMAINS, SESSIONS, STEPS, TOKENS
 from services.core.address import parse, quote
 
 ACCOUNTS_MOST: Final = 500  # that one list shows
@@ -102,7 +102,8 @@ class Accounts:
             mine = (ACCOUNTS.c.id == account, ACCOUNTS.c.customer == customer)
             await change.connection.execute(update(ACCOUNTS).where(*mine).values(**values))
             if closed:
-                await change.connection.execute(delete(SESSIONS).where(SESSIONS.c.account == account))
+                for begun in (SESSIONS, STEPS):
+                    await change.connection.execute(delete(begun).where(begun.c.account == account))
                 revoked = update(TOKENS).where(TOKENS.c.account == account, TOKENS.c.revoked_at == 0)
                 await change.connection.execute(revoked.values(revoked_at=change.now))
             await change.note(

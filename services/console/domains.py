@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import ipaddress
 import os
 import secrets
 from collections.abc import Callable, Sequence
@@ -26,6 +25,7 @@ from services.core.address import parse, parse_domain
 from services.core.directory import Directory
 from services.core.errors import BadAddress, ConfigError, DnsUnavailable
 from services.core.ids import message_id
+from services.core.outside import may_be_public
 from services.core.relay_hosts import Tls, parse_host
 from services.core.tree import Place, Scalar
 from services.runtime.dns import Dns
@@ -239,7 +239,7 @@ class Domains:
             host = parse_host(Place("", "", Scalar(1, body.host.strip())), Tls())
         except ConfigError as error:
             raise Refused("relay.bad", host=body.host[:100]) from error
-        if not self._around.config.private_relays and _is_private(host.host):
+        if not self._around.config.private_relays and not may_be_public(host.host):
             raise Refused("relay.private", host=host.host)
         if host.port != Host(host="").port and body.port == Host(host="").port:
             body = body.model_copy(update={"port": host.port})
@@ -303,11 +303,3 @@ def _name(text: str) -> str:
     if len(labels) < 2 or labels[-1].isdigit() or "_" in name:  # noqa: PLR2004  # a name and what it is under
         raise Refused("domain.bad")
     return name
-
-
-def _is_private(host: str) -> bool:
-    """Return whether the host is written as an address of a network of ours, or as a name that only such a one has."""
-    try:
-        return not ipaddress.ip_address(host).is_global
-    except ValueError:
-        return "." not in host or host.rpartition(".")[2] in {"localhost", "local", "internal", "localdomain"}

@@ -20,7 +20,7 @@ from services.console.outward import url_problem
 from services.core.errors import Permanent
 
 # By a key that the provider alone has: with a shared secret whoever knows it could sign in as anybody.
-ALGORITHMS: Final = ("RS256", "PS256", "ES256", "ES384", "EdDSA", "Ed25519")
+ALGORITHMS: Final = ("RS256", "PS256", "ES256", "ES384", "Ed25519")  # RFC 7518, RFC 9864
 KEY_TYPES: Final = frozenset({"RSA", "EC", "OKP"})
 KEYS_MOST: Final = 50  # of a provider that are looked at
 TOKEN_MOST: Final = 32_768  # characters

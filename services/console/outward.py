@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import ipaddress
 import socket
 import ssl
 import urllib.parse
@@ -20,12 +19,11 @@ import aiohttp.abc
 import msgspec
 
 from services.core.errors import DnsUnavailable, Temporary
+from services.core.outside import is_public, may_be_public
 from services.runtime.dns import Dns
 
 WITHIN: Final = 8.0  # seconds for one request, its name's resolution included
 ANSWER_MOST: Final = 262_144  # octets of a body
-
-_EMBEDDED: Final = (ipaddress.ip_network("64:ff9b::/96"), ipaddress.ip_network("64:ff9b:1::/48"))  # RFC 6052, RFC 8215
 
 
 class OutwardUnavailable(Temporary):
@@ -45,21 +43,6 @@ class Outward(Protocol):
         ...
 
 
-def is_public(text: str) -> bool:
-    """Return whether the address is one of the Internet's, also when it stands in one of IPv6 for one of IPv4."""
-    try:
-        address = ipaddress.ip_address(text.partition("%")[0])
-    except ValueError:
-        return False
-    if isinstance(address, ipaddress.IPv6Address):
-        inner = address.ipv4_mapped or address.sixtofour
-        if inner is None and any(address in network for network in _EMBEDDED):
-            inner = ipaddress.IPv4Address(address.packed[-4:])
-        if inner is not None:
-            return is_public(str(inner))
-    return address.is_global and not address.is_multicast
-
-
 def url_problem(url: str, *, private: bool) -> str:
     """Return why the URL may not be asked, empty when it may; a name's addresses are looked at when it is.
 
@@ -75,17 +58,7 @@ def url_problem(url: str, *, private: bool) -> str:
     bare = parts.username is None and parts.password is None and not parts.fragment
     if not host or not bare or any(not char.isprintable() or char.isspace() for char in url):
         return "not a URL of a host"
-    return "" if private or _outside(host) else "of a private network"
-
-
-def _outside(host: str) -> bool:
-    """Return whether the host is written as the Internet's are: an address of it, or a name that may be one's."""
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        last = host.rpartition(".")[2]
-        return "." in host and last not in {"localhost", "local", "internal", "localdomain"} and not last.isdigit()
-    return is_public(host)
+    return "" if private or may_be_public(host) else "of a private network"
 
 
 class Https:

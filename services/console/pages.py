@@ -41,9 +41,7 @@ POLICY: Final = (
 )
 STATIC: Final = {"console.css": "text/css", "passkey.js": "text/javascript"}
 FIELDS_MOST: Final = 100  # of a form
-SCRIPTED: Final = (
-    f"{POLICY}; script-src 'self'"  # of the pages that passkeys need: the browser has them by script alone
-)
+SCRIPTED: Final = f"{POLICY}; script-src 'self'"  # of pages with passkeys: browsers give them to script alone
 SESSION_AGE: Final = 43_200  # seconds that a browser keeps the cookie
 STEP_AGE: Final = 300  # seconds that it keeps the cookie of somebody who is half-way in
 

@@ -19,7 +19,7 @@ from services.console.credentials import Passwords, new_secret, password_problem
 from services.console.roles import Act, Role
 from services.console.second import BY_RECOVERY, Kinds, Seconds
 from services.console.secrets import Keeper
-from services.console.tables import ACCOUNTS, CUSTOMERS, LINKS, SESSIONS, TOKENS
+from services.console.tables import ACCOUNTS, CUSTOMERS, LINKS, SESSIONS, STEPS, TOKENS
 from services.console.throttle import Throttle
 from services.core.address import parse
 from services.core.errors import BadAddress
@@ -168,7 +168,7 @@ class SignIn:
             raise Refused("second.over")
         row, _ = found
         async with self._book.change(Author(row.address, client)) as change:
-            await self.hold(change, row.id)  # so that many at once count as one after the other
+            await self._hold(change, row.id)  # so that many at once count as one after the other
             if await self._codes.waits(change.connection, client, row.id):
                 raise Refused("login.wait")
             by = await self._seconds.take(change, row.id, shown)
@@ -182,10 +182,12 @@ class SignIn:
         raise Refused("second.wrong")
 
     @staticmethod
-    async def hold(change: Change, account: str) -> None:
-        """Hold the account's row until the transaction ends."""
-        held = update(ACCOUNTS).where(ACCOUNTS.c.id == account).values(address=ACCOUNTS.c.address)
-        await change.connection.execute(held)
+    async def _hold(change: Change, account: str) -> None:
+        """Hold the account's row until the transaction ends; raise Refused when it was closed meanwhile."""
+        mine = (ACCOUNTS.c.id == account, ACCOUNTS.c.closed_at == 0)
+        held = await change.connection.execute(update(ACCOUNTS).where(*mine).values(address=ACCOUNTS.c.address))
+        if not held.rowcount:
+            raise Refused("second.over")
 
     # --- by cookie or token
 
@@ -323,7 +325,8 @@ class SignIn:
             if row is None or not used.rowcount:
                 raise Refused("link.bad")
             await change.connection.execute(update(ACCOUNTS).where(ACCOUNTS.c.id == row.id).values(password=stored))
-            await change.connection.execute(delete(SESSIONS).where(SESSIONS.c.account == row.id))
+            for begun in (SESSIONS, STEPS):  # what the old password began ends with it
+                await change.connection.execute(delete(begun).where(begun.c.account == row.id))
             await self._logins.forget(change.connection, address)
             await change.note(row.customer, "password-set", address)
             return await self._after_password(change, row, client, agent)

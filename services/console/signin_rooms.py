@@ -30,7 +30,7 @@ class SignInRooms:
         door("/second", self.second, self.do_second, anybody=True)
         door("/passkey", self.passkey, self.do_passkey, anybody=True)
         door("/sso", self.sso, self.do_sso, anybody=True)
-        door("/sso/callback", self.back, anybody=True)
+        door("/sso-callback", self.back, anybody=True)
         door("/sso/{organisation}", self.provider, anybody=True)
         door("/sso/{organisation}/start", self.start, anybody=True)
         door("/me/factors", self.factors, self.do_factors)

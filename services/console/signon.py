@@ -117,7 +117,7 @@ async def provider_of(connection: AsyncConnection, customer: str) -> Row[Any] | 
 
 def callback_of(config: ConsoleConfig) -> str:
     """Return where providers send browsers back to."""
-    return f"{config.base}/sso/callback"
+    return f"{config.base}/sso-callback"
 
 
 def _told(row: Row[Any] | None) -> dict[str, str] | None:

@@ -26,7 +26,7 @@ class Provider:
     def __init__(self, issuer: str, now: Any = time.time) -> None:
         self.issuer = issuer
         self.now = now
-        self.key = jwk.ECKey.generate_key("P-256", {"kid": "one", "use": "sig"}, private=True)
+        self.key: jwk.Key = jwk.ECKey.generate_key("P-256", {"kid": "one", "use": "sig"}, private=True)
         self.signing: Any = None  # another key than the published one
         self.algorithm = "ES256"
         self.user: dict[str, Any] = {"email": "ann@acme.test", "email_verified": True, "name": "Ann"}

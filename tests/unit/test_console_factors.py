@@ -150,6 +150,17 @@ async def test_a_link_from_a_mail_is_no_second_factor(house: ConsoleHouse) -> No
     assert (await thief.post("/second", {"code": totp.code_at(seed, house.clock.now())})).to == "/"
 
 
+async def test_what_the_old_password_began_ends_with_it(house: ConsoleHouse) -> None:
+    seed, _ = await enrol(house, await house.person(Role.ADMINISTRATOR, address="ann@acme.test"))
+    thief = await password(house, "ann@acme.test")
+    await house.browser().post("/forgot", {"address": "ann@acme.test"})
+    await house.settle()
+    link = next(link for order, link in house.post.sent if order.kind == "reset")
+    new = {"password": "another fine password", "again": "another fine password"}
+    assert (await house.browser().post(f"/link/{link}", new)).to == "/second"
+    assert (await thief.post("/second", {"code": totp.code_at(seed, house.clock.now())})).to == "/login"
+
+
 async def test_factors_change_in_a_fresh_session_alone_and_the_other_sessions_end(house: ConsoleHouse) -> None:
     one, two = await house.person(Role.OWNER, address="ann@acme.test"), house.browser()
     await two.post("/login", {"address": "ann@acme.test", "password": PASSWORD})
