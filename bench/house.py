@@ -75,6 +75,7 @@ class House:
                     "GATEPOST_API_PORT": str(self.api_port),
                     "GATEPOST_PAGES_PORT": str(_free_port()),
                     "GATEPOST_CONSOLE_PORT": str(_free_port()),
+                    "GATEPOST_USERS_PORT": str(_free_port()),
                     **self._environ,
                 },
                 stdin=asyncio.subprocess.DEVNULL,

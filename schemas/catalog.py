@@ -186,6 +186,9 @@ QUEUE_COMMANDS: Final = Topic(
 QUEUES: Final = Topic(
     "delivery.queues.v1", events.QueueState, "customer/destination/owner", 1, None, ("delivery",), ("cli", "delivery")
 )
+TLS_RESULTS: Final = Topic(
+    "delivery.tls.v1", events.TlsResults, "domain/day/owner/policy", 1, 4 * DAY, ("delivery",), ("delivery",)
+)
 PENDING: Final = Topic(
     "policy.pending.v1", events.Pending, "id", ALIKE, None, ("policy",), ("policy", "signals"), joined=True
 )
@@ -213,9 +216,22 @@ DIRECTORY_STATE: Final = Topic(
     "directory.state.v1", events.DirectoryState, "customer/source", 1, None, ("directory", "cli"), ("directory", "cli")
 )
 # Not compacted: the retention is what makes a correspondent a stranger again, without anybody to clear up.
-CONTACTS: Final = Topic("contacts.v1", events.Contact, "customer/digest", ALIKE, 90 * DAY, ("policy",), ("scanners",))
+CONTACTS: Final = Topic(
+    "contacts.v1", events.Contact, "customer/digest", ALIKE, 90 * DAY, ("policy",), ("scanners", "policy")
+)
+# Likewise: a reply or a bounce that comes later is one like any other.
+SENT: Final = Topic("mail.sent.v1", events.Sent, "customer/message", ALIKE, 30 * DAY, ("policy",), ("scanners",))
 SENDERS: Final = Topic(
     "senders.v1", events.SenderEntry, "customer/whom/sender", 1, None, ("cli", "api", "quarantine"), ("policy",)
+)
+SENDER_HOLDS: Final = Topic(
+    "submission.holds.v1",
+    events.SenderHold,
+    "customer/sender",
+    1,
+    None,
+    ("signals", "cli"),
+    ("ingress", "policy", "signals", "delivery", "cli"),
 )
 SCANNERS: Final = Topic("scanners.v1", events.Scanner, "name", 1, None, ("cli",), ("ingress",))
 
@@ -253,6 +269,7 @@ TOPICS: Final[tuple[Topic, ...]] = (
     DEFERRED,
     QUEUE_COMMANDS,
     QUEUES,
+    TLS_RESULTS,
     PENDING,
     DEPARTED,
     GREYLIST,
@@ -260,7 +277,9 @@ TOPICS: Final[tuple[Topic, ...]] = (
     RECIPIENTS,
     DIRECTORY_STATE,
     CONTACTS,
+    SENT,
     SENDERS,
+    SENDER_HOLDS,
     SCANNERS,
     TALLIES,
     SIGNALS,
@@ -290,7 +309,9 @@ COUNTS: Final = Changelog("gatepost-signals-counts-changelog", DAY // 24, ("sign
 # the sums of each customer.
 OPEN: Final = Changelog("gatepost-signals-open-changelog", 45 * DAY, ("signals",))
 FLOWS: Final = Changelog("gatepost-signals-flows-changelog", 2 * DAY, ("signals",))
-CHANGELOGS: Final = (COUNTS, OPEN, FLOWS)
+# The most that senders who send much had on each of the last days: what is usual for them.
+HABITS: Final = Changelog("gatepost-signals-habits-changelog", 45 * DAY, ("signals",))
+CHANGELOGS: Final = (COUNTS, OPEN, FLOWS, HABITS)
 
 
 def key_of(event: events.Event) -> str:  # noqa: PLR0911, PLR0912, C901  # one case a kind of event
@@ -312,6 +333,10 @@ def key_of(event: events.Event) -> str:  # noqa: PLR0911, PLR0912, C901  # one c
             return f"{event.subject}/{event.kind}"
         case events.Contact():
             return f"{event.customer}/{event.digest}"
+        case events.Sent():
+            return f"{event.customer}/{event.message}"
+        case events.TlsResults():
+            return f"{event.domain}/{event.day}/{event.owner}/{event.policy}"
         case events.Scanner():
             return event.name
         case events.QueueCommand():
@@ -320,6 +345,8 @@ def key_of(event: events.Event) -> str:  # noqa: PLR0911, PLR0912, C901  # one c
             return f"{event.customer}/{event.destination}/{event.owner}"
         case events.SenderEntry():
             return f"{event.customer}/{event.whom}/{event.sender}"
+        case events.SenderHold():
+            return f"{event.customer}/{event.sender}"
         case events.Audit():
             return event.customer
         case events.Shadow():

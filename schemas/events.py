@@ -73,6 +73,7 @@ class Received(Event, frozen=True, kw_only=True):
     own: str = ""  # what it is when we wrote it: digest, copy, account. Nothing scans it, and no rule stops it
     direction: Direction = Direction.INBOUND
     submitter: str = ""  # of what goes out, who handed it in: the account, or else the client's address
+    part: int = 0  # which of those that one message was split into, by customer and domain; the first is 0
 
 
 class Rescan(Event, frozen=True, kw_only=True):
@@ -136,6 +137,19 @@ class Contact(Event, frozen=True, kw_only=True):
     at: float
 
 
+class Sent(Event, frozen=True, kw_only=True):
+    """A customer's own message went out: by it replies and bounces are told from others. Topic mail.sent.v1.
+
+    Key: customer/message. Nobody can be read from the digests, 64 bits each under the customer's salt.
+    """
+
+    customer: str
+    message: str  # hex, of its Message-ID; empty: it had none
+    sender: str  # hex, of its reverse-path
+    pairs: tuple[str, ...] = ()  # hex, of its reverse-path with each recipient
+    at: float
+
+
 class Action(enum.StrEnum):
     """What policy wants done with a message for some recipients."""
 
@@ -180,6 +194,7 @@ class Disposition(Event, frozen=True, kw_only=True):
     release: str = ""  # the id of the command that let it go
     exemptions: tuple[Exemption, ...] = ()  # one for each recipient of a release
     prints: tuple[str, ...] = ()  # fingerprints that near duplicates share
+    strangers: int = 0  # of what goes out: recipients with whom nobody of the customer is known to have had mail
 
 
 class State(enum.StrEnum):
@@ -211,6 +226,7 @@ class Outcome(Event, frozen=True, kw_only=True):
     attempts: int = 0
     possible_duplicate: bool = False  # the connection was lost after the final dot, or the process that tried it
     bounce: str = ""  # the id of the notification that tells the sender
+    sender: str = ""  # of what goes out: its reverse-path
 
 
 class Rejection(Event, frozen=True, kw_only=True):
@@ -413,6 +429,32 @@ class QueueState(Event, frozen=True, kw_only=True):
     at: float
 
 
+class TlsFailure(Event, frozen=True, kw_only=True):
+    """Sessions that did not come through TLS as they should."""
+
+    result: str  # RFC 8460 section 4.3
+    host: str  # of the MX record
+    reason: str = ""
+    count: int
+
+
+class TlsResults(Event, frozen=True, kw_only=True):
+    """How sessions with a domain's MX hosts went on a day, as one process saw it. Topic delivery.tls.v1.
+
+    Key: domain/day/owner/policy. Each has all that the process counted of that day. The owner `reported` says that the
+    domain has been told of the day, or doesn't want to be.
+    """
+
+    domain: str  # whose policy it is
+    day: str  # UTC, as 2026-11-29
+    owner: str  # one start of one process
+    policy: str = ""  # sts, tlsa or no-policy-found
+    strings: tuple[str, ...] = ()  # what the policy says
+    successes: int = 0
+    failures: tuple[TlsFailure, ...] = ()
+    at: float
+
+
 class QuarantineRequest(Event, frozen=True, kw_only=True):
     """Somebody asks something of a message that is held. Topic quarantine.requests.v1, key: id."""
 
@@ -426,6 +468,7 @@ class QuarantineRequest(Event, frozen=True, kw_only=True):
     to: str = ""  # with release-to: who gets it
     status: Status | None = None  # with raise
     note: str = ""  # with raise: why
+    wanted: bool = False  # with report-clean: whoever reports it may not release it himself, and asks for its release
 
 
 class Audit(Event, frozen=True, kw_only=True):
@@ -530,6 +573,13 @@ class Account(Event, frozen=True, kw_only=True):
     password: str  # its Argon2id hash as a PHC string; the password itself is nowhere
 
 
+class Disclaimer(Event, frozen=True, kw_only=True):
+    """What a customer has put under all that it sends."""
+
+    text: str = ""  # empty: there is none
+    html: str = ""  # empty: the text
+
+
 class Outbound(Event, frozen=True, kw_only=True):
     """Who may send for a customer, and what is done with that mail."""
 
@@ -537,6 +587,9 @@ class Outbound(Event, frozen=True, kw_only=True):
     addresses: tuple[str, ...] = ()  # addresses and networks of its MTAs: they need no password
     accounts: tuple[Account, ...] = ()
     rules: tuple[Rule, ...] = ()  # as `Customer.rules`, for what goes out
+    notify: tuple[str, ...] = ()  # who is told that a sender is held; empty: the postmaster of its domain
+    disclaimer: Disclaimer = Disclaimer()
+    pool: str = ""  # the class of customers whose source addresses it has; empty: the default's
 
 
 class DigestPlan(Event, frozen=True, kw_only=True):
@@ -573,6 +626,7 @@ class Customer(Event, frozen=True, kw_only=True):
     retention_hours: float = 0.0  # how long a copy of a message that is done stays for replay; 72 is the most
     origin: str = ""  # who keeps it: empty: the customers file; console: the console's database
     outbound: Outbound = Outbound()
+    users_release: str = "all"  # what recipients may release by themselves: all, spam, none; the rest they ask for
 
 
 class SenderEntry(Event, frozen=True, kw_only=True):
@@ -643,6 +697,8 @@ class Tally(Event, frozen=True, kw_only=True):
     customers: int = 0  # who was hit, from where, and whom: sets of hashes as bits, united and never added
     sources: int = 0
     recipients: int = 0
+    strangers: int = 0  # of the recipients of what goes out, those never written to before
+    failed: int = 0  # and those that don't exist
 
 
 class Signal(Event, frozen=True, kw_only=True):
@@ -659,6 +715,22 @@ class Signal(Event, frozen=True, kw_only=True):
     until: float
     at: float
     flagged: int = 0  # of the count, those that another scanner was sure of
+
+
+class SenderHold(Event, frozen=True, kw_only=True):
+    """A customer's sender may send nothing, or may again. Topic submission.holds.v1 (compacted), key: customer/sender.
+
+    It lapses never by itself: who let it go says so in an event of the same key.
+    """
+
+    customer: str
+    sender: str  # a reverse-path in lower case, or the account that signed in
+    held: bool
+    reasons: tuple[str, ...] = ()  # stable codes: services.core.conduct.Reason
+    why: str  # one line, as a person should read it
+    by: str
+    at: float
+    spared_until: float = 0.0  # once let go: until then `signals` holds it no more for what it sends
 
 
 class DeadLetter(Event, frozen=True, kw_only=True):

@@ -31,6 +31,7 @@ class LoopbackMta:
         self.arrived: list[Arrived] = []
         self.commands: list[str] = []
         self.connections = 0
+        self.peers: list[str] = []  # addresses of who connected
         self.early: Answer | None = None  # said after the first octets of a message, which is then not read further
         self.certificate = certificate
         self._server: asyncio.Server | None = None
@@ -73,6 +74,7 @@ class LoopbackMta:
         self._tasks.add(task)
         self._writers.add(writer)
         self.connections += 1
+        self.peers.append(writer.get_extra_info("peername")[0])
         try:
             await Conversation(self, reader, writer).run()
         except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError, ssl.SSLError):

@@ -22,10 +22,12 @@ UNITS = (
     "trace",
     "api",
     "console",
+    "users",
 )
 
 ROOMS = {
     "api": "quarantine.api",
+    "users": "console.users",
     "shadow": "scanners.shadow",
     "submission": "ingress.submission",
 }  # of those that are not named after theirs

@@ -28,7 +28,11 @@ from services.cli.customers_file import CustomerSpec, read_customers
 from services.cli.dkim import FILE as DKIM_FILE
 from services.console.config import PREFIX as CONSOLE_PREFIX
 from services.console.config import ConsoleConfig
+from services.console.users.config import PREFIX as USERS_PREFIX
+from services.console.users.config import UsersConfig
 from services.core.errors import BusUnavailable, ConfigError, StartError, StoreUnavailable
+from services.directory.config import DirectoryConfig
+from services.quarantine.api.config import ApiConfig
 from services.quarantine.index import Index
 from services.quarantine.master import MasterConfig
 from services.reaper.recover import recover
@@ -44,6 +48,7 @@ from services.runtime.s3_location import s3_location
 from services.runtime.s3_provision import provision
 from services.runtime.secret_key import make_key
 from services.runtime.store import Store
+from services.runtime.users_key import NAME as USERS_KEY
 
 log = logging.getLogger("gatepost.up")
 
@@ -57,7 +62,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "backend": ("policy", "delivery", "quarantine", "reaper"),
     "directory": ("directory",),
     "trace": ("trace",),
-    "api": ("api", "console"),  # both wait for people, and one process idles cheaper than two
+    "api": ("api", "console", "users"),  # all wait for people, and one process idles cheaper than three
     "submission": ("submission",),  # where some customer sends through us; last, so that no other's metrics port moves
 }
 BOOKKEEPING = {"signals", "trace", "api", "shadow"}  # no mail waits for these: where cores are few they come second
@@ -128,6 +133,8 @@ async def _run(
     if not environ.get("GATEPOST_QUARANTINE_KEY"):
         make_key(Path(environ["GATEPOST_QUARANTINE_KEY_FILE"]))
     _take_key(options, environ, CONSOLE_KEY, "console.key")
+    if not environ.get(USERS_KEY):
+        make_key(Path(environ[f"{USERS_KEY}_FILE"]))
     environ.setdefault("GATEPOST_RELEASE_PUBLIC_KEY", load(MasterConfig, environ).secrets().public)
     async with contextlib.AsyncExitStack() as stack:
         environ["GATEPOST_KAFKA"] = await stack.enter_async_context(_broker(options))
@@ -247,13 +254,17 @@ def _environ(options: Options) -> dict[str, str]:
     """What the services are told; what the operator has set in the environment wins, but for the command line."""
     data = options.data.resolve()
     name = os.environ.get("GATEPOST_HOSTNAME") or _own_name()
+    api, directory = load(ApiConfig, os.environ), load(DirectoryConfig, os.environ)
     return {
+        f"{USERS_PREFIX}API": f"http://127.0.0.1:{api.api_port}",
+        f"{USERS_PREFIX}DIRECTORY": f"http://127.0.0.1:{directory.directory_port}",
         "GATEPOST_STORE": str(data / "objects"),
         "GATEPOST_DATABASE": f"sqlite+aiosqlite:///{data / 'gatepost.db'}",
         "GATEPOST_HOSTNAME": name,
         "GATEPOST_INGRESS_HOSTNAME": name,
         "GATEPOST_INGRESS_CERT_FOLDER": str(data / "tls"),
         "GATEPOST_QUARANTINE_KEY_FILE": str(data / "quarantine.key"),
+        f"{USERS_KEY}_FILE": str(data / "users.key"),
         "GATEPOST_PARTITIONS": str(_partitions(options)),
         **os.environ,
         "GATEPOST_LOG_LEVEL": options.log_level,
@@ -387,6 +398,7 @@ def banner(options: Options, specs: list[CustomerSpec] | None, *, alone: bool) -
     data = "" if options.data == Path(site.DEFAULT_DATA) else f" --data {options.data}"
     gatepost = _callable()
     console = load(ConsoleConfig, os.environ, CONSOLE_PREFIX).base
+    users = load(UsersConfig, os.environ, USERS_PREFIX).base
     if alone:
         taken = "example.test, any recipient; name your own domains with --config FILE"
     elif specs is None:
@@ -402,5 +414,6 @@ Gatepost is up. Ctrl-C stops it; the next start goes on where this one stopped.
   send mail to   {options.host}:{options.port}   ({taken})
   it arrives at  {arrives}
   what was held  {gatepost} quarantine list{data}
+  held for you   {users}
   administer at  {console}   ({gatepost} console operator YOUR-ADDRESS{data} lets you in)
 """

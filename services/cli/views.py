@@ -17,6 +17,7 @@ from services.core.signals import Signals
 from services.mailbox.app import listing
 from services.quarantine.decide import Held
 from services.quarantine.index import Index
+from services.quarantine.tables import WANTED
 from services.runtime.kafka import KafkaBus
 from services.scanners.briefing import Briefing
 from services.scanners.file import scan_file
@@ -72,10 +73,14 @@ async def held_list(site: Site, customer: str | None, state: str | None, limit: 
         print("Nothing is held.")
         return
     cells = [
-        (row.id, stamp(row.held_at), row.state, row.recipient, row.reverse_path or "<>", row.subject, row.reason)
+        (row.id, stamp(row.held_at), _state(row), row.recipient, row.reverse_path or "<>", row.subject, row.reason)
         for row in rows
     ]
     print(table(("id", "held (UTC)", "state", "to", "from", "subject", "reason"), cells))
+
+
+def _state(row: Held) -> str:
+    return f"{row.state} ({row.reported})" if row.reported == WANTED else row.state
 
 
 async def held_show(site: Site, message: str) -> None:

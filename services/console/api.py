@@ -16,6 +16,7 @@ from services.console import models
 from services.console.caller import ACT, Caller, FactorDue, Forbidden, Lapsed, NotFound, Refused
 from services.console.desk import Desk
 from services.console.texts import text
+from services.console.users.room import Management
 from services.console.web import client_of, guarded
 from services.core.clock import Clock
 from services.core.errors import Temporary
@@ -61,6 +62,7 @@ def routes_of(desk: Desk) -> list[Route]:
         ("PUT", f"{OF}/sign-in/second-factor", desk.signon.require_factor),
         ("PUT", f"{OF}/sign-in/provider", desk.signon.set_provider),
         ("DELETE", f"{OF}/sign-in/provider", desk.signon.remove_provider),
+        *user_routes(desk.users),
         ("GET", f"{OF}/tokens", desk.tokens.tokens),
         ("POST", f"{OF}/tokens", desk.tokens.make_token),
         ("DELETE", f"{OF}/tokens/{{token}}", desk.tokens.revoke_token),
@@ -69,6 +71,22 @@ def routes_of(desk: Desk) -> list[Route]:
         ("GET", f"{OF}/audit", desk.history.audit),
         ("GET", f"{OF}/messages", desk.history.trace),
         ("GET", f"{OF}/messages/{{message}}", desk.history.traced),
+    ]
+
+
+def user_routes(users: Management) -> list[Route]:
+    """Return the operations on users and groups."""
+    who = f"{OF}/users/{{user}}"
+    return [
+        ("GET", f"{OF}/users", users.users),
+        ("POST", f"{OF}/users", users.add_user),
+        ("POST", f"{OF}/users/table", users.import_users),
+        ("POST", f"{OF}/users/directory", users.read_users),
+        ("POST", f"{OF}/users/links", users.invite_users),
+        ("GET", who, users.user),
+        ("PATCH", who, users.change_user),
+        ("DELETE", who, users.remove_user),
+        ("POST", f"{who}/link", users.user_link),
     ]
 
 

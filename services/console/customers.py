@@ -35,6 +35,7 @@ from services.console.tables import (
     TOKENS,
     TOTP,
 )
+from services.console.users.people import remove_all
 from services.core.customers import CustomerSpec
 from services.core.directory import Directory
 from services.runtime.customers_plan import SALT_OCTETS
@@ -102,6 +103,7 @@ class Customers:
             before = await spec_of(change.connection, customer)
             await change.set_recipients(customer, before.customer.salt, frozenset())
             await change.send(CUSTOMERS_TOPIC, customer, None)
+            await remove_all(change, customer)
             people = select(ACCOUNTS.c.id).where(ACCOUNTS.c.customer == customer)
             for hanging in (SESSIONS, LINKS, TOKENS, TOTP, RECOVERY, PASSKEYS, STEPS):
                 await change.connection.execute(delete(hanging).where(hanging.c.account.in_(people)))

@@ -22,6 +22,8 @@ from services.console.signin import SignIn
 from services.console.signon import SignOn
 from services.console.signon_in import SignOnIn
 from services.console.tokens import Tokens
+from services.console.users.directory import Asked, NoDirectory
+from services.console.users.room import Management
 from services.core.secrets import Purpose, Secrets
 from services.trace.index import Index
 
@@ -41,6 +43,7 @@ class Desk:
     history: History
     factors: Factors
     signon: SignOn
+    users: Management
 
 
 def make_desk(  # what it is made of
@@ -49,12 +52,15 @@ def make_desk(  # what it is made of
     around: Surroundings,
     trace: Index,
     licence_key: Ed25519PublicKey | None,
+    directory: Asked | None = None,
+    *,
     secrets: Secrets | None = None,
     outward: Outward | None = None,
 ) -> Desk:
-    """Return the desk over one database. `secrets`: what seals what has to be read again; None: that isn't taken.
+    """Return the desk over one database; `directory` is who reads customers' LDAP directories.
 
-    `outward`: asks hosts that customers name; None: the one that connects to them.
+    `secrets` seals what has to be read again; without it that isn't taken. `outward` asks hosts that customers name;
+    None: the one that connects to them.
     """
     config = around.config
     ceremony = Ceremony(config.host_name, config.base, "Gatepost") if config.host_name else None
@@ -73,4 +79,5 @@ def make_desk(  # what it is made of
         history=History(book, trace),
         factors=Factors(book, Seconds(Keeper(secrets, Purpose.SECOND_FACTOR)), ceremony),
         signon=SignOn(book, providers, config),
+        users=Management(book, NoDirectory() if directory is None else directory),
     )

@@ -14,7 +14,7 @@ import urllib.parse
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Generic, Protocol, TypeVar
 
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import FileResponse, HTMLResponse, RedirectResponse
@@ -28,7 +28,6 @@ from services.console.desk import Desk
 from services.console.licence import DAY
 from services.console.models import Licence
 from services.console.roles import Act
-from services.console.signin import Halfway, Session
 from services.console.texts import LANGUAGES, known, text
 from services.console.web import client_of, guarded
 from services.core.clock import Clock
@@ -45,25 +44,54 @@ SCRIPTED: Final = f"{POLICY}; script-src 'self'"  # of pages with passkeys: brow
 SESSION_AGE: Final = 43_200  # seconds that a browser keeps the cookie
 STEP_AGE: Final = 300  # seconds that it keeps the cookie of somebody who is half-way in
 
-Handler = Callable[["Visit"], Awaitable[Response]]
+
+class Person(Protocol):
+    """Somebody with a session."""
+
+    @property
+    def language(self) -> str:
+        """The language of his pages; empty: what his browser asks for."""
+        ...
+
+
+C = TypeVar("C", bound=Person)
+C_co = TypeVar("C_co", bound=Person, covariant=True)
+D = TypeVar("D", bound="Reception[Any]")
+
+
+class SessionReader(Protocol[C_co]):
+    """Finds out whose a session is."""
+
+    async def session(self, text: str, client: str) -> C_co | None:
+        """Return who holds it, None when it is none."""
+        ...
+
+
+class Reception(Protocol[C_co]):
+    """What pages stand on: somebody there knows the sessions."""
+
+    @property
+    def signin(self) -> SessionReader[C_co]:
+        """Who knows them."""
+        ...
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Visit:
+class AnyVisit(Generic[D, C]):
     """One request of a person's browser."""
 
     request: Request
-    desk: Desk
+    desk: D
     language: str
     client: str
     form: Mapping[str, list[str]]
-    caller: Caller | None = None
+    caller: C | None = None
     session: str = ""  # what the cookie says
     error: str = ""  # what went wrong with what was posted, as a sentence
     shown: Mapping[str, Any] = dataclasses.field(default_factory=dict)  # for the page that is shown next
 
     @property
-    def who(self) -> Caller:
+    def who(self) -> C:
         """The caller; on pages that need a session there is one."""
         if self.caller is None:
             raise AssertionError("a page that needs a session was shown without one")
@@ -87,21 +115,39 @@ class Visit:
         return self.request.query_params.get(name, "")[:500]
 
 
+Visit = AnyVisit[Desk, Caller]
+Handler = Callable[[AnyVisit[D, C]], Awaitable[Response]]
+
+
+def templates(*folders: Path) -> Environment:
+    """Return the templates of the folders, the first one first; everything that comes from outside is escaped."""
+    environment = Environment(
+        loader=FileSystemLoader(folders),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["when"] = _when
+    environment.filters["json"] = functools.partial(json.dumps, ensure_ascii=False, sort_keys=True)
+    return environment
+
+
+class Renders(Protocol[D, C]):
+    """Makes a page of a template."""
+
+    async def page(self, visit: AnyVisit[D, C], template: str, status: int = 200, **values: Any) -> Response:  # noqa: ANN401  # for the template
+        """Return the page."""
+        ...
+
+
 class Frame:
     """Renders templates in the visit's language."""
 
     def __init__(self, config: ConsoleConfig, clock: Clock) -> None:
         self.config = config
         self.clock = clock
-        self._environment = Environment(
-            loader=FileSystemLoader(HERE / "templates"),
-            autoescape=True,
-            undefined=StrictUndefined,
-            trim_blocks=True,
-            lstrip_blocks=True,
-        )
-        self._environment.filters["when"] = _when
-        self._environment.filters["json"] = functools.partial(json.dumps, ensure_ascii=False, sort_keys=True)
+        self._environment = templates(HERE / "templates")
 
     async def page(self, visit: Visit, template: str, status: int = 200, **values: Any) -> Response:  # noqa: ANN401  # for the template
         """Return the page, with the customer's banner when there is something to tell."""
@@ -139,18 +185,33 @@ def _when(at: float) -> str:
     return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M UTC") if at else "-"
 
 
-class Doors:
+class Site(Protocol):
+    """Where people reach the pages."""
+
+    @property
+    def base(self) -> str:
+        """The URL without a final slash."""
+        ...
+
+    @property
+    def secure(self) -> bool:
+        """Whether people come by TLS."""
+        ...
+
+
+class AnyDoors(Generic[D, C]):
     """Opens pages: finds out who asks, and lets no form in that isn't ours."""
 
-    def __init__(self, app: FastAPI, desk: Desk, frame: Frame) -> None:
+    def __init__(self, app: FastAPI, desk: D, frame: Renders[D, C], site: Site, cookie: str = "gatepost") -> None:
         self._app = app
         self._desk = desk
         self._frame = frame
+        self._site = site
         # __Host-: no other host of the domain can set it, and it never goes over a plain connection.
-        self.cookie = "__Host-gatepost" if frame.config.secure else "gatepost"
+        self.cookie = f"__Host-{cookie}" if site.secure else cookie
         self.step_cookie = f"{self.cookie}-step"
 
-    def open(self, path: str, show: Handler, post: Handler | None = None, *, anybody: bool = False) -> None:
+    def open(self, path: str, show: Handler[D, C], post: Handler[D, C] | None = None, *, anybody: bool = False) -> None:
         """Add a page. `post` deals with its forms; what it refuses is said on the page itself."""
 
         async def get(request: Request) -> Response:
@@ -163,7 +224,9 @@ class Doors:
         if post is not None:
             self._app.add_api_route(path, form, methods=["POST"], include_in_schema=False)
 
-    async def _answer(self, request: Request, show: Handler, post: Handler | None, *, anybody: bool) -> Response:
+    async def _answer(
+        self, request: Request, show: Handler[D, C], post: Handler[D, C] | None, *, anybody: bool
+    ) -> Response:
         visit = await self._visit(request)
         if post is not None and not self._ours(request, visit, anybody=anybody):
             return await self._problem(visit, "form", 403)
@@ -171,7 +234,7 @@ class Doors:
             return RedirectResponse("/login", 303)
         return await self._dealt_with(visit, show, post)
 
-    async def _dealt_with(self, visit: Visit, show: Handler, post: Handler | None) -> Response:
+    async def _dealt_with(self, visit: AnyVisit[D, C], show: Handler[D, C], post: Handler[D, C] | None) -> Response:
         try:
             return await self._run(visit, show, post)
         except (NotFound, ValidationError):
@@ -185,7 +248,7 @@ class Doors:
         except Temporary:
             return await self._problem(dataclasses.replace(visit, caller=None), "busy", 503)
 
-    async def _run(self, visit: Visit, show: Handler, post: Handler | None) -> Response:
+    async def _run(self, visit: AnyVisit[D, C], show: Handler[D, C], post: Handler[D, C] | None) -> Response:
         if post is None:
             return await show(visit)
         try:
@@ -196,9 +259,10 @@ class Doors:
             where = ", ".join(".".join(map(str, each["loc"])) for each in error.errors()[:3])
             return await show(dataclasses.replace(visit, error=text("field.bad", visit.language, where=where)))
 
-    async def _visit(self, request: Request) -> Visit:
+    async def _visit(self, request: Request) -> AnyVisit[D, C]:
         client = client_of(request)
         session = request.cookies.get(self.cookie, "")
+        caller: C | None
         try:
             caller = await self._desk.signin.session(session, client) if session else None
         except Temporary:
@@ -213,7 +277,7 @@ class Doors:
                 form = urllib.parse.parse_qs(body.decode("ascii"), keep_blank_values=True, max_num_fields=FIELDS_MOST)
             except ValueError:
                 form = {}
-        return Visit(
+        return AnyVisit(
             request=request,
             desk=self._desk,
             language=language if language in LANGUAGES else _asked(request),
@@ -223,9 +287,9 @@ class Doors:
             session=session if caller is not None else "",
         )
 
-    def _ours(self, request: Request, visit: Visit, *, anybody: bool) -> bool:
+    def _ours(self, request: Request, visit: AnyVisit[D, C], *, anybody: bool) -> bool:
         origin = request.headers.get("origin")
-        if origin is not None and origin != self._frame.config.base:
+        if origin is not None and origin != self._site.base:
             return False
         if request.headers.get("sec-fetch-site", "same-origin") not in {"same-origin", "none"}:
             return False
@@ -233,24 +297,22 @@ class Doors:
             return anybody or not visit.session
         return anybody or hmac.compare_digest(visit.field("csrf"), csrf_of(visit.session))
 
-    async def _problem(self, visit: Visit, kind: str, status: int) -> Response:
+    async def _problem(self, visit: AnyVisit[D, C], kind: str, status: int) -> Response:
         bare = dataclasses.replace(visit, error="", shown={})
         if not visit.customer or kind != "form":
             bare = dataclasses.replace(bare, caller=None)
         return await self._frame.page(bare, "problem", status, kind=kind)
 
-    def enter(self, admitted: Session | Halfway, to: Response) -> Response:
-        """Set the cookie of the session and send the browser `to`; or first to where the second factor is shown."""
-        if isinstance(admitted, Halfway):
-            return self.step(go("/second"), admitted.text)
-        self._forget(to, self.step_cookie)
-        return self._keep(to, self.cookie, admitted.text, SESSION_AGE)
+    def begin(self, response: Response, session: str) -> Response:
+        """Set the cookie of a session; whoever was half-way in is in."""
+        self._forget(response, self.step_cookie)
+        return self._keep(response, self.cookie, session, SESSION_AGE)
 
     def step(self, response: Response, text: str) -> Response:
         """Set the cookie of somebody who is half-way in."""
         return self._keep(response, self.step_cookie, text, STEP_AGE)
 
-    def step_of(self, visit: Visit) -> str:
+    def step_of(self, visit: AnyVisit[D, C]) -> str:
         """Return what that cookie says."""
         return visit.request.cookies.get(self.step_cookie, "")
 
@@ -259,14 +321,15 @@ class Doors:
         return self._forget(response, self.cookie)
 
     def _keep(self, response: Response, name: str, value: str, age: int) -> Response:
-        response.set_cookie(
-            name, value, max_age=age, path="/", secure=self._frame.config.secure, httponly=True, samesite="lax"
-        )
+        response.set_cookie(name, value, max_age=age, path="/", secure=self._site.secure, httponly=True, samesite="lax")
         return response
 
     def _forget(self, response: Response, name: str) -> Response:
-        response.delete_cookie(name, path="/", secure=self._frame.config.secure, httponly=True, samesite="lax")
+        response.delete_cookie(name, path="/", secure=self._site.secure, httponly=True, samesite="lax")
         return response
+
+
+Doors = AnyDoors[Desk, Caller]
 
 
 def _asked(request: Request) -> str:
@@ -287,14 +350,14 @@ def go(path: str, done: str = "") -> Response:
     return RedirectResponse(path + (f"?done={done}" if done else ""), 303)
 
 
-def make_pages_app(config: ConsoleConfig) -> FastAPI:
+def make_pages_app(site: Site, policy: str = POLICY) -> FastAPI:
     """Return the application without pages: style sheet, limits and headers."""
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     # Told no referrer at all, browsers post forms with `Origin: null`, and nothing shows that they are ours.
     headers = {"Cache-Control": "no-store", "Referrer-Policy": "same-origin"}
-    if config.secure:
+    if site.secure:
         headers["Strict-Transport-Security"] = "max-age=31536000"
-    guarded(app, POLICY, headers)
+    guarded(app, policy, headers)
 
     for name, kind in STATIC.items():
         app.add_api_route(f"/static/{name}", _file(name, kind), methods=["GET", "HEAD"], include_in_schema=False)

@@ -16,6 +16,9 @@ from services.console.licence import Standing
 from services.console.mails import ACCOUNT, Mail, compose, ends, welcome, with_link
 from services.console.signin import LINK_SECONDS, SignIn
 from services.console.tables import ACCOUNTS, CUSTOMERS
+from services.console.users.links import SECONDS as USER_LINK_SECONDS
+from services.console.users.links import make_link as make_user_link
+from services.console.users.tables import USERS
 from services.core.address import parse, quote
 from services.core.errors import ObjectConflict, ObjectNotFound
 from services.core.ids import message_id
@@ -31,8 +34,18 @@ class MailPath:
     """The Post over store and topics."""
 
     def __init__(
-        self, book: Book, signin: SignIn, store: Store, bus: Bus, config: ConsoleConfig, hostname: str
+        self,
+        book: Book,
+        signin: SignIn,
+        store: Store,
+        bus: Bus,
+        config: ConsoleConfig,
+        hostname: str,
+        *,
+        users: str,
     ) -> None:
+        """`users` is where users reach their console: links to it begin with that."""
+        self._users = users
         self._book = book
         self._signin = signin
         self._store = store
@@ -45,7 +58,8 @@ class MailPath:
         now = self._book.clock.now()
         identity = message_id(now, os.urandom)
         async with self._book.change(Author("console")) as change:
-            row = (await change.connection.execute(select(ACCOUNTS).where(ACCOUNTS.c.id == order.account))).first()
+            people = USERS if order.kind in USER_LINK_SECONDS else ACCOUNTS
+            row = (await change.connection.execute(select(people).where(people.c.id == order.account))).first()
             if row is None or row.closed_at:
                 return
             language = row.language or "en"
@@ -80,6 +94,9 @@ class MailPath:
 
     async def _mail(self, connection: AsyncConnection, order: MailOrder, row: Row[Any], language: str) -> Mail:
         base = self._config.base
+        if order.kind in USER_LINK_SECONDS:
+            text = await make_user_link(connection, row.id, order.kind, self._book.clock.now())
+            return with_link(order.kind, language, f"{self._users}/link/{text}", self._hostname)
         if order.kind in LINK_SECONDS:
             identity = message_id(self._book.clock.now(), os.urandom)
             text = await self._signin.make_link(connection, row.id, order.kind, identity)
@@ -121,10 +138,14 @@ class FakePost:
         if self.down is not None:
             raise self.down
         text = ""
+        people = USERS if order.kind in USER_LINK_SECONDS else ACCOUNTS
         async with self._book.reading() as connection:
-            asked = select(ACCOUNTS.c.id).where(ACCOUNTS.c.id == order.account, ACCOUNTS.c.closed_at == 0)
+            asked = select(people.c.id).where(people.c.id == order.account, people.c.closed_at == 0)
             if await connection.scalar(asked) is None:
                 return
+        if order.kind in USER_LINK_SECONDS:
+            async with self._book.database.writing() as connection:
+                text = await make_user_link(connection, order.account, order.kind, self._book.clock.now())
         if order.kind in LINK_SECONDS:
             async with self._book.database.writing() as connection:
                 identity = message_id(self._book.clock.now(), os.urandom)

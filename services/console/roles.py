@@ -31,6 +31,8 @@ class Act(enum.StrEnum):
     ACCOUNTS_SHOW = "accounts.show"
     ACCOUNTS_CHANGE = "accounts.change"
     PASSWORDS_RESET = "passwords.reset"  # the name of an act
+    USERS_SHOW = "users.show"  # those whose mail it is, and who sign in to the users' console
+    USERS_CHANGE = "users.change"
     TOKENS_SHOW = "tokens.show"
     TOKENS_CHANGE = "tokens.change"
     LICENCE_SHOW = "licence.show"
@@ -57,6 +59,8 @@ MAY: Final[dict[Act, frozenset[Role]]] = {
     Act.ACCOUNTS_SHOW: _ALL - {Role.READER},
     Act.ACCOUNTS_CHANGE: _MANAGERS,
     Act.PASSWORDS_RESET: _MANAGERS | {Role.HELPDESK},
+    Act.USERS_SHOW: _OF_CUSTOMER - {Role.READER},
+    Act.USERS_CHANGE: frozenset({Role.OWNER, Role.ADMINISTRATOR}),
     Act.TOKENS_SHOW: _MANAGERS | {Role.AUDITOR},
     Act.TOKENS_CHANGE: _MANAGERS,
     Act.LICENCE_SHOW: _ALL,

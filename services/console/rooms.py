@@ -17,8 +17,9 @@ from services.console.desk import Desk
 from services.console.history import day_start
 from services.console.pages import Doors, Frame, Visit, go, make_pages_app
 from services.console.roles import Act, Role, may_manage
-from services.console.signin_rooms import SignInRooms
+from services.console.signin_rooms import SignInRooms, enter
 from services.console.texts import text
+from services.console.users.management import ManagementPages
 from services.core.clock import Clock
 
 TLS: Final = ("", "none", "required", "verified")
@@ -30,9 +31,10 @@ def make_console(desk: Desk, config: ConsoleConfig, clock: Clock) -> FastAPI:
     app = make_pages_app(config)
     app.mount("/api/v1", make_api(desk, clock))
     frame = Frame(config, clock)
-    doors = Doors(app, desk, frame)
+    doors = Doors(app, desk, frame, config)
     Rooms(frame, doors).open()
     SignInRooms(frame, doors).open()
+    ManagementPages(frame, doors).open()
     return app
 
 
@@ -74,7 +76,7 @@ class Rooms:
     async def do_login(self, visit: Visit) -> Response:
         agent = visit.request.headers.get("user-agent", "")
         admitted = await visit.desk.signin.login(visit.field("address"), visit.field("password"), visit.client, agent)
-        return self._doors.enter(admitted, go("/"))
+        return enter(self._doors, admitted, go("/"))
 
     async def do_logout(self, visit: Visit) -> Response:
         await visit.desk.signin.logout(visit.who)
@@ -99,7 +101,7 @@ class Rooms:
             raise Refused("password.differ")
         agent = visit.request.headers.get("user-agent", "")
         admitted = await visit.desk.signin.set_password(visit.path("link"), password, visit.client, agent)
-        return self._doors.enter(admitted, go("/", "password-set"))
+        return enter(self._doors, admitted, go("/", "password-set"))
 
     async def home(self, visit: Visit) -> Response:
         done = visit.query("done")

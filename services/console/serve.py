@@ -7,6 +7,8 @@ import contextlib
 import logging
 from collections.abc import AsyncIterator
 
+import aiohttp
+
 from services.console.book import Book
 from services.console.config import PREFIX, ConsoleConfig, Neighbours
 from services.console.credentials import Passwords
@@ -19,6 +21,10 @@ from services.console.rooms import make_console
 from services.console.second import Seconds
 from services.console.secrets import Keeper
 from services.console.signin import SignIn
+from services.console.users.config import PREFIX as USERS_PREFIX
+from services.console.users.config import UsersConfig
+from services.console.users.directory import Asked, DirectoryService, NoDirectory
+from services.console.users.readings import Readings
 from services.core.errors import DatabaseUnavailable
 from services.core.secrets import Purpose
 from services.quarantine.api.serve import listening, server_of
@@ -26,6 +32,7 @@ from services.runtime.config import load
 from services.runtime.console_key import open_secrets
 from services.runtime.dns import Resolver
 from services.runtime.host import Context
+from services.runtime.users_key import UsersKey
 from services.trace.index import Index
 
 log = logging.getLogger("gatepost.console")
@@ -54,21 +61,36 @@ async def serve(ctx: Context) -> None:
             directory=ctx.directory,
             resolver=lambda: Resolver(around.dns, ctx.clock),
         )
-        desk = make_desk(book, signin, surroundings, trace, around.licences(), secrets)
-        post = MailPath(book, signin, ctx.store, ctx.bus, config, around.hostname)
+        users, key = load(UsersConfig, ctx.environ, USERS_PREFIX), load(UsersKey, ctx.environ).master()
+        directory: Asked = NoDirectory()
+        if key is not None:
+            session = await stack.enter_async_context(aiohttp.ClientSession())
+            directory = DirectoryService(users.directory, key, session, ctx.clock)
+        desk = make_desk(book, signin, surroundings, trace, around.licences(), directory, secrets=secrets)
+        post = MailPath(book, signin, ctx.store, ctx.bus, config, around.hostname, users=users.base)
         outbox = Outbox(book, ctx.bus, post)
         await ctx.directory_ready()
         async with _emptied(outbox):
-            await _answer(ctx, config, desk, outbox, Reminders(book))
+            readings = None if key is None else Readings(book, desk.users)
+            await _answer(ctx, config, desk, outbox, Reminders(book), readings)
 
 
-async def _answer(ctx: Context, config: ConsoleConfig, desk: Desk, outbox: Outbox, reminders: Reminders) -> None:
+async def _answer(
+    ctx: Context,
+    config: ConsoleConfig,
+    desk: Desk,
+    outbox: Outbox,
+    reminders: Reminders,
+    readings: Readings | None,
+) -> None:
     with listening(config.host, config.port) as listener:
         server = server_of(make_console(desk, config, ctx.clock))
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(server.serve([listener]), name="console-server")
             tasks.create_task(outbox.run(ctx.stop), name="console-outbox")
             tasks.create_task(reminders.run(ctx.stop), name="console-reminders")
+            if readings is not None:
+                tasks.create_task(readings.run(ctx.stop), name="console-readings")
             ctx.ready("console")  # it listens already: who comes now waits a moment at most
             await ctx.stop.wait()
             server.should_exit = True

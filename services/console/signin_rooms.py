@@ -13,6 +13,7 @@ from services.console import models_signin
 from services.console.caller import NotFound, Refused
 from services.console.pages import SCRIPTED, Doors, Frame, Visit, go
 from services.console.roles import Role
+from services.console.signin import Halfway, Session
 from services.console.signon import MAY_BE_MADE
 from services.console.texts import text
 
@@ -54,7 +55,7 @@ class SignInRooms:
         if visit.field("action") == "passkey":
             return await self.do_passkey(visit)
         session = await visit.desk.signin.second(step, visit.field("code"), visit.client, agent)
-        return self._doors.enter(session, go("/"))
+        return self._doors.begin(go("/"), session.text)
 
     # --- by passkey alone
 
@@ -73,7 +74,7 @@ class SignInRooms:
             raise NotFound("no passkeys here")
         step = self._doors.step_of(visit)
         session = await visit.desk.passkeys.sign_in(step, visit.field("answer"), visit.client, _agent(visit))
-        return self._doors.enter(session, go("/"))
+        return self._doors.begin(go("/"), session.text)
 
     # --- at the customer's own provider
 
@@ -101,7 +102,7 @@ class SignInRooms:
             session = await visit.desk.signon_in.finish(self._doors.step_of(visit), answer, visit.client, _agent(visit))
         except Refused as error:
             return await self._refused(visit, "sso", error, organisation="")
-        return self._doors.enter(session, go("/"))
+        return self._doors.begin(go("/"), session.text)
 
     # --- one's own second factors
 
@@ -200,6 +201,13 @@ class SignInRooms:
     async def _refused(self, visit: Visit, template: str, error: Refused, **values: Any) -> Response:  # noqa: ANN401  # for the template
         said = text(error.key, visit.language, **error.values)
         return await self._page(dataclasses.replace(_bare(visit), error=said), template, **values)
+
+
+def enter(doors: Doors, admitted: Session | Halfway, to: Response) -> Response:
+    """Begin the session and send the browser `to`; or first to where the second factor is shown."""
+    if isinstance(admitted, Halfway):
+        return doors.step(go("/second"), admitted.text)
+    return doors.begin(to, admitted.text)
 
 
 def _bare(visit: Visit) -> Visit:

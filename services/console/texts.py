@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from services.console.texts_signin import SIGNIN
+from services.console.users.texts import USERS
 
 LANGUAGES: Final = ("en", "it")
 
@@ -17,6 +18,7 @@ _TEXTS: Final[Mapping[str, tuple[str, str]]] = {
     "nav.domains": ("Domains", "Domini"),
     "nav.messages": ("Messages", "Messaggi"),
     "nav.accounts": ("Accounts", "Account"),
+    "nav.users": ("Users", "Utenti"),
     "nav.tokens": ("API tokens", "Token API"),
     "nav.audit": ("Audit log", "Registro modifiche"),
     "nav.licence": ("Licence", "Licenza"),
@@ -39,6 +41,7 @@ _TEXTS: Final[Mapping[str, tuple[str, str]]] = {
     "when": ("When", "Quando"),
     "action": ("Action", "Azione"),
     # --- banner
+    **USERS,
     "banner.trial": ("Trial: {days} days left.", "Prova: restano {days} giorni."),
     "banner.grace": (
         "The licence has ended. Everything goes on for {days} more days; please renew.",

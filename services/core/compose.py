@@ -81,8 +81,13 @@ def _quoted(text: str) -> str:
 
 def authentication_results(results: tuple[tuple[str, str], ...], hostname: str) -> bytes:
     """Return the Authentication-Results field (RFC 8601 section 2.2) for pairs of method and result with properties."""
+    return field("Authentication-Results", results_text(results, hostname))
+
+
+def results_text(results: tuple[tuple[str, str], ...], hostname: str) -> str:
+    """Return what such a field says; an ARC-Authentication-Results says the same after its instance."""
     told = "; ".join(f"{_UNFIT_ATOM.sub('', method)}={_result(text)}" for method, text in results)
-    return field("Authentication-Results", f"{hostname}; {told or 'none'}")
+    return f"{hostname}; {told or 'none'}"
 
 
 def _result(text: str) -> str:

@@ -1,4 +1,6 @@
-"""Who has written to a customer before: digests in bounded memory, the least recently seen go first.
+"""With whom a customer has had mail before: digests in bounded memory, the least recently seen go first.
+
+Who wrote to it and was thought clean is one, and to whom it wrote.
 
 Nobody can be read from a digest without the customer's salt. What it serves is evidence, never a reason to hold mail.
 """
@@ -77,6 +79,18 @@ class Contacts:
         if now - at < KEPT:
             return Acquaintance.KNOWN
         return Acquaintance.NEW if len(seen) >= LEAST else Acquaintance.UNTOLD
+
+    def told(self, customer: str) -> bool:
+        """Return whether enough is known of the customer to call anybody new."""
+        return self._ready and len(self._seen.get(customer, ())) >= LEAST
+
+    def stranger(self, customer: str, digest: str, now: float) -> bool:
+        """Return whether the customer is not known to have had mail with a correspondent, however little is known.
+
+        Before all has been applied nobody is called one.
+        """
+        seen: Mapping[int, float] = self._seen.get(customer, {})
+        return self._ready and bool(digest) and now - seen.get(int(digest, 16), 0.0) >= KEPT
 
     def worth_noting(self, customer: str, digest: str, now: float) -> bool:
         """Return whether the topic should hear of the correspondent (again)."""

@@ -7,6 +7,9 @@ outbound:
     - {name: mta@acme.example, password: "$argon2id$…"}
   policy:
     rules: [...]
+  notify: [it@acme.example]
+  disclaimer: {text: ["Acme Ltd", "1 Main Street"], html: ["<p>Acme Ltd, 1 Main Street</p>"]}
+  pool: bulk
 """
 
 from __future__ import annotations
@@ -16,8 +19,8 @@ import re
 from collections.abc import Collection
 from typing import Final
 
-from schemas.events import Account, Outbound
-from services.core.address import parse
+from schemas.events import Account, Disclaimer, Outbound
+from services.core.address import Address, parse
 from services.core.customer_rules import parse_rules
 from services.core.errors import BadAddress
 from services.core.networks import normal
@@ -25,6 +28,9 @@ from services.core.tree import Place, quoted
 
 ACCOUNTS_MOST: Final = 1_000
 ADDRESSES_MOST: Final = 1_000
+NOTIFY_MOST: Final = 10
+DISCLAIMER_MOST: Final = 5_000  # characters
+POOL: Final = re.compile(r"[a-z0-9-]{1,30}")
 WIDEST: Final = {4: 16, 6: 32}  # bits of prefix; who names more names strangers
 YES_NO: Final = {"yes": True, "true": True, "no": False, "false": False}
 
@@ -37,7 +43,9 @@ _MEMORY_LEAST, _MEMORY_MOST = 8_192, 131_072  # KiB
 
 def parse_outbound(place: Place, domains: Collection[str]) -> Outbound:
     """Return the customer's outgoing side; raise ConfigError for the first mistake. `domains` are the customer's."""
-    fields = place.fields("enabled", "addresses", "accounts", "policy", required=["enabled"])
+    fields = place.fields(
+        "enabled", "addresses", "accounts", "policy", "notify", "disclaimer", "pool", required=["enabled"]
+    )
     addresses = _addresses(fields["addresses"]) if "addresses" in fields else ()
     accounts = _accounts(fields["accounts"], domains) if "accounts" in fields else ()
     enabled = fields["enabled"].choice(YES_NO)
@@ -45,7 +53,43 @@ def parse_outbound(place: Place, domains: Collection[str]) -> Outbound:
         raise place.wrong("nobody may send: neither addresses nor accounts are given")
     policy = fields["policy"].fields("rules", required=["rules"]) if "policy" in fields else {}
     rules = parse_rules(policy["rules"], None, domains) if policy else ()
-    return Outbound(enabled=enabled, addresses=addresses, accounts=accounts, rules=rules)
+    notify = _notify(fields["notify"]) if "notify" in fields else ()
+    return Outbound(
+        enabled=enabled,
+        addresses=addresses,
+        accounts=accounts,
+        rules=rules,
+        notify=notify,
+        disclaimer=_disclaimer(fields["disclaimer"]) if "disclaimer" in fields else Disclaimer(),
+        pool=_pool(fields["pool"]) if "pool" in fields else "",
+    )
+
+
+def _disclaimer(place: Place) -> Disclaimer:
+    fields = place.fields("text", "html", required=["text"])
+    return Disclaimer(text=_paragraph(fields["text"]), html=_paragraph(fields["html"]) if "html" in fields else "")
+
+
+def _paragraph(place: Place) -> str:
+    """Return the lines of a text, which is written as a list of them."""
+    text = "\n".join(each.text() for each in place.members("a list of lines"))
+    if len(text) > DISCLAIMER_MOST:
+        raise place.wrong(f"{len(text)} characters, and {DISCLAIMER_MOST} is the most")
+    return text
+
+
+def _pool(place: Place) -> str:
+    text = place.text()
+    if not POOL.fullmatch(text):
+        raise place.wrong(f"{quoted(text)} is no name of a pool: 1 to 30 of a-z, 0-9 and -")
+    return text
+
+
+def _notify(place: Place) -> tuple[str, ...]:
+    members = place.members("a list of addresses")
+    if len(members) > NOTIFY_MOST:
+        raise place.wrong(f"{len(members)} addresses, and {NOTIFY_MOST} is the most")
+    return tuple(str(_address(each)) for each in members)
 
 
 def _addresses(place: Place) -> tuple[str, ...]:
@@ -79,14 +123,18 @@ def _accounts(place: Place, domains: Collection[str]) -> tuple[Account, ...]:
     return tuple(accounts.values())
 
 
-def _name(place: Place, domains: Collection[str]) -> str:
+def _address(place: Place) -> Address:
     text = place.text()
     try:
-        address = parse(text)
+        return parse(text)
     except BadAddress as error:
         raise place.wrong(f"{quoted(text)} is not an address: {error}") from error
+
+
+def _name(place: Place, domains: Collection[str]) -> str:
+    address = _address(place)
     if address.domain not in domains:
-        raise place.wrong(f"{quoted(text)} is in none of this customer's domains")
+        raise place.wrong(f"{quoted(place.text())} is in none of this customer's domains")
     return address.canonical
 
 

@@ -245,13 +245,15 @@ def _with_bounces(customer: Customer, place: Place) -> Customer:
 
 
 def _with_quarantine(customer: Customer, place: Place) -> Customer:
-    fields = place.fields("digest", "training", "approve_unauthenticated")
+    fields = place.fields("digest", "training", "approve_unauthenticated", "users_release")
     changes: dict[str, object] = {}
     if "digest" in fields:
         changes["digest"] = _digest(fields["digest"])
     for name in ("training", "approve_unauthenticated"):
         if name in fields:
             changes[name] = fields[name].choice({"yes": True, "true": True, "no": False, "false": False})
+    if "users_release" in fields:
+        changes["users_release"] = fields["users_release"].choice({name: name for name in ("all", "spam", "none")})
     return _replace(customer, **changes)
 
 

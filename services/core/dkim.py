@@ -32,7 +32,7 @@ RSA_BITS: Final = 2048  # a longer key's record doesn't fit into every DNS conso
 STEP: Final = 65_536  # octets of a body that are canonicalised in one go
 _LINE: Final = 72  # characters of a line of base64
 _STRING_MOST: Final = 255  # octets of one string of a TXT record (RFC 1035 section 3.3.14)
-_HEAD: Final = "v=1; a={a}; c=relaxed/relaxed; d={d}; s={s};\r\n\tt={t};\r\n\th={h};\r\n\tbh={bh};\r\n\tb="
+_HEAD: Final = "{first}; a={a}; c=relaxed/relaxed; d={d}; s={s};\r\n\tt={t};\r\n\th={h};\r\n\tbh={bh};\r\n\tb="
 
 # Signed once more than they are there: one that is added on the way breaks the signature (RFC 6376 section 8.15).
 _CLOSED: Final = (
@@ -106,17 +106,31 @@ def strings(text: str) -> str:
 
 def sign(key: Key, header: bytes, body_hash: str, now: float) -> bytes:
     """Return the DKIM-Signature field with its line end. `header` is the header block without the empty line."""
+    return message_signature("DKIM-Signature", "v=1", key, header, body_hash, now)
+
+
+def message_signature(name: str, first: str, key: Key, header: bytes, body_hash: str, now: float) -> bytes:
+    """Return a signature of a message as a field of that name with its line end; `first` is its first tag.
+
+    An ARC-Message-Signature is a DKIM signature in all but its name (RFC 8617 section 4.1.2).
+    """
     chosen, named = _chosen(header)
-    said = _HEAD.format(a=key.algorithm, d=key.domain, s=key.selector, t=int(now), h=_folded(named), bh=body_hash)
-    covered = b"".join(relaxed(b"%s" % name, value) + b"\r\n" for name, value in chosen)
-    covered += relaxed(b"dkim-signature", said.encode("ascii"))
+    tags = {"a": key.algorithm, "d": key.domain, "s": key.selector, "t": int(now), "h": _folded(named), "bh": body_hash}
+    said = _HEAD.format(first=first, **tags)
+    covered = b"".join(relaxed(b"%s" % each, value) + b"\r\n" for each, value in chosen)
+    return with_signature(name, said, key, covered)
+
+
+def with_signature(name: str, said: str, key: Key, covered: bytes) -> bytes:
+    """Return the field of that name: `said` up to its b=, and the signature of what is covered and of the field."""
+    covered += relaxed(name.encode(), said.encode("ascii"))
     if isinstance(key.private, rsa.RSAPrivateKey):
         signature = key.private.sign(covered, padding.PKCS1v15(), SHA256())
     else:
         signature = key.private.sign(hashlib.sha256(covered).digest())  # RFC 8463 section 3
     text = base64.b64encode(signature).decode()
     lines = "\r\n\t ".join(text[at : at + _LINE] for at in range(0, len(text), _LINE))
-    return f"DKIM-Signature: {said}{lines}\r\n".encode("ascii")
+    return f"{name}: {said}{lines}\r\n".encode("ascii")
 
 
 def _chosen(header: bytes) -> tuple[list[tuple[bytes, bytes]], list[str]]:

@@ -22,6 +22,11 @@ class Kind(enum.StrEnum):
     LEDGER_IMBALANCE = "ledger-imbalance"  # a customer's id, and the partition that its lost messages lie in
     CUSTOMER_RECIPIENTS = "customer-recipients"  # a customer's id
     OUTBREAK = "outbreak"  # a fingerprint, which is no secret and says nothing of the message
+    SUBMIT_ADDRESS = "submit-address"  # the address of a customer's client
+    SUBMIT_SENDER = "submit-sender"  # a customer's reverse-path in lower case; the null sender never
+    SUBMIT_CUSTOMER = "submit-customer"  # the id of a customer, for what it sends
+    SENDER_CONDUCT = "sender-conduct"  # as SUBMIT_SENDER; never told as a signal: a hold follows
+    ACCOUNT_CONDUCT = "account-conduct"  # the account that signed in, likewise
 
 
 class Signals:

@@ -97,6 +97,7 @@ class Delivery:
             chance=chance,
             ours=ours or _always,
         )
+        self.partitions: set[int] = set()  # that are this member's
         self._flying: set[tuple[str, str]] = set()  # message and recipient of records that aren't finished
         self._work: dict[tuple[int, int], Work] = {}  # by partition and offset
         self._runner: asyncio.Task[None] | None = None
@@ -200,6 +201,7 @@ class Delivery:
 
     async def assigned(self, partitions: frozenset[int]) -> None:
         """Load what waits, and what ended lately: a record that comes again must not be delivered again."""
+        self.partitions |= partitions
         async for record in self._bus.read(OUTCOMES, sorted(partitions), tail=TAIL):
             if isinstance(record.event, Outcome):
                 self.queue.remember((record.event,))
@@ -209,6 +211,7 @@ class Delivery:
 
     async def revoked(self, partitions: frozenset[int]) -> None:
         """End attempts under way, write down what they changed, and forget."""
+        self.partitions -= partitions
         for at in [at for at in self._work if at[0] in partitions]:
             self._let_go(at)  # handled, but its outcomes never published: whoever reads it next does it again
         await self.queue.abandon(partitions)

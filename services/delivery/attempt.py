@@ -9,17 +9,18 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Final
 
-from schemas.events import Customer, Deferred, Host, State
+from schemas.events import Customer, Deferred, Disclaimer, Host, State
 from services.core.clock import Clock
 from services.core.compose import compose
 from services.core.direction import outbound
+from services.core.disclaimer import with_disclaimer
 from services.core.errors import ObjectNotFound
 from services.core.headers import header_end
 from services.core.stored import unpack
 from services.delivery.budget import Budget
 from services.delivery.config import DeliveryConfig
 from services.delivery.decide import Concluded, Pace, Reply, Result, Stage, conclude, ended, expires_at
-from services.delivery.hops import Hops
+from services.delivery.hops import Hops, from_pool
 from services.delivery.notices import Notices
 from services.delivery.pool import Pool
 from services.delivery.relay import Before, Relayed, relay
@@ -29,6 +30,7 @@ from services.runtime.store import Store
 
 log = logging.getLogger("gatepost.delivery")
 
+NOTHING: Final = Disclaimer()
 IN_LOOP: Final = 262_144  # octets of a message that is made ready in the event loop; a larger one in a thread
 
 
@@ -80,7 +82,7 @@ class Attempts:
         if hosts:
             try:
                 async with purse.hold(received.size), self._budget.hold(received.size):
-                    relayed = await self._relay(entry, hosts, before)
+                    relayed = await self._relay(entry, customer, hosts, before)
             except ObjectNotFound:
                 # Its last recipient got an outcome, or it was never accepted: nobody waits for this message.
                 self.counts["object-gone"] += 1
@@ -110,30 +112,35 @@ class Attempts:
         """Return the same with a warning to the sender that the message still waits. Raises StoreUnavailable."""
         return await self._notices.with_warning(concluded, self._clock.now())
 
-    async def _relay(self, entry: Deferred, hosts: tuple[Host, ...], before: Before) -> Relayed:
+    async def _relay(
+        self, entry: Deferred, customer: Customer | None, hosts: tuple[Host, ...], before: Before
+    ) -> Relayed:
         received = entry.disposition.received
-        letter = await self._letter(entry, await self._store.get(received.key))
+        under = customer.outbound.disclaimer if customer is not None and outbound(received) else NOTHING
+        letter = await self._letter(entry, await self._store.get(received.key), under)
+        mine = customer.outbound.pool if customer is not None and outbound(received) else ""
+        hosts = from_pool(hosts, self._config.sources(mine))
         relayed = await relay(letter, received.customer, hosts, self._pool, self._hops, before)
         redirect = entry.disposition.branches[entry.branch].redirect_to
         if not redirect:
             return relayed
         return dataclasses.replace(relayed, results=dict.fromkeys(entry.recipients, relayed.results[redirect]))
 
-    async def _letter(self, entry: Deferred, stored: bytes) -> Letter:
+    async def _letter(self, entry: Deferred, stored: bytes, under: Disclaimer) -> Letter:
         if len(stored) > IN_LOOP:
-            letter = await asyncio.to_thread(letter_of, entry, stored, self._config.hostname)
+            letter = await asyncio.to_thread(letter_of, entry, stored, self._config.hostname, under)
         else:
-            letter = letter_of(entry, stored, self._config.hostname)
-        if self._signs is None or not outbound(entry.disposition.received):
+            letter = letter_of(entry, stored, self._config.hostname, under)
+        if self._signs is None:
             return letter
-        return await self._signs(entry.disposition.received, letter)
+        return await self._signs(entry.disposition, entry.disposition.branches[entry.branch], letter)
 
 
-def letter_of(entry: Deferred, stored: bytes, hostname: str) -> Letter:
-    """Return what goes to the entry's recipients; raise ObjectCorrupt when the stored octets are not ours."""
+def letter_of(entry: Deferred, stored: bytes, hostname: str, under: Disclaimer = NOTHING) -> Letter:
+    """Return what goes to the recipients, `under` at its end; raise ObjectCorrupt when what is stored isn't ours."""
     disposition = entry.disposition
     branch = disposition.branches[entry.branch]
-    _, message = unpack(stored)
+    message = with_disclaimer(unpack(stored)[1], under)
     # A notification begins here: it has no way behind it that a field of ours could tell of.
     own = bool(disposition.received.bounce_of)
     parts = [message] if own else compose(disposition, branch, message, hostname=hostname)

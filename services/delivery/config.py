@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import ipaddress
 from typing import Annotated
 
 import msgspec
 
 from schemas.events import Host
-from services.core.errors import ConfigError
+from services.core.address import Address, parse
+from services.core.errors import BadAddress, ConfigError
 from services.core.relay_hosts import Tls, parse_host
 from services.core.tree import Place, Scalar
 
 Seconds = Annotated[float, msgspec.Meta(gt=0)]
 Count = Annotated[int, msgspec.Meta(gt=0)]
+DEFAULT_POOL = "default"
 
 
 class DeliveryConfig(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,6 +43,11 @@ class DeliveryConfig(msgspec.Struct, frozen=True, kw_only=True):
     relay_send_eight_bit: bool = False  # to hosts without 8BITMIME as well; otherwise such mail is returned
     relay_ca_folder: str = ""  # where the files that customers pin (ca_file) lie
     own_names: tuple[str, ...] = ()  # of this installation beside `hostname`: MX records that name one lead back here
+    # NAME=ADDRESS of each of this machine's addresses that mail by MX is sent from, by the class of its customer
+    # (`outbound: pool:`); `default` is everybody's who has none. None at all: the system chooses.
+    source_pools: tuple[str, ...] = ()
+    # An address in a domain whose keys sign the reports on TLS (RFC 8460) that come from it; empty: none are sent.
+    tls_report_from: str = ""
     dns: str = ""  # ip:port,… ; empty: the system's
     dns_validating: bool = False  # the resolver validates DNSSEC, and the way to it is trusted: DANE is used
     retry_first_seconds: Seconds = 60.0
@@ -53,10 +61,33 @@ class DeliveryConfig(msgspec.Struct, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         self.smarthosts()
+        self.sources("")
+        self.reporter()
 
     def smarthosts(self) -> tuple[Host, ...]:
         """Return the smarthost, none when there is none."""
         return smarthosts(self.smarthost)
+
+    def reporter(self) -> Address | None:
+        """Return whom reports on TLS come from, None when none are sent; raise ValueError for what is no address."""
+        try:
+            return parse(self.tls_report_from) if self.tls_report_from else None
+        except BadAddress as error:
+            raise ValueError(f"GATEPOST_TLS_REPORT_FROM: {error}") from error
+
+    def sources(self, pool: str) -> tuple[str, ...]:
+        """Return the addresses of a pool, those of the default where there is none of that name; raise ValueError."""
+        pools: dict[str, list[str]] = {}
+        for each in self.source_pools:
+            name, _, address = each.partition("=")
+            try:
+                found = str(ipaddress.ip_address(address.strip()))
+            except ValueError:
+                found = ""
+            if not name.strip() or not found:
+                raise ValueError(f"GATEPOST_SOURCE_POOLS: {each[:60]!r} is not NAME=ADDRESS")
+            pools.setdefault(name.strip(), []).append(found)
+        return tuple(pools.get(pool, pools.get(DEFAULT_POOL, [])))
 
 
 def smarthosts(text: str) -> tuple[Host, ...]:

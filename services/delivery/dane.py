@@ -25,6 +25,9 @@ class Tlsa:
     matching: int  # 0: as it is, 1: SHA-256, 2: SHA-512
     data: bytes
 
+    def __str__(self) -> str:
+        return f"{self.usage} {self.selector} {self.matching} {self.data.hex()}"
+
     def fits(self, certificate: x509.Certificate) -> bool:
         """Return whether the record means this certificate."""
         if self.selector == 1:

@@ -13,6 +13,7 @@ import msgspec
 
 from schemas.events import Action, Customer, Deferred, Direction, Disposition, Event, Host, Outcome, Received, State
 from services.core import backoff
+from services.core.direction import outbound
 
 QUEUE_DAYS: Final = 10.0  # for a customer that is no longer known
 DAY: Final = 86_400.0  # seconds
@@ -269,4 +270,5 @@ def _outcome(
         tls=result.tls,
         attempts=attempts,
         possible_duplicate=duplicate or result.reply.ambiguous,
+        sender=received.envelope.reverse_path.lower() if outbound(received) else "",
     )

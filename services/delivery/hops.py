@@ -39,6 +39,19 @@ class Hop(Host, frozen=True, kw_only=True):
     via: str = ""  # the domain whose MX record named it: MTA-STS speaks of that
     secure: bool = False  # DNSSEC vouches for the record
     public: bool = False  # the name was somebody else's to choose: only addresses of the Internet are taken
+    sources: tuple[str, ...] = ()  # our addresses, one of which it is connected from; empty: the system chooses
+
+
+def from_pool(hosts: Sequence[Host], sources: tuple[str, ...]) -> tuple[Host, ...]:
+    """Return the same hosts; those that MX records will name are connected to from these addresses."""
+    if not sources:
+        return tuple(hosts)
+    return tuple(
+        Hop(host=each.host, port=each.port, preference=each.preference, lookup=MX, tls=each.tls, sources=sources)
+        if each.lookup == MX
+        else each
+        for each in hosts
+    )
 
 
 class Hops:
@@ -130,6 +143,7 @@ class Hops:
             via=host.host if host.lookup == MX else "",
             secure=secure,
             public=host.lookup == MX and not self._private,
+            sources=host.sources if isinstance(host, Hop) else (),
         )
 
 

@@ -25,7 +25,7 @@ SHUN_MOST: Final = 60.0
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Site:
-    """One host as one customer's mail reaches it; customers never share a connection, nor do two demands on TLS."""
+    """One host as one customer's mail reaches it: customers share no connection, nor do two demands or two pools."""
 
     customer: str
     host: str
@@ -35,8 +35,8 @@ class Site:
     @classmethod
     def of(cls, customer: str, host: Host) -> Site:
         """Return the site of a host."""
-        via = host.via if isinstance(host, Hop) else ""
-        return cls(customer, host.host, host.port, f"{host.tls} {host.ca_file} {via}".strip())
+        via, sources = (host.via, host.sources) if isinstance(host, Hop) else ("", ())
+        return cls(customer, host.host, host.port, " ".join((host.tls, host.ca_file, via, *sources)).strip())
 
     def __str__(self) -> str:
         return f"{self.host}:{self.port}"

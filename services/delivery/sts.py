@@ -42,6 +42,12 @@ class Policy:
     hosts: tuple[str, ...]
     max_age: float
 
+    @property
+    def strings(self) -> tuple[str, ...]:
+        """What it says, line by line, as a report has it (RFC 8460 section 4.4)."""
+        hosts = (f"mx: {host}" for host in self.hosts)
+        return ("version: STSv1", f"mode: {self.mode}", *hosts, f"max_age: {self.max_age:.0f}")
+
     def allows(self, host: str) -> bool:
         """Return whether mail may go to that MX host (section 4.1); `*.` stands for one label."""
         return host in self.hosts or f"*.{host.partition('.')[2]}" in self.hosts

@@ -26,6 +26,14 @@ class Unreachable(Temporary):
     """The host gave no session: no address, no connection, no greeting, no EHLO, or not the TLS that it has to."""
 
 
+class NotListed(Unreachable):
+    """The MTA-STS policy of the domain doesn't have the host; `strings` is what the policy says."""
+
+    def __init__(self, text: str, strings: tuple[str, ...]) -> None:
+        super().__init__(text)
+        self.strings = strings
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Demand:
     """What a connection must fulfil."""
@@ -36,6 +44,7 @@ class Demand:
     records: tuple[Tlsa, ...] = ()
     names: tuple[str, ...] = ()
     lenient: bool = False  # a failure is told, and then the mail goes as if nothing were asked
+    strings: tuple[str, ...] = ()  # what the policy says that it follows from
 
 
 def unverified() -> ssl.SSLContext:
@@ -107,7 +116,8 @@ class Demands:
             return self._required
         via = host.via if isinstance(host, Hop) else ""
         names = (host.host, via) if via else (host.host,)
-        return Demand(unverified(), must=True, name=DANE, records=records, names=names)
+        strings = tuple(map(str, records))
+        return Demand(unverified(), must=True, name=DANE, records=records, names=names, strings=strings)
 
     async def _published(self, host: Hop) -> Demand:
         policy = await self._sts.policy(host.via)
@@ -117,6 +127,6 @@ class Demands:
         if not policy.allows(host.host):
             log.warning("host=%s domain=%s event=sts-host-not-listed mode=%s", host.host, host.via, policy.mode)
             if enforced:
-                raise Unreachable(f"the MTA-STS policy of {host.via} does not list it")
+                raise NotListed(f"the MTA-STS policy of {host.via} does not list it", policy.strings)
             return self.opportunistic
-        return Demand(self._verifying, must=True, name=STS, lenient=not enforced)
+        return Demand(self._verifying, must=True, name=STS, lenient=not enforced, strings=policy.strings)

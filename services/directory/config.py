@@ -22,3 +22,5 @@ class DirectoryConfig(msgspec.Struct, frozen=True, kw_only=True):
     directory_entries: Count = 500_000  # of one directory; more than that is taken for a mistake in base or filter
     directory_retry_seconds: Seconds = 60.0  # until a sync that failed is tried again
     directory_tick_seconds: Seconds = 1.0  # how often it is looked what is due
+    directory_host: str = "127.0.0.1"  # where the consoles ask it whose a password is, with GATEPOST_USERS_KEY
+    directory_port: Annotated[int, msgspec.Meta(ge=1, le=65535)] = 8484

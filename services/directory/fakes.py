@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from schemas.events import LdapSource
 from services.core.errors import DirectoryUnavailable
-from services.directory.port import Entry, Mark, Reading
+from services.directory.port import Entry, Found, Mark, Reading
 
 
 @dataclasses.dataclass
@@ -49,3 +49,20 @@ class MemoryReader:
                 take(Entry(entry, values))
                 taken += 1
         return Reading(frozenset(self._entries), Mark(source.url, str(self._count)), since is None)
+
+
+@dataclasses.dataclass
+class MemoryPeople:
+    """The People port: nobody but whom `found` names by address, each with any password."""
+
+    found: dict[str, Found] = dataclasses.field(default_factory=dict)
+    asked: list[str] = dataclasses.field(default_factory=list)
+
+    async def bind(self, source: LdapSource, address: str, password: str) -> Found | None:  # noqa: ARG002  # the port's
+        """See `port.People`."""
+        self.asked.append(address)
+        return self.found.get(address)
+
+    async def everybody(self, source: LdapSource) -> list[Found]:  # noqa: ARG002  # the port's
+        """See `port.People`."""
+        return list(self.found.values())

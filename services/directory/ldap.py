@@ -55,12 +55,7 @@ class LdapReader:
             condition = LDAPFilter.from_string(source.filter or FILTER)
         except ValueError as error:
             raise DirectoryRefused("the filter is none (RFC 4515)") from error
-        try:
-            async with asyncio.timeout(self._config.directory_connect_seconds):
-                session = await self._open(source)
-        except TimeoutError as error:
-            limit = self._config.directory_connect_seconds
-            raise DirectoryUnavailable(f"no session within {limit:g} s") from error
+        session = await self.session(source)
         try:
             async with asyncio.timeout(self._config.directory_read_seconds):
                 now = datetime.datetime.fromtimestamp(self._clock.now(), datetime.UTC).strftime(_STAMP)
@@ -70,9 +65,23 @@ class LdapReader:
         finally:
             session.close()
 
-    async def _open(self, source: LdapSource) -> Session:
+    @property
+    def page(self) -> int:
+        """How many entries are asked for at a time."""
+        return self._config.directory_page
+
+    async def session(self, source: LdapSource, *, bound: bool = True) -> Session:
+        """Return a session, bound as the source says, or as nobody; whoever has it closes it."""
+        try:
+            async with asyncio.timeout(self._config.directory_connect_seconds):
+                return await self._open(source, bound=bound)
+        except TimeoutError as error:
+            limit = self._config.directory_connect_seconds
+            raise DirectoryUnavailable(f"no session within {limit:g} s") from error
+
+    async def _open(self, source: LdapSource, *, bound: bool) -> Session:
         where = endpoint(source.url)
-        password = await asyncio.to_thread(self._password, source)
+        password = await asyncio.to_thread(self._password, source) if bound else ""
         context = None if source.plain else await asyncio.to_thread(tls_context, self._ca(source))
         candidates = await addresses(
             where, link_local=self._config.directory_link_local, loopback_only=source.plain and not where.tls_first
@@ -82,7 +91,7 @@ class LdapReader:
             if context is not None and not where.tls_first:
                 await session.request_tls()
                 await session.wire.start_tls(context, where.host)
-            if source.bind_dn:
+            if source.bind_dn and bound:
                 await session.bind(source.bind_dn, password)
         except BaseException:
             session.wire.close()

@@ -32,6 +32,29 @@ class Reading:
     whole: bool  # every entry was handed over, not only what changed
 
 
+class Found(NamedTuple):
+    """A user or a group, as the directory shows it to a person."""
+
+    id: bytes
+    dn: str
+    name: str
+    values: tuple[bytes, ...]  # as an Entry's
+    group: bool
+    members: tuple[str, ...]  # DNs
+
+
+class People(Protocol):
+    """Answers who somebody is. Both raise DirectoryUnavailable and DirectoryRefused, as `Reader.read` does."""
+
+    async def bind(self, source: LdapSource, address: str, password: str) -> Found | None:
+        """Return the entry that has the address and takes the password, None where there is none."""
+        ...
+
+    async def everybody(self, source: LdapSource) -> list[Found]:
+        """Return every entry that has an address."""
+        ...
+
+
 class Reader(Protocol):
     """Reads a directory."""
 

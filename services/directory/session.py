@@ -37,6 +37,15 @@ MESSAGE_MOST: Final = 4 * 1_048_576  # octets of one message
 PAGED: Final = "1.2.840.113556.1.4.319"
 
 _TEMPORARY: Final = {LDAPResultCode.BUSY, LDAPResultCode.UNAVAILABLE}
+_NOT_TAKEN: Final = {  # a wrong password, or an entry that has none, isn't there, or is locked
+    LDAPResultCode.INVALID_CREDENTIALS,
+    LDAPResultCode.NO_SUCH_OBJECT,
+    LDAPResultCode.INVALID_DN_SYNTAX,
+    LDAPResultCode.INAPPROPRIATE_AUTHENTICATION,
+    LDAPResultCode.UNWILLING_TO_PERFORM,
+    LDAPResultCode.INSUFFICIENT_ACCESS_RIGHTS,
+    LDAPResultCode.CONSTRAINT_VIOLATION,
+}
 _MEANINGS: Final = {
     LDAPResultCode.INVALID_CREDENTIALS: "it does not take the bind DN with this password",
     LDAPResultCode.NO_SUCH_OBJECT: "there is nothing at the base DN, or nothing that we may see",
@@ -81,6 +90,22 @@ class Session:
         if not isinstance(message, BindResponse):
             raise DirectoryUnavailable("the server answers something else than was asked")
         _check(message.result, "bind")
+
+    async def takes(self, name: str, password: str) -> bool:
+        """Return whether the entry takes the password: the session is that entry's then. An empty one is never taken.
+
+        Raises DirectoryUnavailable when the server can't tell.
+        """
+        if not password:
+            return False
+        self._client.bind_simple(name, password)
+        message = await self._answer()
+        if not isinstance(message, BindResponse):
+            raise DirectoryUnavailable("the server answers something else than was asked")
+        if message.result.result_code in _NOT_TAKEN:
+            return False
+        _check(message.result, "bind")
+        return True
 
     async def root(self, attributes: Sequence[str]) -> dict[str, list[str]]:
         """Return attributes of the root entry (RFC 4512 section 5.1), lower-case names."""

@@ -247,7 +247,7 @@ def received(
 ) -> tuple[Received, ...]:
     """Return the event of each group of recipients, by the message ids chosen for them."""
     events = []
-    for message, group in ids.items():
+    for part, (message, group) in enumerate(ids.items()):
         customer, domain = group[0].customer.id, group[0].domain.name
         front = () if client.ip in networks(group[0].customer.allow) else client.front
         envelope = Envelope(
@@ -280,6 +280,7 @@ def received(
                 message_id=heading.message_id,
                 direction=Direction.INBOUND if sender.owner is None else Direction.OUTBOUND,
                 submitter=sender.submitter,
+                part=part,
             )
         )
     return tuple(events)

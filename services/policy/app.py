@@ -18,7 +18,9 @@ import msgspec
 from schemas.catalog import PENDING, RECEIVED
 from schemas.events import Customer, Disposition, Event, Outcome, Pending, Received, Rescan, Status, Verdict
 from services.core.clock import Clock
+from services.core.contacts import Contacts
 from services.core.errors import BusUnavailable
+from services.core.holds import SenderHolds
 from services.core.outbreak import judged
 from services.core.senders import Senders, names_of
 from services.core.signals import Signals
@@ -35,6 +37,7 @@ from services.policy.decide import (
     with_rescan_at,
 )
 from services.policy.lists import Lists
+from services.policy.outgoing import met, stopped
 from services.runtime.bus import Bus, Record, Tombstone
 from services.runtime.source import Slot
 from services.runtime.table import Table
@@ -68,9 +71,15 @@ class Policy:
         clock: Clock,
         senders: Senders | None = None,
         signals: Signals | None = None,
+        holds: SenderHolds | None = None,
+        known: Contacts | None = None,
     ) -> None:
         # Asked when a message is decided: what has waited is judged by the latest.
         self._signals = Signals() if signals is None else signals
+        self._holds = SenderHolds() if holds is None else holds
+        self._known = (
+            Contacts() if known is None else known
+        )  # of its own: it never catches up, and nobody is a stranger
         self._bus = bus
         self._customer = customer
         self._clock = clock
@@ -154,7 +163,8 @@ class Policy:
         now = self._clock.now()
         answers = judged({verdict.scanner: verdict for verdict in pending.verdicts}, self._signals, now)
         heard = msgspec.structs.replace(pending, verdicts=tuple(answers.values()))
-        return decide(heard, customer, now, self._lists_of(pending, customer))
+        answer = decide(heard, customer, now, self._lists_of(pending, customer))
+        return stopped(answer, self._holds.of(answer.received)) if isinstance(answer, Disposition) else answer
 
     def _lists_of(self, pending: Pending, customer: Customer) -> Lists | None:
         """Return what the customer's lists say of the sender, by recipient; None when they can say nothing."""
@@ -179,9 +189,11 @@ class Policy:
             answer.score,
             ",".join(f"{branch.rule}:{branch.action.value}" for branch in answer.branches),
         )
-        ended = deleted(answer, self._clock.now())
-        met = contacts(answer, pending.verdicts)
-        return (answer, *met) if ended is None else (answer, ended, *met)
+        now = self._clock.now()
+        ended = deleted(answer, now)
+        answer, noted = met(answer, self._customer(answer.received.customer) or Customer(id=""), self._known, now)
+        seen = (*contacts(answer, pending.verdicts), *noted)
+        return (answer, *seen) if ended is None else (answer, ended, *seen)
 
     def _rules_of(self, received: Received) -> Customer:
         customer = self._customer(received.customer)

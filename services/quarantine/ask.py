@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 
-from schemas.events import Act, Command, Customer, QuarantineCommand, QuarantineRequest, SenderEntry
+import msgspec
+
+from schemas.events import Act, Command, Customer, QuarantineCommand, QuarantineRequest, SenderEntry, Status
 from services.core.address import parse, parse_domain
 from services.core.directory import recipient_digest
 from services.core.errors import BadAddress
@@ -12,6 +14,8 @@ from services.core.ids import message_id
 from services.core.senders import ALL, normal_sender
 
 RECIPIENT = "recipient:"  # before the digest of one, where entries are shown
+# Held as one of these, a message is no matter of taste: with `users_release: spam` somebody else decides.
+DANGEROUS = frozenset({Status.VIRUS, Status.PHISHING, Status.UNAVAILABLE})
 
 
 def command(
@@ -43,6 +47,17 @@ def request(  # what the event says
         at=now,
         to=to,
     )
+
+
+def wish(message: str, customer: str, recipients: tuple[str, ...], by: str, now: float) -> QuarantineRequest:
+    """Return the request of somebody who may not release it himself: it counts as a report of clean mail."""
+    return msgspec.structs.replace(request(Act.REPORT_CLEAN, message, customer, recipients, by, now), wanted=True)
+
+
+def may_release(customer: Customer | None, status: str) -> bool:
+    """Return whether a recipient may release by himself what is held with this status."""
+    plan = customer.users_release if customer is not None else "none"
+    return plan == "all" or (plan == "spam" and status not in DANGEROUS)
 
 
 def mine(customer: Customer, address: str) -> str:

@@ -13,49 +13,21 @@ from datetime import UTC, datetime
 from email.utils import format_datetime
 from typing import Final
 
-from schemas.events import Envelope, Event, QuarantineRequest, Received
+from schemas.events import Event, QuarantineRequest
 from services.core.address import parse
 from services.core.clock import Clock
-from services.core.errors import BadAddress, KeyDestroyed, ObjectConflict, ObjectCorrupt, ObjectNotFound
+from services.core.errors import BadAddress, KeyDestroyed, ObjectCorrupt, ObjectNotFound
 from services.core.headers import field
 from services.core.ids import message_id
-from services.core.stored import object_key, pack, unpack
 from services.quarantine.config import QuarantineConfig
 from services.quarantine.decide import Held
 from services.quarantine.vault import Vault
+from services.runtime.own_mail import own_mail, put_own
 from services.runtime.store import Store
 
 log = logging.getLogger("gatepost.quarantine")
 
 COPY: Final = "copy"
-
-
-def own_mail(
-    *, identity: str, customer: str, recipient: str, message: bytes, own: str, now: float, hostname: str
-) -> Received:
-    """Return the event of a message that we wrote to one of the customer's recipients, from the null sender."""
-    envelope = Envelope(reverse_path="", recipients=(recipient,), client_ip="127.0.0.1", helo=hostname, eight_bit=True)
-    return Received(
-        id=identity,
-        customer=customer,
-        domain=parse(recipient).domain,
-        key=object_key(customer, identity),
-        envelope=envelope,
-        size=len(message),
-        received_at=now,
-        server=hostname,
-        plan=(),
-        own=own,
-    )
-
-
-async def put_own(store: Store, received: Received, message: bytes) -> Received:
-    """Store the message and return its event; one that is there already stays as it is, and its event is returned."""
-    try:
-        await store.put(received.key, [pack(received), message])
-    except ObjectConflict:
-        return unpack(await store.get(received.key))[0]
-    return received
 
 
 class Copies:

@@ -7,7 +7,7 @@ import hashlib
 import hmac
 import html
 import zoneinfo
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from typing import Final
@@ -46,6 +46,22 @@ def window_of(plan: DigestPlan, now: float) -> float | None:
     ]
     latest = max((at for at in times if at <= now), default=0.0)
     return latest if now - latest < GRACE else None
+
+
+def mask_of(members: Iterable[int]) -> int:
+    """Return a set of small numbers as bits, as the database has it."""
+    return sum(1 << member for member in set(members))
+
+
+def members_of(mask: int, most: int) -> list[int]:
+    """Return the numbers below `most` that the bits stand for."""
+    return [member for member in range(most) if mask >> member & 1]
+
+
+def place_of(plan: DigestPlan, window: float) -> tuple[int, int]:
+    """Return the bit of the hour and the bit of the day (Monday first) on which a window lies where the customer is."""
+    here = datetime.fromtimestamp(window, zone_of(plan.timezone))
+    return 1 << here.hour, 1 << here.weekday()
 
 
 def zone_of(name: str) -> zoneinfo.ZoneInfo:

@@ -6,10 +6,11 @@ What a lost digest should have said stands in no later one; the message is still
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import logging
 from typing import Final
 
-from sqlalchemy import and_, exists, func, insert, select
+from sqlalchemy import and_, exists, func, insert, or_, select
 
 from schemas.events import Customer, DigestPlan
 from services.core.address import parse
@@ -18,14 +19,14 @@ from services.core.directory import Directory
 from services.core.errors import BadAddress, BusUnavailable, DatabaseUnavailable, StoreUnavailable
 from services.core.waiting import happens
 from services.quarantine.config import QuarantineConfig
-from services.quarantine.copies import own_mail, put_own
 from services.quarantine.decide import DAY, Held
-from services.quarantine.digest import ITEMS_MOST, Due, compose, digest_id, window_of
+from services.quarantine.digest import ITEMS_MOST, Due, compose, digest_id, place_of, window_of
 from services.quarantine.index import fetch, rows_of
 from services.quarantine.links import Link, sign
 from services.quarantine.tables import DIGESTS, HELD, MESSAGES, PREFERENCES, State
 from services.runtime.bus import Bus
 from services.runtime.database import Database
+from services.runtime.own_mail import own_mail, put_own
 from services.runtime.store import Store
 
 log = logging.getLogger("gatepost.digest")
@@ -81,14 +82,28 @@ class Digests:
             window = window_of(customer.digest, now)
             if window is None:
                 continue
-            for due in await self._due(customer.id, window, self._config.digest_limit - count):
+            for due in await self._due(customer, window, self._config.digest_limit - count):
                 count += await self._send(customer, due, now)
             if count >= self._config.digest_limit:
                 break
         return count
 
-    async def _due(self, customer: str, window: float, limit: int) -> list[Due]:
-        name = func.lower(HELD.c.recipient)
+    async def _due(self, of: Customer, window: float, limit: int) -> list[Due]:
+        """Return who has something new and wants to hear of it at this hour; the others hear of it at theirs."""
+        customer, name = of.id, func.lower(HELD.c.recipient)
+        hour, day = place_of(of.digest, window)
+        other_time = (
+            exists()
+            .where(
+                PREFERENCES.c.customer == customer,
+                PREFERENCES.c.recipient == name,
+                or_(
+                    and_(PREFERENCES.c.hours != 0, PREFERENCES.c.hours.bitwise_and(hour) == 0),
+                    and_(PREFERENCES.c.days != 0, PREFERENCES.c.days.bitwise_and(day) == 0),
+                ),
+            )
+            .correlate(HELD)
+        )
         last = (
             select(DIGESTS.c.recipient, func.max(DIGESTS.c.until).label("until"), func.max(DIGESTS.c.window).label("w"))
             .where(DIGESTS.c.customer == customer)
@@ -100,7 +115,7 @@ class Digests:
             select(name, since, func.count())
             .select_from(HELD.outerjoin(last, last.c.recipient == name))
             .where(HELD.c.customer == customer, HELD.c.waits == 1, _SHOWN, HELD.c.held_at > since)
-            .where(func.coalesce(last.c.w, 0.0) < window)
+            .where(func.coalesce(last.c.w, 0.0) < window, ~other_time)
             .group_by(name, since)
             .limit(limit)
         )
@@ -181,13 +196,31 @@ class Digests:
         return await preference(self._database, customer.id, customer.digest, recipient)
 
 
-async def preference(database: Database, customer: str, plan: DigestPlan, recipient: str) -> tuple[str, bool]:
-    """Return a recipient's language and whether he wants digests: his own choice before his organisation's."""
+@dataclasses.dataclass(frozen=True, slots=True)
+class Choice:
+    """What a recipient chose; `hours` and `days` are bits, none: all."""
+
+    language: str
+    wanted: bool
+    hours: int = 0
+    days: int = 0
+
+
+async def chosen_by(database: Database, customer: str, plan: DigestPlan, recipient: str) -> Choice:
+    """Return what a recipient chose for his digests: his own choice before his organisation's."""
     try:
         name = parse(recipient).canonical
     except BadAddress:
-        return plan.language, False
+        return Choice(plan.language, wanted=False)
     mine = (PREFERENCES.c.customer == customer, PREFERENCES.c.recipient == name)
     async with database.reading() as connection:
-        row = (await connection.execute(select(PREFERENCES.c.language, PREFERENCES.c.digest).where(*mine))).first()
-    return (plan.language, True) if row is None else (row[0] or plan.language, bool(row[1]))
+        row = (await connection.execute(select(PREFERENCES).where(*mine))).first()
+    if row is None:
+        return Choice(plan.language, wanted=True)
+    return Choice(row.language or plan.language, bool(row.digest), row.hours, row.days)
+
+
+async def preference(database: Database, customer: str, plan: DigestPlan, recipient: str) -> tuple[str, bool]:
+    """Return a recipient's language and whether he wants digests."""
+    choice = await chosen_by(database, customer, plan, recipient)
+    return choice.language, choice.wanted

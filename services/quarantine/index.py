@@ -18,7 +18,7 @@ from schemas.events import Act, Disposition, Hold, Outcome, QuarantineCommand, Q
 from services.core.heading import printable
 from services.quarantine.decide import DAY, TEXT_MOST, Ended, Held, from_hold, to_hold, worse
 from services.quarantine.migrate import migrate
-from services.quarantine.tables import HELD, MESSAGES, WAITING, State
+from services.quarantine.tables import HELD, MESSAGES, WAITING, WANTED, State
 from services.runtime.database import Database, database_url
 
 RESUME: Final = 60.0  # seconds after which another sweep takes over what one left expiring; a publish takes at most 10
@@ -147,7 +147,7 @@ class Index:
 
     async def report(self, request: QuarantineRequest) -> int:
         """Note what a person says that the message is, and return for how many recipients."""
-        said = "clean" if request.act is Act.REPORT_CLEAN else "spam"
+        said = WANTED if request.wanted else "clean" if request.act is Act.REPORT_CLEAN else "spam"
         mine = and_(HELD.c.id == request.id, HELD.c.customer == request.customer, *_named(request))
         async with self._database.writing() as connection:
             return (await connection.execute(update(HELD).where(mine).values(reported=said))).rowcount
@@ -282,7 +282,7 @@ class Index:
         said: dict[str, set[str]] = {}
         async with self._database.reading() as connection:
             for message, what in await connection.execute(wanted):
-                said.setdefault(message, set()).add(what)
+                said.setdefault(message, set()).add("clean" if what == WANTED else what)
         return {message: whats.pop() for message, whats in said.items() if len(whats) == 1}
 
     async def waiting_of(self, customer: str) -> Sequence[str]:

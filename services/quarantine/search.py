@@ -35,6 +35,7 @@ class Query:
     recipient: str = ""
     subject: str = ""
     reason: str = ""
+    reported: str = ""  # clean, spam, wanted
     held_from: float = 0.0
     held_to: float = 0.0  # 0: until now
     after: str = ""  # the cursor of the page before
@@ -82,6 +83,8 @@ def keys_of(query: Query) -> Select[Any]:
     ):
         if text:
             wanted.append(column.contains(text, autoescape=True))
+    if query.reported:
+        wanted.append(HELD.c.reported == query.reported)
     if query.held_from:
         wanted.append(HELD.c.held_at >= query.held_from)
     if query.held_to:

@@ -21,6 +21,7 @@ class State(enum.StrEnum):
 
 
 WAITING: Final = frozenset({State.HELD, State.RELEASING, State.STOPPED, State.EXPIRING})  # no outcome yet
+WANTED: Final = "wanted"  # reported as clean by a recipient who may not release it, and asks somebody who may
 METADATA: Final = MetaData()
 
 MESSAGES: Final = Table(
@@ -58,7 +59,7 @@ HELD: Final = Table(
     Column("ended_by", Text, nullable=False),  # who released or deleted it
     Column("command", Text, nullable=False),  # the id of the command, or of the sweep, that ended it
     Column("note", Text, nullable=False, server_default=""),  # why a release was stopped, or waits
-    Column("reported", Text, nullable=False, server_default=""),  # clean, spam
+    Column("reported", Text, nullable=False, server_default=""),  # clean, spam, or WANTED
     Column("final", Text, nullable=False, server_default=""),  # the outcome of a release
     Column("waits", Integer, nullable=False, server_default="1"),  # 1 in the states of WAITING
     Column("sender", Text, nullable=False, server_default=""),  # what a search for senders looks at, case folded
@@ -112,4 +113,6 @@ PREFERENCES: Final = Table(
     Column("recipient", Text, primary_key=True),  # canonical
     Column("language", Text, nullable=False),
     Column("digest", Integer, nullable=False),  # 0: wants none
+    Column("hours", Integer, nullable=False, server_default="0"),  # 1 << hour of each that he wants; 0: all of them
+    Column("days", Integer, nullable=False, server_default="0"),  # 1 << day of the week, Monday first; 0: every day
 )

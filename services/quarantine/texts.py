@@ -41,6 +41,15 @@ _TEXTS: Final[Mapping[str, tuple[str, str]]] = {
         "It is scanned for viruses once more, and then delivered to you.",
         "Viene controllato ancora una volta contro i virus e poi recapitato.",
     ),
+    "ask": ("Ask for its delivery", "Chiedi di recapitarlo"),
+    "ask.hint": (
+        "Your administrators decide on mail like this. They are told that you ask for it.",
+        "Su messaggi come questo decidono i tuoi amministratori. Sapranno che lo chiedi.",
+    ),
+    "done.ask": (
+        "Your administrators were asked to deliver it.",
+        "È stato chiesto agli amministratori di recapitarlo.",
+    ),
     "delete": ("Delete it", "Eliminalo"),
     "report-clean": ("This is not spam", "Non è spam"),
     "report-spam": ("This is spam", "È spam"),

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 
-from schemas.catalog import CONTACTS, CUSTOMERS, RECIPIENTS, SCANNERS, SENDERS, SIGNALS, Topic
-from schemas.events import Contact, SenderEntry, Signal
+from schemas.catalog import CONTACTS, CUSTOMERS, RECIPIENTS, SCANNERS, SENDER_HOLDS, SENDERS, SENT, SIGNALS, Topic
+from schemas.events import Contact, SenderEntry, SenderHold, Sent, Signal
 from services.core.contacts import Contacts
 from services.core.directory import Directory
 from services.core.errors import UnreadableEvent
+from services.core.holds import SenderHolds
 from services.core.senders import Senders
+from services.core.sent import SentMail
 from services.core.signals import Signals
 from services.runtime.bus import Bus
 
@@ -71,9 +73,19 @@ async def follow_contacts(bus: Bus, contacts: Contacts) -> None:
                 contacts.apply(record.event)
 
 
-async def _tell(caught_up: asyncio.Event, contacts: Contacts) -> None:
+async def follow_sent(bus: Bus, sent: SentMail) -> None:
+    """Apply every message that went out to the memory, for ever. Nobody waits for that either."""
+    caught_up = asyncio.Event()
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(_tell(caught_up, sent), name="sent-caught-up")
+        async for record in bus.follow(SENT, caught_up):
+            if isinstance(record.event, Sent):
+                sent.apply(record.event)
+
+
+async def _tell(caught_up: asyncio.Event, memory: Contacts | SentMail) -> None:
     await caught_up.wait()
-    contacts.caught_up()
+    memory.caught_up()
 
 
 async def follow_senders(bus: Bus, senders: Senders, caught_up: asyncio.Event) -> None:
@@ -83,3 +95,12 @@ async def follow_senders(bus: Bus, senders: Senders, caught_up: asyncio.Event) -
             senders.apply(record.event)
         else:
             senders.remove(record.key)
+
+
+async def follow_holds(bus: Bus, holds: SenderHolds, caught_up: asyncio.Event) -> None:
+    """Apply every hold on a sender and every tombstone, for ever; `caught_up` is set at the topic's end."""
+    async for record in bus.follow(SENDER_HOLDS, caught_up):
+        if isinstance(record.event, SenderHold):
+            holds.apply(record.event)
+        else:
+            holds.remove(record.key)

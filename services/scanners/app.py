@@ -13,6 +13,7 @@ from schemas.events import DeadLetter, Event, Received, Rescan, Status, Verdict
 from services.core.clock import Clock
 from services.core.contacts import Contacts
 from services.core.errors import ObjectNotFound, UnreadableEvent
+from services.core.sent import SentMail
 from services.runtime.bus import Record, Stateless, Tombstone
 from services.scanners import decide
 from services.scanners.briefing import Briefings
@@ -41,6 +42,7 @@ class ScannerService(Stateless):
         briefings: Briefings,
         clock: Clock,
         contacts: Contacts | None = None,
+        sent: SentMail | None = None,
         *,
         shadow: str = "",
     ) -> None:
@@ -50,7 +52,9 @@ class ScannerService(Stateless):
         self.joined = asyncio.Event()  # set once partitions were assigned, even none
         self._pool = pool
         self._briefings = briefings
-        self._contacts = contacts or Contacts()  # one of its own never catches up, and so tells nothing
+        # Of its own they never catch up, and so tell nothing. Those that are given are empty at the start, and false.
+        self._contacts = Contacts() if contacts is None else contacts
+        self._sent = SentMail() if sent is None else sent
         self._clock = clock
 
     @property
@@ -87,6 +91,7 @@ class ScannerService(Stateless):
         self.joined.set()
 
     def _acquainted(self, received: Received, finding: Finding) -> Finding:
+        finding = decide.corresponding(finding, received, self._sent, self._clock.now())
         if not finding.contact:
             return finding
         who = (received.customer, finding.contact, self._clock.now())
@@ -113,10 +118,11 @@ def services(
     briefings: Briefings,
     clock: Clock,
     contacts: Contacts | None = None,
+    sent: SentMail | None = None,
 ) -> dict[str, ScannerService]:
     """Return the services of the named scanners by name; of the configured ones, or all of the pool's, by default."""
     chosen = names or config.scanners or tuple(pool.specs)
-    return {name: ScannerService(pool.specs[name], pool, briefings, clock, contacts) for name in chosen}
+    return {name: ScannerService(pool.specs[name], pool, briefings, clock, contacts, sent) for name in chosen}
 
 
 def _log(verdict: Verdict, shadow: str) -> None:

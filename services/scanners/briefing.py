@@ -29,6 +29,7 @@ class Briefing(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, ca
     brands: tuple[Brand, ...] = ()  # beside those that everybody knows
     allowed: tuple[str, ...] = ()  # domains that look like another and are in order
     salt: str = ""  # hex: the key for digests of this customer's correspondents
+    sends: bool = False  # through us as well, so that what it sent is known
 
 
 EMPTY: Final = Briefing()
@@ -46,6 +47,7 @@ def brief(customer: Customer) -> Briefing:
         brands=customer.protect.brands,
         allowed=customer.protect.allowed,
         salt=customer.salt,
+        sends=customer.outbound.enabled,
     )
 
 

@@ -11,6 +11,7 @@ import msgspec
 from schemas.events import Evidence, Received, Rechecked, Rescan, Status, Verdict
 from services.core.contacts import Acquaintance
 from services.core.direction import INBOUND_ONLY, outbound
+from services.core.sent import SentMail
 from services.scanners.contract import Finding, Reason, Spec, unavailable
 from services.scanners.text import LIMIT, clean
 
@@ -18,11 +19,15 @@ MAX_EVIDENCE: Final = 50
 MAX_RESULTS: Final = 20
 FIRST_CONTACT: Final = 0.2
 FIRST_CONTACT_ODD: Final = 1.0
+REPLY: Final = -1.0
+BACKSCATTER: Final = 3.0
+BOUNCE_UNKNOWN: Final = 1.0
 MAX_PRINTS: Final = 40
 SPAM_FROM: Final = 15.0
 SUSPICIOUS_FROM: Final = 6.0
 _SCORE_LIMIT: Final = 10_000.0
 _SEVERITY: Final = (Status.CLEAN, Status.SUSPICIOUS, Status.SPAM, Status.PHISHING, Status.VIRUS)
+_ANSWERS: Final = frozenset({"REPLY", "BOUNCE_OF_OURS"})  # whoever it is from, it was asked for
 # Waiting or trying again by itself won't help these: somebody should look at the message.
 _TO_DEAD_LETTERS: Final = frozenset({Reason.CRASH.value, Reason.TIME.value, Reason.STORE.value})
 
@@ -87,13 +92,45 @@ def tidy(finding: Finding) -> Finding:
     )
 
 
+def corresponding(finding: Finding, received: Received, sent: SentMail, now: float) -> Finding:
+    """Return the finding with how the message stands to what the customer sent; as it is where that can't be told."""
+    # Without readers it is another scanner's, or of a customer that doesn't send through us.
+    evidence = _answered(finding, received, sent, now) if finding.readers else None
+    if evidence is None:
+        return finding
+    return msgspec.structs.replace(
+        finding, score=finding.score + evidence.score, evidence=(*finding.evidence, evidence)
+    )
+
+
+def _answered(finding: Finding, received: Received, sent: SentMail, now: float) -> Evidence | None:
+    """Return what the Message-IDs say that the message names: nobody guesses one, though who read the mail knows it.
+
+    A bounce that names none of ours is evidence at most: a customer may send by other ways too.
+    """
+    customer = received.customer
+    known = sent.knows(customer, finding.refers, now)
+    if received.envelope.reverse_path:
+        if known and sent.wrote(customer, finding.pairs, now):
+            return Evidence(code="REPLY", text="answers a message that its recipient sent to this sender", score=REPLY)
+        text = "answers a message that was sent from here, to somebody else"
+        return Evidence(code="REPLY_OF_ANOTHER", text=text) if known else None
+    if known:
+        return Evidence(code="BOUNCE_OF_OURS", text="returns a message that was sent from here")
+    if sent.silent(customer, finding.readers, now):
+        text = "a bounce to somebody who is not known to have sent anything"
+        return Evidence(code="BACKSCATTER", text=text, score=BACKSCATTER)
+    text = "a bounce of nothing that is known to have been sent"
+    return Evidence(code="BOUNCE_UNKNOWN", text=text, score=BOUNCE_UNKNOWN) if sent.told(customer) else None
+
+
 def acquainted(finding: Finding, acquaintance: Acquaintance, *, note: bool) -> Finding:
     """Return the finding with what is known of the correspondent; `note`: the topic should hear of him.
 
     That somebody writes for the first time is no fault. It weighs where something else is odd as well.
     """
     kept = finding if note else msgspec.structs.replace(finding, contact="")
-    if acquaintance is not Acquaintance.NEW:
+    if acquaintance is not Acquaintance.NEW or any(each.code in _ANSWERS for each in finding.evidence):
         return kept
     score = FIRST_CONTACT if finding.score <= 0 else FIRST_CONTACT_ODD
     evidence = Evidence(

@@ -6,7 +6,8 @@ import asyncio
 
 from schemas.catalog import RECEIVED, RESCANS
 from services.core.contacts import Contacts
-from services.runtime.follow import follow_contacts
+from services.core.sent import SentMail
+from services.runtime.follow import follow_contacts, follow_sent
 from services.runtime.host import Context
 from services.scanners import config as settings
 from services.scanners.app import ScannerService, services
@@ -22,10 +23,13 @@ async def serve(ctx: Context) -> None:
     await pool.start()
     try:
         await ctx.directory_ready()  # a scan that knows nothing of its customer would find too little
-        contacts, briefings = Contacts(), Briefings(ctx.directory.customer)
+        contacts, sent, briefings = Contacts(), SentMail(), Briefings(ctx.directory.customer)
         async with asyncio.TaskGroup() as tasks:
-            following = tasks.create_task(follow_contacts(ctx.bus, contacts), name="follow-contacts")
-            units = services(config, config.scanners, pool, briefings, ctx.clock, contacts)
+            following = (
+                tasks.create_task(follow_contacts(ctx.bus, contacts), name="follow-contacts"),
+                tasks.create_task(follow_sent(ctx.bus, sent), name="follow-sent"),
+            )
+            units = services(config, config.scanners, pool, briefings, ctx.clock, contacts, sent)
             members: dict[str, ScannerService | Together] = {unit.group: unit for unit in units.values()}
             if not config.scanners:
                 members = {GROUP: Together(tuple(units.values()))}
@@ -35,7 +39,8 @@ async def serve(ctx: Context) -> None:
             waiting = tasks.create_task(_say_ready(ctx, list(members.values())), name="scanners-ready")
             await ctx.stop.wait()
             waiting.cancel()
-            following.cancel()
+            for task in following:
+                task.cancel()
     finally:
         await pool.close()
 

@@ -23,10 +23,25 @@ from typing import Any, Final, cast
 import faust
 
 from schemas import wire
-from schemas.catalog import BY_NAME, COUNTS, DISPOSITIONS, RECEIVED, REJECTIONS, SIGNALS, TALLIES, key_of, partition_of
-from schemas.events import Act, Disposition, Event, QuarantineRequest, Tally
+from schemas.catalog import (
+    BY_NAME,
+    COUNTS,
+    DISPOSITIONS,
+    HABITS,
+    OUTCOMES,
+    RECEIVED,
+    REJECTIONS,
+    SIGNALS,
+    TALLIES,
+    key_of,
+    partition_of,
+)
+from schemas.events import Act, Disposition, Event, QuarantineRequest, SenderHold, Tally
+from services.core import conduct
 from services.core.clock import Clock
 from services.core.errors import BusUnavailable, UnreadableEvent
+from services.core.holds import SIGNALS as SIGNALS_NAME
+from services.core.holds import SenderHolds
 from services.core.ids import message_id
 from services.core.outbreak import SCANNER as OUTBREAK
 from services.core.signals import Signals
@@ -49,9 +64,20 @@ SWEEP_EVERY: Final = 30.0  # seconds
 CLEAR_AFTER: Final = 600.0  # seconds between a signal's lapse and its tombstone: clocks differ, the record costs little
 KEPT: Final = frozenset(name for name, topic in BY_NAME.items() if topic.retention_ms is not None)  # not compacted
 RECOVERY_WITHIN: Final = 600.0  # seconds; the changelog keeps an hour of counts
-ADDED: Final = ("count", "known", "flagged")  # what a window sums up of a tally
-UNITED: Final = ("customers", "sources", "recipients")
-NOTHING: Final = (0,) * len(ADDED + UNITED)
+BOUNCED: Final = b'"state":"bounced"'  # in the octets of the few outcomes that are looked at
+# What a window sums up of a tally, or unites, in the order of a cell. More is added at the end: a cell that an earlier
+# release wrote is shorter.
+CELL: Final[Mapping[str, Callable[[int, int], int]]] = {
+    "count": operator.add,
+    "known": operator.add,
+    "flagged": operator.add,
+    "customers": operator.or_,
+    "sources": operator.or_,
+    "recipients": operator.or_,
+    "strangers": operator.add,
+    "failed": operator.add,
+}
+NOTHING: Final = (0,) * len(CELL)
 LOOK_EVERY: Final = 5.0  # seconds
 RECALLED: Final = 1_000  # dispositions of each partition
 AGAIN: Final = 1.0  # seconds before what could not be published is tried again
@@ -65,6 +91,7 @@ class Ports:
     bus: Bus
     clock: Clock
     signals: Signals  # follows signals.v1
+    holds: SenderHolds  # follows submission.holds.v1
     pause: Callable[[float], Awaitable[None]]
     folder: Path  # Faust wants one; nothing is kept in it
 
@@ -74,6 +101,7 @@ class Counting:
 
     def __init__(self, config: SignalsConfig, ports: Ports) -> None:
         self._limits = config.limits()
+        self._bounds = config.bounds()
         self._longest = max(limit.window_s for limit in self._limits.values())
         self._ports = ports
         self._retrying = False
@@ -85,7 +113,10 @@ class Counting:
         self._counts = self._table.tumbling(STEP)
         if self._table.changelog_topic_name != COUNTS.name:
             raise AssertionError(f"the catalogue calls {self._table.changelog_topic_name} {COUNTS.name}")
-        observed = self._raw(REJECTIONS.name, RECEIVED.name, DISPOSITIONS.name)
+        self._habits = cast("Any", self.app.Table("habits", partitions=TALLIES.partitions))
+        if self._habits.changelog_topic_name != HABITS.name:
+            raise AssertionError(f"the catalogue calls {self._habits.changelog_topic_name} {HABITS.name}")
+        observed = self._raw(REJECTIONS.name, RECEIVED.name, DISPOSITIONS.name, OUTCOMES.name)
         self.app.agent(observed, name="observe")(self._observe)
         self.app.agent(self._raw(TALLIES.name), name="count")(self._count)
         self.app.timer(SWEEP_EVERY)(self._sweep)
@@ -110,6 +141,8 @@ class Counting:
         found: list[Tally] = []
         buried: list[Event | Tombstone] = []
         for message in messages:
+            if message.topic == OUTCOMES.name and BOUNCED not in (message.value or b""):
+                continue
             try:
                 event = _decoded(message)
                 found += sightings(event)
@@ -151,22 +184,62 @@ class Counting:
         window = self._counts.relative_to(tally.at)
         # One cell a subject and window: each cell that changes is a record of the changelog.
         window[key] = _more(_sums(window[key].value()), tally)
-        if not tally.count:
+        if not tally.count and tally.kind not in self._bounds:
             return []
         cells = [_sums(self._counts.relative_to(start)[key].value()) for start in limit.starts(tally.at)]
-        if sum(cell[0] for cell in cells) < limit.count:
+        counted = [cell[0] for cell in cells]
+        if sum(counted) < limit.count:
             return []  # as nearly always
-        count, known, flagged = (sum(cell[at] for cell in cells) for at in range(len(ADDED)))
-        sets = (functools.reduce(operator.or_, (cell[at] for cell in cells)) for at in range(len(ADDED), len(NOTHING)))
-        spread = Spread(flagged, *sets)
+        whole = _whole(cells)
+        if tally.kind in self._bounds:
+            return self._conducted(tally, whole)
+        spread = Spread(whole["flagged"], whole["customers"], whole["sources"], whole["recipients"])
+        until = limit.until(tally.at, counted)
         signals = self._ports.signals
         told = signals.active(tally.kind, tally.subject, now)
-        signal = crossed(tally, count, limit, told, now, known=known, spread=spread)
+        signal = crossed(tally, whole["count"], limit, told, now, known=whole["known"], spread=spread, until=until)
         if signal is None:
             return []
         signals.apply(signal)  # before its echo comes back from the topic: the next tally must not tell it again
         log.info("kind=%s customer=%s count=%d event=signal", signal.kind, signal.customer, signal.count)
         return [signal]
+
+    def _conducted(self, tally: Tally, whole: Mapping[str, int]) -> list[Event | Tombstone]:
+        """Learn what is usual for an account, and return the hold that follows from what it did."""
+        holds, now = self._ports.holds, self._ports.clock.now()
+        if holds.held(tally.customer, tally.subject) is not None:
+            return []  # what was under way when it was held
+        bounds, key = self._bounds[tally.kind], key_of(tally)
+        habit: conduct.Habit = self._habits.get(key) or ()
+        learnt = conduct.learnt(habit, tally.at, whole["count"], tally.strangers, round(bounds.burst / bounds.growth))
+        if learnt is not None:
+            self._habits[key] = habit = learnt
+        if holds.spared(tally.customer, tally.subject, now):
+            return []
+        did = conduct.Conduct(
+            sent=whole["count"],
+            strangers=whole["strangers"],
+            failed=whole["failed"],
+            bad=whole["flagged"],
+            today=conduct.today(habit, tally.at),
+            senders=whole["sources"].bit_count(),
+        )
+        usual = conduct.usual(habit, tally.at)
+        reasons = conduct.judged(did, usual, bounds)
+        if not reasons:
+            return []
+        hold = SenderHold(
+            customer=tally.customer,
+            sender=tally.subject,
+            held=True,
+            reasons=tuple(reasons),
+            why=conduct.told(did, usual),
+            by=SIGNALS_NAME,
+            at=now,
+        )
+        holds.apply(hold)  # as above
+        log.warning("customer=%s event=sender-held reasons=%s", hold.customer, ",".join(hold.reasons))
+        return [hold]
 
     # --- what both need
 
@@ -238,6 +311,9 @@ class Counting:
         data = self._table.data
         for key in [key for key in data if key[1][1] < now - self._longest]:
             data.pop(key)  # from memory alone: the changelog's own retention ends it there
+        habits, old = self._habits.data, conduct.day_of(now) - conduct.DAYS
+        for key in [key for key, habit in habits.items() if habit[-1][0] < old]:
+            habits.pop(key)
         mine = {slot.partition for slot in self.app.consumer.assignment() if slot.topic == TALLIES.name}
         # Only of our own partitions: a key has one writer. The view hears of it as everybody does, from the topic.
         over = [key for key in self._ports.signals.lapsed(now - CLEAR_AFTER) if _partition(key) in mine]
@@ -249,13 +325,20 @@ class Counting:
 
 
 def _sums(cell: int | Sequence[int]) -> Sequence[int]:
-    """Return what a cell holds, of ADDED and UNITED in their order; one that nobody has written is 0 to Faust."""
-    return NOTHING if isinstance(cell, int) else cell
+    """Return what a cell holds, as CELL has it; one that nobody has written is 0 to Faust."""
+    if isinstance(cell, int):
+        return NOTHING
+    return cell if len(cell) == len(NOTHING) else [*cell, *NOTHING[len(cell) :]]
 
 
 def _more(sums: Sequence[int], tally: Tally) -> list[int]:
-    added = [so_far + getattr(tally, field) for so_far, field in zip(sums, ADDED, strict=False)]
-    return added + [so_far | getattr(tally, field) for so_far, field in zip(sums[len(ADDED) :], UNITED, strict=True)]
+    return [join(sum_, getattr(tally, field)) for (field, join), sum_ in zip(CELL.items(), sums, strict=True)]
+
+
+def _whole(cells: Sequence[Sequence[int]]) -> dict[str, int]:
+    return {
+        field: functools.reduce(join, (cell[at] for cell in cells)) for at, (field, join) in enumerate(CELL.items())
+    }
 
 
 def _partition(key: str) -> int:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import dataclasses
+from typing import Annotated, Final
 
 import msgspec
 
+from services.core.conduct import WINDOW, Bounds
 from services.core.signals import Kind
 from services.signals.decide import STEP, Limit
 
 APP = "gatepost-signals"  # the name of the app, and of its group
 PREFIX = "GATEPOST_SIGNALS_"
+ACCOUNT_SENDERS: Final = 10  # reverse-paths that an account used before it is held itself, and not the one of them
 
 Count = Annotated[int, msgspec.Meta(ge=0)]
 Seconds = Annotated[float, msgspec.Meta(gt=0)]
@@ -38,6 +41,22 @@ class SignalsConfig(msgspec.Struct, frozen=True, kw_only=True):
     outbreak_recipients: Annotated[int, msgspec.Meta(ge=1, le=40)] = 20
     outbreak_lapse: Seconds = 3_600.0
 
+    submit_address: Count = 1_000  # messages within the window that a customer's client hands in
+    submit_address_window: Annotated[float, msgspec.Meta(ge=STEP, le=3_600, multiple_of=STEP)] = 300.0
+    submit_sender: Count = 500  # with one reverse-path
+    submit_sender_window: Annotated[float, msgspec.Meta(ge=STEP, le=3_600, multiple_of=STEP)] = 600.0
+    submit_customer: Count = 10_000  # of one customer
+    submit_customer_window: Annotated[float, msgspec.Meta(ge=STEP, le=3_600, multiple_of=STEP)] = 600.0
+
+    conduct_burst: Count = 500  # recipients within ten minutes of an account; it is held where many are strangers
+    conduct_day: Count = 1_000  # strangers in a day
+    conduct_growth: Annotated[float, msgspec.Meta(ge=1)] = 5.0  # and so many times what any of the last 14 days had
+    conduct_failed: Count = 50  # recipients that don't exist
+    conduct_bad: Count = 20  # recipients of what scanners are sure of
+    conduct_share: Annotated[float, msgspec.Meta(gt=0, le=1)] = (
+        0.3  # of its recipients: strangers of a burst, failed, bad
+    )
+
     standstill: Seconds = 60.0  # without progress in a partition that has records; then the process starts anew
 
     def limits(self) -> dict[str, Limit]:
@@ -57,7 +76,25 @@ class SignalsConfig(msgspec.Struct, frozen=True, kw_only=True):
                 sources=self.outbreak_sources,
                 recipients=self.outbreak_recipients,
             ),
+            Kind.SUBMIT_ADDRESS: Limit(self.submit_address, self.submit_address_window, 0.0),
+            Kind.SUBMIT_SENDER: Limit(self.submit_sender, self.submit_sender_window, 0.0),
+            Kind.SUBMIT_CUSTOMER: Limit(self.submit_customer, self.submit_customer_window, 0.0),
+            Kind.SENDER_CONDUCT: Limit(1, WINDOW, 0.0),
+            Kind.ACCOUNT_CONDUCT: Limit(1, WINDOW, 0.0),
         }
+
+    def bounds(self) -> dict[str, Bounds]:
+        """Return from where on an account is held, by the kind of its tallies."""
+        one = Bounds(
+            burst=self.conduct_burst,
+            day=self.conduct_day,
+            growth=self.conduct_growth,
+            failed=self.conduct_failed,
+            bad=self.conduct_bad,
+            share=self.conduct_share,
+        )
+        many = dataclasses.replace(one, senders=ACCOUNT_SENDERS)
+        return {Kind.SENDER_CONDUCT: one, Kind.ACCOUNT_CONDUCT: many}
 
     def _harvest(self, count: int) -> Limit:
         return Limit(count, self.harvest_window, self.harvest_lapse, self.harvest_share)

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import Final
 
 import msgspec
 
-from schemas.events import Direction, Disposition, Event, Received, Rejection, Signal, Tally
-from services.core import outbreak
-from services.core.direction import outbound
+from schemas.events import Direction, Disposition, Event, Outcome, Received, Rejection, Signal, Tally
+from services.core import conduct, outbreak
+from services.core.direction import outbound, signed_in
 from services.core.errors import UnreadableEvent
 from services.core.signals import Kind, address_of, network_of
 
@@ -24,7 +25,8 @@ UNKNOWN: Final = "unknown-recipient"  # the reason of a Rejection that may be a 
 class Limit:
     """`count` within `window_s` seconds, and no less than `share` of all, is told and holds for `lapse_s` seconds.
 
-    A count of 0 is never told. Without the share, whoever sends us a great deal would pass for a harvester.
+    A count of 0 is never told. Without the share, whoever sends us a great deal would pass for a harvester. Where
+    `lapse_s` is 0 it holds until the window has room again: then the doors together let in as much as the limit says.
     """
 
     count: int
@@ -38,6 +40,14 @@ class Limit:
     def starts(self, at: float) -> list[float]:
         """Return a time in each tumbling window that the count at `at` is the sum of, the latest first."""
         return [at - STEP * back for back in range(round(self.window_s / STEP))]
+
+    def until(self, at: float, sums: Sequence[int]) -> float:
+        """Return until when it holds that was passed at `at`; `sums` are the counts of the windows of `starts`."""
+        if self.lapse_s:
+            return at + self.lapse_s
+        minute = at // STEP * STEP
+        left = next((k for k in range(1, len(sums)) if sum(sums[: len(sums) - k]) < self.count), len(sums))
+        return minute + STEP * left
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -86,9 +96,75 @@ def sightings(event: Event) -> tuple[Tally, ...]:
                     at=at,
                 ),
             )
+        case Received(recovered=False, bounce_of="", own="", part=0, direction=Direction.OUTBOUND):
+            return _submitted(event)
         case Disposition():
-            return _alike(event)
+            return _alike(event) or _sent(event)
+        case Outcome(sender=sender) if sender and conduct.no_such_address(event):
+            failed = len(event.recipients)
+            return (_conduct(Kind.SENDER_CONDUCT, sender, event.customer, event.at, failed=failed),)
     return ()
+
+
+def _submitted(received: Received) -> tuple[Tally, ...]:
+    """Return what a message that a customer handed in adds to what it, its client and its sender had."""
+    address, _ = _client(received.envelope.client_ip)
+    subjects = (
+        (Kind.SUBMIT_ADDRESS, address),
+        (Kind.SUBMIT_SENDER, received.envelope.reverse_path.lower()),
+        (Kind.SUBMIT_CUSTOMER, received.customer),
+    )
+    at, customer = received.received_at, received.customer
+    return tuple(
+        Tally(subject=subject, kind=kind, customer=customer, count=1, at=at) for kind, subject in subjects if subject
+    )
+
+
+def _sent(disposition: Disposition) -> tuple[Tally, ...]:
+    """Return what a message that goes out says of the conduct of its sender, and of the account that handed it in."""
+    received = disposition.received
+    path = received.envelope.reverse_path.lower()
+    if not outbound(received) or received.recovered or disposition.released_by or not path:
+        return ()
+    sent = len(received.envelope.recipients)
+    bad = sent if disposition.status in outbreak.BAD else 0
+    said = partial(
+        _conduct,
+        customer=received.customer,
+        at=disposition.decided_at,
+        sent=sent,
+        bad=bad,
+        strangers=disposition.strangers,
+    )
+    found = (said(Kind.SENDER_CONDUCT, path),)
+    if signed_in(received) and received.submitter != path:
+        return (*found, said(Kind.ACCOUNT_CONDUCT, received.submitter, senders=_bit(path)))
+    return found
+
+
+def _conduct(  # noqa: PLR0913  # what a window counts
+    kind: Kind,
+    subject: str,
+    customer: str,
+    at: float,
+    *,
+    sent: int = 0,
+    strangers: int = 0,
+    bad: int = 0,
+    failed: int = 0,
+    senders: int = 1,
+) -> Tally:
+    return Tally(
+        subject=subject.lower(),
+        kind=kind,
+        customer=customer,
+        count=sent,
+        at=at,
+        flagged=bad,
+        strangers=strangers,
+        failed=failed,
+        sources=senders,
+    )
 
 
 def _alike(disposition: Disposition) -> tuple[Tally, ...]:
@@ -157,6 +233,8 @@ def _sum(one: Tally, other: Tally) -> Tally:
         count=one.count + other.count,
         known=one.known + other.known,
         flagged=one.flagged + other.flagged,
+        strangers=one.strangers + other.strangers,
+        failed=one.failed + other.failed,
         customers=one.customers | other.customers,
         sources=one.sources | other.sources,
         recipients=one.recipients | other.recipients,
@@ -170,7 +248,15 @@ def counts(tally: Tally, limit: Limit | None, now: float) -> bool:
 
 
 def crossed(
-    tally: Tally, count: int, limit: Limit, told: Signal | None, now: float, *, known: int = 0, spread: Spread = ALONE
+    tally: Tally,
+    count: int,
+    limit: Limit,
+    told: Signal | None,
+    now: float,
+    *,
+    known: int = 0,
+    spread: Spread = ALONE,
+    until: float | None = None,
 ) -> Signal | None:
     """Return the signal to publish, now that `count` and `known` stand in the window; None: there is nothing to tell.
 
@@ -181,10 +267,10 @@ def crossed(
         return None
     if not spread.reaches(limit):
         return None
-    until = tally.at + limit.lapse_s
+    until = tally.at + limit.lapse_s if until is None else until
     if until <= now:
         return None
-    if told is not None and count < 2 * told.count and until - told.until < limit.lapse_s / 2:
+    if told is not None and count < 2 * told.count and until - told.until < max(limit.lapse_s / 2, 1.0):
         return None
     return Signal(
         subject=tally.subject,

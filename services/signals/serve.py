@@ -17,12 +17,13 @@ from pathlib import Path
 
 import faust
 
-from schemas.catalog import CHANGELOGS, REJECTIONS, REQUESTS, SIGNALS, TALLIES
+from schemas.catalog import CHANGELOGS, REJECTIONS, REQUESTS, SENDER_HOLDS, SIGNALS, TALLIES
 from services.core.errors import BusUnavailable, StartError, TooManyDeadLetters
+from services.core.holds import SenderHolds
 from services.core.signals import Signals
 from services.core.waiting import before
 from services.runtime.config import load
-from services.runtime.follow import follow_signals
+from services.runtime.follow import follow_holds, follow_signals
 from services.runtime.host import Context
 from services.runtime.lag import Progress
 from services.runtime.provision import require_topics
@@ -43,21 +44,29 @@ async def serve(ctx: Context, make: type[Counting] = Counting) -> None:
     """Count until `ctx.stop`; raise StartError when the app can't go on, so that the process is started again."""
     config = load(SignalsConfig, ctx.environ, PREFIX)
     try:
-        await require_topics(ctx.bus.bootstrap, (REJECTIONS, REQUESTS, TALLIES, SIGNALS, *LEDGER, *CHANGELOGS))
+        await require_topics(
+            ctx.bus.bootstrap, (REJECTIONS, REQUESTS, TALLIES, SIGNALS, SENDER_HOLDS, *LEDGER, *CHANGELOGS)
+        )
     except BusUnavailable as error:
         raise StartError(f"signals: {error}") from error
     ctx.ready("signals")  # before Faust has joined: nobody waits for a count, and `gatepost up` is not to either
     signals, caught_up = Signals(), asyncio.Event()
-    following = asyncio.create_task(follow_signals(ctx.bus, signals, caught_up), name="follow-signals")
+    holds, known = SenderHolds(), asyncio.Event()
+    following = (
+        asyncio.create_task(follow_signals(ctx.bus, signals, caught_up), name="follow-signals"),
+        asyncio.create_task(follow_holds(ctx.bus, holds, known), name="follow-holds"),
+    )
     try:
         with tempfile.TemporaryDirectory(prefix="gatepost-signals-") as folder:
-            ports = Ports(ctx.bus.bootstrap, ctx.bus, ctx.clock, signals, asyncio.sleep, Path(folder))
-            await _until(ctx.stop, caught_up)
+            ports = Ports(ctx.bus.bootstrap, ctx.bus, ctx.clock, signals, holds, asyncio.sleep, Path(folder))
+            for event in (caught_up, known):  # without the holds, who was let go would be held again
+                await _until(ctx.stop, event)
             if not ctx.stop.is_set():
                 await _run(make(config, ports), ports, config.standstill, ctx.stop)
     finally:
-        following.cancel()
-        await asyncio.gather(following, return_exceptions=True)
+        for task in following:
+            task.cancel()
+        await asyncio.gather(*following, return_exceptions=True)
 
 
 async def _run(counting: Counting, ports: Ports, patience: float, stop: asyncio.Event) -> None:

@@ -92,6 +92,24 @@ def test_the_door_for_what_goes_out_is_there_only_when_it_is_asked_for(helm: str
     assert delivery["GATEPOST_DKIM_KEY"]["valueFrom"]["secretKeyRef"] == {"name": "keys", "key": "dkim-key"}
 
 
+def test_the_users_console_is_there_only_when_it_is_asked_for(helm: str) -> None:
+    set_on = ("--set", "users.enabled=true,users.existingSecret=keys,users.url=https://held.acme.example")
+    before, rendered = render(helm, *PRODUCTION), render(helm, *PRODUCTION, *set_on)
+    assert rendered.of("Deployment").keys() - before.of("Deployment").keys() == {"gatepost-users"}
+    assert rendered.of("Service").keys() - before.of("Service").keys() == {"gatepost-users", "gatepost-directory"}
+    key = {"secretKeyRef": {"name": "keys", "key": "users-key"}}
+    for name in ("users", "api", "console", "directory"):
+        assert environ(rendered.of("Deployment")[f"gatepost-{name}"])["GATEPOST_USERS_KEY"] == key, name
+    for name in ("api", "console", "directory"):
+        assert "GATEPOST_USERS_KEY" not in environ(before.of("Deployment")[f"gatepost-{name}"]), name
+    env = {entry["name"]: entry.get("value") for entry in container_of(rendered, "gatepost-users")["env"]}
+    assert env["GATEPOST_USERS_API"] == "http://gatepost-api:8480"
+    assert env["GATEPOST_USERS_DIRECTORY"] == "http://gatepost-directory:8484"
+    assert env["GATEPOST_USERS_URL"] == "https://held.acme.example"
+    assert "GATEPOST_QUARANTINE_KEY" not in env
+    assert render(helm, *PRODUCTION, "--set", "users.enabled=true").code != 0
+
+
 def container_of(rendered: Rendered, name: str) -> dict[str, Any]:
     (container,) = pod_of(rendered.of("Deployment")[name])["containers"]
     return dict(container)

@@ -58,8 +58,11 @@ class Browser:
 
     async def fill(self, path: str, form: Mapping[str, str | list[str]]) -> Answer:
         """Load the page, and post a form of it as a browser would."""
-        page = await self.get(path)
-        found = re.search(r'name="csrf" value="([0-9a-f]*)"', page.text)
+        return await self.fill_from(path, path, form)
+
+    async def fill_from(self, page: str, path: str, form: Mapping[str, str | list[str]]) -> Answer:
+        """Take the token from one page, and post a form to another path: what a page doesn't offer can be tried."""
+        found = re.search(r'name="csrf" value="([0-9a-f]*)"', (await self.get(page)).text)
         return await self.post(path, {"csrf": found[1] if found else "", **form})
 
     async def ask(self, method: str, path: str, body: bytes, headers: Mapping[str, str]) -> Answer:

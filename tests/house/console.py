@@ -28,6 +28,7 @@ from services.console.rooms import make_console
 from services.console.second import Seconds
 from services.console.secrets import Keeper
 from services.console.signin import SignIn
+from services.console.users.fakes import FakeDirectory
 from services.core.clock import ManualClock
 from services.core.directory import Directory
 from services.core.secrets import Purpose, Secrets
@@ -41,6 +42,7 @@ from services.trace.index import Index
 from tests.house.asgi import Browser
 
 BASE = "https://console.test"
+USERS = "https://held.test"
 PASSWORD = "correct horse battery staple"
 OPERATOR = Caller(account="op", customer="", role=Role.OPERATOR, address="op@console.test")
 
@@ -68,10 +70,13 @@ class ConsoleHouse:
             seconds=Seconds(Keeper(self.secrets, Purpose.SECOND_FACTOR)),
             operators_factor=self.config.operators_second_factor,
         )
+        self.people = FakeDirectory()
         around = Surroundings(
             config=self.config, hostname="gp.test", directory=self.directory, resolver=lambda: self.dns
         )
-        self.desk = make_desk(book, self.signin, around, trace, self.licences.public_key(), self.secrets)
+        self.desk = make_desk(
+            book, self.signin, around, trace, self.licences.public_key(), self.people, secrets=self.secrets
+        )
         self.post = FakePost(book, self.signin)
         self.outbox = Outbox(book, self.bus, self.post, "one")
         self.app = make_console(self.desk, self.config, self.clock)

@@ -50,16 +50,20 @@ class House:
         self.data = data
         self.port = port
         self._arguments = arguments
-        api, pages, console = free_ports(3)
+        api, pages, console, users, directory = free_ports(5)
         self.api = f"http://127.0.0.1:{api}"
         self.pages = f"http://127.0.0.1:{pages}"
         self.console = f"http://127.0.0.1:{console}"
+        self.users = f"http://127.0.0.1:{users}"
         self._environ = {
             "GATEPOST_API_PORT": str(api),
             "GATEPOST_PAGES_PORT": str(pages),
             "GATEPOST_PAGES_URL": self.pages,
             "GATEPOST_CONSOLE_PORT": str(console),
             "GATEPOST_CONSOLE_URL": self.console,
+            "GATEPOST_USERS_PORT": str(users),
+            "GATEPOST_USERS_URL": self.users,
+            "GATEPOST_DIRECTORY_PORT": str(directory),
             **(environ or {}),
         }
         self._process: asyncio.subprocess.Process | None = None

@@ -65,7 +65,7 @@ async def test_somebody_comes_in_by_a_provider_that_is_asked_over_http(tmp_path:
             around = Surroundings(
                 config=config, hostname="gp.test", directory=house.directory, resolver=lambda: house.dns
             )
-            desk = make_desk(house.book, house.signin, around, house.trace, None, house.secrets)
+            desk = make_desk(house.book, house.signin, around, house.trace, None, secrets=house.secrets)
             stranger = Browser(make_console(desk, config, house.clock), house.config.base)
             refused = await stranger.get("/sso/acme/start")
             assert "gave no answer that can be used" in refused.text

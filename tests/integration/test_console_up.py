@@ -10,7 +10,7 @@ from tests.eventually import eventually
 from tests.house.gatepost import House
 from tests.house.names import Names
 from tests.house.person import PASSWORD, Person, arrived
-from tests.house.sender import EICAR, plain, send, with_attachment
+from tests.house.sender import EICAR, GTUBE, plain, send, with_attachment
 from tests.house.sink import Sink
 from tests.integration.backing import arguments, environ
 
@@ -82,3 +82,37 @@ async def test_from_an_invitation_to_the_first_filtered_message(tmp_path: Path, 
         ] == 200
         assert "/link/" in await arrived(sink, "it@acme.test", "Your account")  # by the customer's own hosts
         assert not any(one.header("subject") == "bad" for one in sink.arrivals)
+        await a_user_releases(house, sink, ann, port)
+
+
+async def a_user_releases(house: House, sink: Sink, owner: Person, port: int) -> None:
+    """From the activation mail over the first session to a held message that arrives at the MTA."""
+    held = plain("an offer", f"{GTUBE}\r\n")
+    assert (await send(port, held, recipients=["bob@acme.test"])).code == 250
+    form = {"action": "add", "kind": "user", "address": "bob@acme.test", "name": "Bob", "invite": "yes"}
+    assert (await owner.fill("/c/acme/users", form))[0] == 200
+    mail = await arrived(sink, "bob@acme.test", "Your held mail")
+    found = re.search(rf"{re.escape(house.users)}(/link/\S+)", mail)
+    assert found is not None, mail
+    async with Person(house.users) as bob:
+        chosen = {"address": "bob@acme.test", "password": PASSWORD, "again": PASSWORD}
+        status, shown = await bob.fill(found[1], chosen)
+        assert (status, "Your password is set" in shown) == (200, True)
+
+        async def listed() -> bool:
+            return "an offer" in await bob.page("/")
+
+        await eventually(listed, within=20, every=0.2)
+        one = re.search(r'href="(/held/\w+)">an offer', await bob.page("/"))
+        assert one is not None
+        assert GTUBE in await bob.page(f"{one[1]}/text")
+        status, shown = await bob.fill(one[1], {"action": "release"})
+        assert (status, "On its way to you" in shown) == (200, True)
+        await eventually(lambda: any(each.header("subject") == "an offer" for each in sink.arrivals), within=20)
+        (arrival,) = [each for each in sink.arrivals if each.header("subject") == "an offer"]
+        assert arrival.content.endswith(held)
+
+        async def settled() -> bool:
+            return "delivered" in await bob.page("/?everything=yes")
+
+        await eventually(settled, within=20, every=0.2)

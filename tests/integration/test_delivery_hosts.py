@@ -19,7 +19,9 @@ from schemas.events import Host, State
 from services.core.clock import SystemClock
 from services.delivery.config import DeliveryConfig
 from services.delivery.dial import SmtpDial, Unreachable
+from services.delivery.hops import Hop
 from services.delivery.sts import Https
+from services.delivery.tls_results import Result
 from services.runtime.fakes_dns import FakeDns
 from tests.eventually import eventually
 from tests.integration.test_delivery import B, bench, certificate, mta
@@ -207,3 +209,23 @@ async def test_a_policy_is_fetched_over_https_and_only_from_who_can_show_the_nam
     server.close()
     await over  # a connection whose handshake failed is not known to the runner
     await runner.cleanup()
+
+
+async def test_a_connection_comes_from_its_pool_and_how_tls_went_is_told(mta: LoopbackMta) -> None:
+    told: list[Result] = []
+    dns = FakeDns({("mta.far.test", "A"): ("127.0.0.1",)})
+    dial = SmtpDial(CONFIG, SystemClock(), dns, results=told.append)
+    hop = Hop(host="mta.far.test", port=mta.port, via="far.test", sources=("127.0.0.66", "2001:db8::66"))
+    session = await dial(hop)
+    assert mta.peers[-1] == "127.0.0.66"
+    await session.quit()
+    mta.tls = "fine"
+    await (await dial(hop)).quit()
+    mta.tls = "refused"
+    await (await dial(hop)).quit()
+    assert [each.failure for each in told] == ["starttls-not-supported", "", "validation-failure"]
+    assert {(each.domain, each.policy, each.host) for each in told} == {("far.test", "no-policy-found", "mta.far.test")}
+    with pytest.raises(Unreachable):  # an address that this machine doesn't have
+        await dial(Hop(host="mta.far.test", port=mta.port, via="far.test", sources=("192.0.2.66",)))
+    with pytest.raises(Unreachable):  # none of the family
+        await dial(Hop(host="mta.far.test", port=mta.port, via="far.test", sources=("2001:db8::66",)))

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from sqlalchemy import insert
 
 from schemas.catalog import RECEIVED
 from schemas.events import Command, Customer, DigestPlan, Direction, Domain, Host, Received
@@ -20,10 +21,11 @@ from services.core.errors import BusUnavailable
 from services.core.stored import unpack
 from services.quarantine.config import QuarantineConfig
 from services.quarantine.decide import Shown, holds
-from services.quarantine.digest import window_of
+from services.quarantine.digest import mask_of, window_of
 from services.quarantine.digests import Digests
 from services.quarantine.index import Index
 from services.quarantine.links import read
+from services.quarantine.tables import PREFERENCES
 from services.quarantine.texts import LANGUAGES, keys, raw, text
 from tests.integration.test_quarantine import A, B, House, disposition, quarantined
 from tests.samples import received
@@ -221,3 +223,34 @@ def test_every_text_is_there_in_every_language_with_the_same_gaps() -> None:
         assert all(gap == gaps[0] for gap in gaps), key
         assert all(raw(key, language).strip() for language in LANGUAGES)
     assert text("from", "xx") == "From"
+
+
+async def choose(post: Post, recipient: str, hours: tuple[int, ...], days: tuple[int, ...] = ()) -> None:
+    row = {
+        "customer": "example",
+        "recipient": recipient,
+        "language": "",
+        "digest": 1,
+        "hours": mask_of(hours),
+        "days": mask_of(days),
+    }
+    async with post.house.index.database.writing() as connection:
+        await connection.execute(insert(PREFERENCES), [row])
+
+
+async def test_who_chose_an_hour_or_a_day_hears_then_of_all_that_was_held_since(post: Post) -> None:
+    plan = DigestPlan(hours=(7, 13), timezone="UTC", language="en")
+    post.directory.apply(msgspec.structs.replace(CUSTOMER, digest=plan))
+    await choose(post, A, (13,))
+    await choose(post, B, (), days=(3,))  # Thursday; SEVEN is on a Wednesday
+    await post.hold(A, B)
+    post.at(SEVEN + 1)
+    assert await post.digests.send_due() == 0
+    await post.hold(A)
+    post.at(SEVEN + 6 * 3600 + 1)
+    assert await post.digests.send_due() == 1
+    (sent,) = post.sent()
+    assert (sent.envelope.recipients, sent.subject) == ((A,), "2 held messages")
+    post.at(SEVEN + 24 * 3600 + 1)
+    assert await post.digests.send_due() == 1
+    assert post.sent()[-1].envelope.recipients == (B,)

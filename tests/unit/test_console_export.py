@@ -100,6 +100,7 @@ EVERYTHING = CustomerSpec(
         digest=DigestPlan(hours=(7, 13), timezone="Europe/Rome", language="it"),
         training=True,
         approve_unauthenticated=True,
+        users_release="none",
         retention_hours=12,
         outbound=Outbound(
             enabled=True,

@@ -23,7 +23,7 @@ from services.core.errors import StoreUnavailable
 from services.core.stored import unpack
 from services.delivery.decide import goes_anywhere, hosts_of
 from services.runtime.fakes_store import MemoryStore
-from tests.house.console import OPERATOR, PASSWORD, ConsoleHouse, console_house
+from tests.house.console import OPERATOR, PASSWORD, USERS, ConsoleHouse, console_house
 
 
 @pytest.fixture
@@ -72,7 +72,9 @@ def test_the_welcome_names_each_record_exactly() -> None:
 async def test_mail_goes_into_the_mail_path_and_its_link_opens_the_account(house: ConsoleHouse) -> None:
     store = MemoryStore()
     outbox = Outbox(
-        house.book, house.bus, MailPath(house.book, house.signin, store, house.bus, house.config, "gp.test")
+        house.book,
+        house.bus,
+        MailPath(house.book, house.signin, store, house.bus, house.config, "gp.test", users=USERS),
     )
     body = models.NewCustomer(id="acme", owner="ann@elsewhere.test", language="it")
     await house.desk.customers.add_customer(OPERATOR, body=body)
@@ -99,7 +101,7 @@ async def test_mail_goes_into_the_mail_path_and_its_link_opens_the_account(house
 
 async def test_operators_have_mail_too_and_nobody_else_has(house: ConsoleHouse) -> None:
     await house.person(Role.OPERATOR, "", "op@console.test")
-    path = MailPath(house.book, house.signin, MemoryStore(), house.bus, house.config, "gp.test")
+    path = MailPath(house.book, house.signin, MemoryStore(), house.bus, house.config, "gp.test", users=USERS)
     outbox = Outbox(house.book, house.bus, path)
     while await outbox.turn():
         pass
@@ -138,7 +140,7 @@ async def test_the_reminder_names_the_day_and_leads_to_the_licence(house: Consol
     await house.customer("acme")
     await Reminders(house.book).send_due()
     store = MemoryStore()
-    path = MailPath(house.book, house.signin, store, house.bus, house.config, "gp.test")
+    path = MailPath(house.book, house.signin, store, house.bus, house.config, "gp.test", users=USERS)
     await Outbox(house.book, house.bus, path, "one").turn()
     (octets,) = store.objects.values()
     assert b"https://console.test/c/acme/licence" in octets

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import msgspec
@@ -106,7 +106,7 @@ def test_rules_of_its_own_apply_and_a_release_knows_their_version() -> None:
 
 
 def test_it_counts_in_no_window_of_the_front_door() -> None:
-    assert sightings(going_out()) == ()
+    assert {each.kind for each in sightings(going_out())} <= {"submit-address", "submit-sender", "submit-customer"}
     assert sightings(received()) != ()
 
 
@@ -205,6 +205,16 @@ def results(sent: Letter, records: dict[str, str]) -> list[str]:
     return [verifier.check(each, [records[each.key_name].encode()]).result for each in signatures(tree.fields)]
 
 
+def signing(keys: DkimKeys, clock: ManualClock) -> Callable[[Received, Letter], Awaitable[Letter]]:
+    sign, branch = Signing(keys, clock, "gp.test"), Branch(recipients=(), action=Action.DELIVER, rule="r", reason="")
+
+    def of(event: Received, letter: Letter) -> Awaitable[Letter]:
+        disposition = Disposition(received=event, branches=(branch,), status=Status.CLEAN, score=0.0, decided_at=NOW)
+        return sign(disposition, branch, letter)
+
+    return of
+
+
 @pytest.fixture
 def clock() -> ManualClock:
     return ManualClock(NOW)
@@ -223,7 +233,7 @@ def keys(store: MemoryStore, clock: ManualClock) -> DkimKeys:
 async def test_keys_sign_once_they_are_in_use_and_a_change_of_keys_leaves_no_gap(
     keys: DkimKeys, clock: ManualClock
 ) -> None:
-    sign = Signing(keys, clock)
+    sign = signing(keys, clock)
     assert await sign(going_out(), letter()) == letter()  # no keys at all
     made = await keys.make("example", "example.test")
     assert [each.name for each in made] == ["gp1._domainkey.example.test", "gp1e._domainkey.example.test"]
@@ -253,7 +263,7 @@ async def test_keys_sign_once_they_are_in_use_and_a_change_of_keys_leaves_no_gap
 async def test_a_long_body_is_signed_too(keys: DkimKeys, clock: ManualClock) -> None:
     made = await keys.make("example", "example.test")
     await keys.use("example", "example.test", "gp1")
-    sent = await Signing(keys, clock)(going_out(), letter(b"line of text \r\n" * 20_000))
+    sent = await signing(keys, clock)(going_out(), letter(b"line of text \r\n" * 20_000))
     assert results(sent, {each.name: each.stored.record for each in made}) == ["pass", "pass"]
 
 
@@ -264,11 +274,11 @@ async def test_without_its_keys_a_message_waits_and_never_goes_unsigned(
     await keys.use("example", "example.test", "gp1")
     store.down = True
     with pytest.raises(StoreUnavailable):
-        await Signing(keys, clock)(going_out(), letter())
+        await signing(keys, clock)(going_out(), letter())
     store.down = False
     stranger = DkimKeys(store, b"n" * 32, clock, os.urandom)
     with pytest.raises(StoreUnavailable, match="can't be opened"):
-        await Signing(stranger, clock)(going_out(), letter())
+        await signing(stranger, clock)(going_out(), letter())
     with pytest.raises(KeyDestroyed):
         await stranger.signing("example", "example.test")
 

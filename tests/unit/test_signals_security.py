@@ -10,6 +10,7 @@ from faust.transport.drivers.aiokafka import credentials_to_aiokafka_auth
 
 from services.core.clock import ManualClock
 from services.core.errors import ConfigError
+from services.core.holds import SenderHolds
 from services.core.signals import Signals
 from services.runtime.fakes import MemoryBus
 from services.runtime.kafka_security import client_settings
@@ -52,7 +53,7 @@ def test_the_app_takes_them_from_the_environment(tmp_path: Path, monkeypatch: py
     for name, value in {"GATEPOST_KAFKA_PROTOCOL": "SASL_SSL", **NAMED}.items():
         monkeypatch.setenv(name, value)
     clock = ManualClock()
-    ports = Ports("broker.test:9093", MemoryBus(), clock, Signals(), no_pause, tmp_path)
+    ports = Ports("broker.test:9093", MemoryBus(), clock, Signals(), SenderHolds(), no_pause, tmp_path)
     used = credentials_to_aiokafka_auth(Counting(SignalsConfig(), ports).app.conf.broker_credentials)
     assert used["security_protocol"] == "SASL_SSL"
     assert used["sasl_plain_username"] == "gatepost"

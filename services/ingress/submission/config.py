@@ -31,6 +31,8 @@ class SubmissionConfig(IngressConfig, frozen=True, kw_only=True):
     address_window: Seconds = 300.0
     sender_messages: Count = 500  # of one reverse-path within the window
     sender_window: Seconds = 600.0
+    customer_messages: Count = 10_000  # of one customer within the window
+    customer_window: Seconds = 600.0
     auth_failures: Count = 20  # of one client address within the window; further ones are not looked at
     auth_window: Seconds = 600.0
     auth_at_once: Annotated[int, msgspec.Meta(ge=1, le=16)] = 2  # passwords that are checked at a time, 20 MB each

@@ -32,7 +32,8 @@ class Submission:
         found = rules.sender(argument, visitor.customers(), visitor.submitter, self._directory, self._config)
         if isinstance(found, decide.Refusal):
             return found
-        return self._guards.too_much(visitor.ip, found.reverse_path) or found
+        guards = self._guards
+        return guards.stopped(found, visitor.account) or guards.too_much(visitor.ip, found) or found
 
     def recipient(
         self,

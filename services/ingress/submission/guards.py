@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from schemas.events import Customer, Event
 from services.core import replies
 from services.core.clock import Clock
 from services.core.directory import Directory
-from services.core.signals import Signals
+from services.core.errors import StartError
+from services.core.holds import SenderHolds
+from services.core.signals import Kind, Signals
 from services.ingress import decide
 from services.ingress.guards import Guards
 from services.ingress.limits import Window
@@ -19,11 +21,19 @@ from services.ingress.reputation import Facts
 from services.ingress.submission.passwords import Passwords
 from services.ingress.submission.sasl import Credentials
 from services.ingress.visitor import Visitor
-from services.runtime.bus import Tombstone
+from services.runtime.bus import Bus, Tombstone
 from services.runtime.dns import Dns
+from services.runtime.follow import follow_holds, follow_signals
 
 if TYPE_CHECKING:
     from services.ingress.submission.config import SubmissionConfig
+
+HOLDS_WITHIN: Final = 60.0  # seconds
+_TOO_MUCH: Final = {
+    Kind.SUBMIT_ADDRESS: replies.TOO_MANY_MESSAGES,
+    Kind.SUBMIT_SENDER: replies.TOO_MANY_SENT,
+    Kind.SUBMIT_CUSTOMER: replies.CUSTOMER_TOO_MUCH,
+}
 
 
 class SubmissionGuards(Guards):
@@ -44,10 +54,26 @@ class SubmissionGuards(Guards):
     ) -> None:
         """See Guards."""
         super().__init__(config, dns=dns, directory=directory, signals=signals, clock=clock, publish=publish)
+        self.holds = SenderHolds()  # followed from `start` on
         self.passwords = Passwords(config.auth_at_once, self.clock.monotonic, os.urandom)
         self._by_address = Window(config.address_window)
         self._by_sender = Window(config.sender_window)
+        self._by_customer = Window(config.customer_window)
         self._failed = Window(config.auth_window)
+
+    async def start(self, bus: Bus) -> None:
+        """See Guards. It returns once the holds of the past are known: until then, who is held could send."""
+        await super().start(bus)
+        known = asyncio.Event()
+        self._keeping.append(asyncio.create_task(follow_holds(bus, self.holds, known), name="submission-holds"))
+        self._keeping.append(
+            asyncio.create_task(follow_signals(bus, self.signals, asyncio.Event()), name="submission-signals")
+        )
+        try:
+            async with asyncio.timeout(HOLDS_WITHIN):
+                await known.wait()
+        except TimeoutError as error:
+            raise StartError(f"who is held could not be read within {HOLDS_WITHIN:.0f} s") from error
 
     def ask(self, ip: str) -> asyncio.Task[Facts] | None:  # noqa: ARG002  # of nobody
         """See Guards."""
@@ -58,18 +84,33 @@ class SubmissionGuards(Guards):
         self.limits.entered(ip)
         return Submitter(self, ip)
 
-    def too_much(self, ip: str, reverse_path: str) -> decide.Refusal | None:
-        """Count a message; return why it is put off: what is put off is not counted."""
+    def stopped(self, sender: decide.Sender, account: str) -> decide.Refusal | None:
+        """Return why the sender, or the account that signed in, may send nothing at present."""
+        customer = "" if sender.owner is None else sender.owner.id
+        held = self.holds.held(customer, sender.reverse_path, account)
+        return None if held is None else decide.Refusal(replies.SENDER_HELD, "sender-held", customer)
+
+    def too_much(self, ip: str, sender: decide.Sender) -> decide.Refusal | None:
+        """Count a message; return why it is put off: what is put off is not counted.
+
+        What this process counted is asked first, then what all of them told of it together.
+        """
         if self.trusted(ip):
             return None
-        now = self.clock.monotonic()
-        if self._by_address.count(ip, now) >= self.config.address_messages:
-            return decide.Refusal(replies.TOO_MANY_MESSAGES, "address-rate")
-        path = reverse_path.lower() or f"<> {ip}"  # the null sender is everybody's: of each address it is one
-        if self._by_sender.count(path, now) >= self.config.sender_messages:
-            return decide.Refusal(replies.TOO_MANY_SENT, "sender-rate")
-        self._by_address.add(ip, now)
-        self._by_sender.add(path, now)
+        now, wall = self.clock.monotonic(), self.clock.now()
+        customer = "" if sender.owner is None else sender.owner.id
+        path = sender.reverse_path.lower()
+        limits = (
+            (self._by_address, ip, self.config.address_messages, Kind.SUBMIT_ADDRESS, "address-rate"),
+            # The null sender is everybody's: of each address it is one, and signals keeps no count of it.
+            (self._by_sender, path or f"<> {ip}", self.config.sender_messages, Kind.SUBMIT_SENDER, "sender-rate"),
+            (self._by_customer, customer, self.config.customer_messages, Kind.SUBMIT_CUSTOMER, "customer-rate"),
+        )
+        for window, subject, most, kind, reason in limits:
+            if window.count(subject, now) >= most or self.signals.active(kind, subject, wall) is not None:
+                return decide.Refusal(_TOO_MUCH[kind], reason, customer)
+        for window, subject, *_ in limits:
+            window.add(subject, now)
         return None
 
     def guesses(self, ip: str) -> bool:

@@ -6,7 +6,7 @@ import asyncio
 import dataclasses
 import functools
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 from fastapi import APIRouter, Depends, FastAPI, HTTPException, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -25,7 +25,8 @@ from services.quarantine import ask
 from services.quarantine.api import models
 from services.quarantine.api.guard import Failures, Guard, secured
 from services.quarantine.decide import Held
-from services.quarantine.digests import preference
+from services.quarantine.digest import mask_of, members_of
+from services.quarantine.digests import chosen_by
 from services.quarantine.index import Index
 from services.quarantine.preview import preview_of
 from services.quarantine.search import PAGE_MOST, search
@@ -53,6 +54,7 @@ class Parts:
     customer: Callable[[str], Customer | None]
     clock: Clock
     failures: int = 10
+    passes: bytes | None = None  # the key that passes of the users' console are signed with; None: none is taken
 
 
 def make_app(parts: Parts) -> FastAPI:
@@ -96,7 +98,7 @@ class Api:
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
-        self._guard = Guard(parts.tokens, Failures(parts.failures, parts.clock))
+        self._guard = Guard(parts.tokens, Failures(parts.failures, parts.clock), parts.clock, parts.passes)
 
     def routes(self) -> APIRouter:
         """Return every operation at its path."""
@@ -112,8 +114,8 @@ class Api:
             ("POST", f"{one}/release-to", "release-to", self.release_to, models.Asked),
             ("GET", "/senders", "senders", self.senders, models.Senders),
             ("PUT", "/senders", "senders-of-recipient", self.change_sender, models.Sender),
-            ("GET", "/recipients/{address}/digest", "digest", self.digest, models.Digest),
-            ("PUT", "/recipients/{address}/digest", "digest-change", self.change_digest, models.Digest),
+            ("GET", "/recipients/{address}/digest", "digest", self.digest, models.Digests),
+            ("PUT", "/recipients/{address}/digest", "digest-change", self.change_digest, models.Digests),
         ):
             router.add_api_route(
                 path,
@@ -137,6 +139,7 @@ class Api:
         recipient: Text = "",
         subject: Text = "",
         reason: Text = "",
+        reported: Literal["", "clean", "spam", "wanted"] = "",
         held_from: float = 0.0,
         held_to: float = 0.0,
         after: Annotated[str, Query(max_length=1_200)] = "",
@@ -153,6 +156,7 @@ class Api:
             recipient=recipient,
             subject=subject,
             reason=reason,
+            reported=reported,
             held_from=held_from,
             held_to=held_to,
             after=after,
@@ -162,12 +166,12 @@ class Api:
             page = await search(self._parts.index.database, wanted)
         except ValueError as error:
             raise HTTPException(422, "after: not a cursor") from error
-        return models.Messages(messages=[models.Message.of(row) for row in page.rows], after=page.after)
+        return models.Messages(messages=self._said(caller, page.rows), after=page.after)
 
     async def message(self, caller: Caller, customer: str, message: str) -> models.Messages:
         """One message, for each recipient that the caller may see."""
         rows = await self._rows(caller, customer, message)
-        return models.Messages(messages=[models.Message.of(row) for row in rows], after="")
+        return models.Messages(messages=self._said(caller, rows), after="")
 
     async def preview(self, caller: Caller, customer: str, message: str) -> models.Preview:
         """What can safely be shown of a message."""
@@ -184,7 +188,14 @@ class Api:
     # --- acting
 
     async def release(self, caller: Caller, customer: str, message: str, body: models.For) -> models.Asked:
-        """Deliver a message: the original octets, after one more look for viruses."""
+        """Deliver a message: the original octets, after one more look for viruses. Or ask somebody who may."""
+        if caller.role is Role.USER:
+            rows = _chosen(await self._rows(caller, customer, message, waiting=True), body.recipients)
+            if not ask.may_release(self._parts.customer(customer), rows[0].status):
+                names = tuple(row.recipient for row in rows)
+                wish = ask.wish(message, customer, names, caller.name, self._parts.clock.now())
+                await self._parts.bus.publish([wish])
+                return models.Asked(command=wish.request_id, recipients=list(names), decided="later")
         return await self._end(Command.RELEASE, caller, customer, message, body.recipients)
 
     async def delete(self, caller: Caller, customer: str, message: str, body: models.For) -> models.Asked:
@@ -233,11 +244,11 @@ class Api:
         known = self._customer(customer)
         own = None
         if caller.role is Role.USER:
-            own = {recipient_digest(known.salt, address) for address in caller.addresses}
+            own = {recipient_digest(known.salt, address): address for address in caller.addresses}
         found = [
             models.Sender(
                 sender=entry.sender,
-                for_=ask.shown_whom(entry.whom),
+                for_=(own or {}).get(entry.whom) or ask.shown_whom(entry.whom),
                 list_="approved" if entry.approved else "blocked",
                 by="" if caller.role is Role.USER else entry.by,
                 at=entry.at,
@@ -266,24 +277,48 @@ class Api:
             at=entry.at,
         )
 
-    async def digest(self, caller: Caller, customer: str, address: str) -> models.Digest:
+    async def digest(self, caller: Caller, customer: str, address: str) -> models.Digests:
         """What a recipient chose for his digests."""
         name = self._own(caller, self._mine(customer, address))
         plan = self._customer(customer).digest
-        language, wanted = await preference(self._parts.index.database, customer, plan, name)
-        return models.Digest.model_validate({"language": language, "digest": wanted})
+        choice = await chosen_by(self._parts.index.database, customer, plan, name)
+        return models.Digests.model_validate(
+            {
+                "language": choice.language,
+                "digest": choice.wanted,
+                "hours": members_of(choice.hours, 24),
+                "days": members_of(choice.days, 7),
+                "offered": list(plan.hours),
+                "timezone": plan.timezone,
+            }
+        )
 
-    async def change_digest(self, caller: Caller, customer: str, address: str, body: models.Digest) -> models.Digest:
-        """Choose a language, or no digests."""
+    async def change_digest(self, caller: Caller, customer: str, address: str, body: models.Digest) -> models.Digests:
+        """Choose a language, hours and days, or no digests."""
         name = parse(self._own(caller, self._mine(customer, address))).canonical
-        row = {"customer": customer, "recipient": name, "language": body.language, "digest": int(body.digest)}
+        row = {
+            "customer": customer,
+            "recipient": name,
+            "language": body.language,
+            "digest": int(body.digest),
+            "hours": mask_of(body.hours),
+            "days": mask_of(body.days),
+        }
         own = (PREFERENCES.c.customer == customer, PREFERENCES.c.recipient == name)
         async with self._parts.index.database.writing() as connection:
             await connection.execute(delete(PREFERENCES).where(*own))
             await connection.execute(insert(PREFERENCES), [row])
-        return body
+        return await self.digest(caller, customer, address)
 
     # --- helpers
+
+    def _said(self, caller: Caller, rows: Sequence[Held]) -> list[models.Message]:
+        """Return the rows as this caller is told of them."""
+        known = self._parts.customer(rows[0].customer) if rows else None
+        return [
+            models.Message.of(row, asks=caller.role is Role.USER and not ask.may_release(known, row.status))
+            for row in rows
+        ]
 
     async def _rows(self, caller: Caller, customer: str, message: str, *, waiting: bool = False) -> list[Held]:
         """Return the rows that the caller may act on; 404 when there are none, whoever else has some."""

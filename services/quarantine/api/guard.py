@@ -9,9 +9,11 @@ from typing import Final
 from fastapi import HTTPException, Request, Response
 
 from services.core.clock import Clock
+from services.quarantine.passes import KIND, shown
 from services.quarantine.tokens import Caller, Role, Tokens
 
 MINUTE: Final = 60.0
+TOKEN_MOST: Final = 200  # characters
 ADDRESSES_MOST: Final = 10_000  # that are remembered for wrong tokens
 
 _EVERYBODY: Final = frozenset(Role)
@@ -71,9 +73,11 @@ class Failures:
 class Guard:
     """Lets a caller through to one customer and one kind of act."""
 
-    def __init__(self, tokens: Tokens, failures: Failures) -> None:
+    def __init__(self, tokens: Tokens, failures: Failures, clock: Clock, passes: bytes | None) -> None:
         self._tokens = tokens
         self._failures = failures
+        self._clock = clock
+        self._passes = passes
 
     def __call__(self, act: str) -> Callable[[Request, str], Awaitable[Caller]]:
         """Return the dependency that answers 401, 403, 404 or 429 unless the caller may do this."""
@@ -94,16 +98,21 @@ class Guard:
         if self._failures.waits(address):
             raise HTTPException(429, "too many wrong tokens", {"Retry-After": "60"})
         kind, _, token = request.headers.get("authorization", "").partition(" ")
-        caller = await self._tokens.check(token.strip()) if kind.lower() == "bearer" and len(token) < 200 else None  # noqa: PLR2004
+        caller = await self._holder(token.strip()) if kind.lower() == "bearer" else None
         if caller is None:
             self._failures.note(address)
             raise HTTPException(401, "a token is needed", {"WWW-Authenticate": "Bearer"})
         return caller
 
+    async def _holder(self, token: str) -> Caller | None:
+        if token.startswith(KIND):
+            return shown(self._passes, token, self._clock.now()) if self._passes is not None else None
+        return await self._tokens.check(token) if len(token) < TOKEN_MOST else None
+
 
 def secured(response: Response, policy: str = API_POLICY) -> Response:
-    """Return the response with the headers that every one of ours has."""
+    """Return the response with the headers that every one of ours has, where it has none of its own."""
     for name, value in HEADERS.items():
-        response.headers[name] = value
+        response.headers.setdefault(name, value)
     response.headers.setdefault("Content-Security-Policy", policy)
     return response

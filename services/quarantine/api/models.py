@@ -40,9 +40,10 @@ class Message(BaseModel):
     note: str
     reported: str
     final: str
+    asks: bool  # the caller may not release it himself: a release asks somebody who may
 
     @classmethod
-    def of(cls, row: Held) -> Message:
+    def of(cls, row: Held, *, asks: bool = False) -> Message:
         """Return the row as the API says it."""
         return cls(
             id=row.id,
@@ -64,6 +65,7 @@ class Message(BaseModel):
             note=row.note,
             reported=row.reported,
             final=row.final,
+            asks=asks,
         )
 
 
@@ -115,6 +117,7 @@ class Asked(BaseModel):
 
     command: str
     recipients: list[str]
+    decided: Literal["now", "later"] = "now"  # later: a release was asked for, and somebody else decides
 
 
 class Sender(BaseModel):
@@ -146,6 +149,15 @@ class Digest(Strict):
 
     language: Literal["", "en", "it"] = ""  # empty: the organisation's
     digest: bool = True
+    hours: list[Annotated[int, Field(ge=0, le=23)]] = Field(default=[], max_length=24)  # of `offered`; empty: all
+    days: list[Annotated[int, Field(ge=0, le=6)]] = Field(default=[], max_length=7)  # 0 is Monday; empty: every day
+
+
+class Digests(Digest):
+    """A recipient's choice, and what his organisation offers."""
+
+    offered: list[int]  # the hours at which digests are sent
+    timezone: str
 
 
 class Problem(BaseModel):

@@ -68,7 +68,8 @@ class Pages:
                 shown = await asyncio.to_thread(preview_of, octets)
             except (ObjectNotFound, ObjectCorrupt, KeyDestroyed):
                 shown = None
-        return HTMLResponse(_page(row, shown, language, self._plan(link.customer), self._parts.clock))
+        plan, asks = self._plan(link.customer), not self._may_release(row)
+        return HTMLResponse(_page(row, shown, language, plan, self._parts.clock, asks=asks))
 
     async def act(self, request: Request, token: str) -> Response:
         """Do what one of the page's buttons says, for the link's recipient alone."""
@@ -83,10 +84,16 @@ class Pages:
         if not rows:
             return _message("gone", language, 404)
         await self._parts.bus.publish([self._event(action, link, rows[0])])
-        return _message(f"done.{action}", language, 202)
+        said = "ask" if action == "release" and not self._may_release(rows[0]) else action
+        return _message(f"done.{said}", language, 202)
+
+    def _may_release(self, row: Held) -> bool:
+        return ask.may_release(self._parts.customer(row.customer), row.status)
 
     def _event(self, action: str, link: Link, row: Held) -> Event:
         by, now = f"{link.recipient} (digest)", self._parts.clock.now()
+        if action == "release" and not self._may_release(row):
+            return ask.wish(link.message, link.customer, (row.recipient,), by, now)
         if action in ("release", "delete"):
             return ask.command(Command(action), link.message, link.customer, (row.recipient,), by, now)
         return ask.request(Act(action), link.message, link.customer, (row.recipient,), by, now)
@@ -158,7 +165,7 @@ def _message(key: str, language: str, status: int) -> HTMLResponse:
     return HTMLResponse(_frame(f"<p>{html.escape(text(key, language))}</p>", language, "Gatepost"), status)
 
 
-def _page(row: Held, shown: Preview | None, language: str, plan: DigestPlan, clock: Clock) -> str:
+def _page(row: Held, shown: Preview | None, language: str, plan: DigestPlan, clock: Clock, *, asks: bool) -> str:
     def say(key: str) -> str:
         return html.escape(text(key, language))
 
@@ -174,8 +181,9 @@ def _page(row: Held, shown: Preview | None, language: str, plan: DigestPlan, clo
     listed = "".join(f"<dt>{say(name)}</dt><dd>{html.escape(value)}</dd>" for name, value in facts)
     body = [f"<h1>{html.escape(subject)}</h1>", f"<dl>{listed}</dl>"]
     if row.state in WAITING and clock.now() < row.expires_at:
-        buttons = "".join(f'<button name="action" value="{name}">{say(name)}</button>' for name in ACTIONS)
-        body.append(f'<form method="post"><p>{say("release.hint")}</p>{buttons}</form>')
+        words = {**{name: name for name in ACTIONS}, "release": "ask" if asks else "release"}
+        buttons = "".join(f'<button name="action" value="{name}">{say(word)}</button>' for name, word in words.items())
+        body.append(f'<form method="post"><p>{say(words["release"] + ".hint")}</p>{buttons}</form>')
         body.append(_shown(shown, language))
     return _frame("\n".join(body), language, subject)
 

@@ -19,11 +19,13 @@ from services.quarantine.api.pages import make_pages
 from services.quarantine.index import Index
 from services.quarantine.keyring import Keyring
 from services.quarantine.master import MasterConfig
+from services.quarantine.passes import pass_key
 from services.quarantine.tokens import Tokens
 from services.quarantine.vault import Vault
 from services.runtime.config import load
 from services.runtime.follow import follow_senders
 from services.runtime.host import Context
+from services.runtime.users_key import UsersKey
 
 
 class Server(uvicorn.Server):
@@ -38,6 +40,7 @@ async def serve(ctx: Context) -> None:
     """Answer until `ctx.stop`."""
     config = load(ApiConfig, ctx.environ)
     secrets = load(MasterConfig, ctx.environ).secrets()
+    users = load(UsersKey, ctx.environ).master()
     index = await Index.open(config.database)
     lists, known = Senders(), asyncio.Event()
     following = asyncio.create_task(follow_senders(ctx.bus, lists, known), name="api-senders")
@@ -52,6 +55,7 @@ async def serve(ctx: Context) -> None:
             customer=ctx.directory.customer,
             clock=ctx.clock,
             failures=config.api_failures,
+            passes=None if users is None else pass_key(users),
         )
         await ctx.directory_ready()
         with (

@@ -14,6 +14,7 @@ from services.scanners import facts
 from services.scanners.auth.dmarc import aligned
 from services.scanners.auth.evaluate import Authentication, authenticate
 from services.scanners.contract import Context, Cost, Finding, Port, Spec
+from services.scanners.correspondence import pairs, readers, refers
 from services.scanners.lookalike import Guarded, Kind, compare, guarded, skeleton
 from services.scanners.mail import Mail
 from services.scanners.persons import names, tokens
@@ -22,7 +23,7 @@ from services.scanners.urls import judge
 from services.scanners.urls.known import FREE_MAIL, LURES, ROLES
 from services.scanners.urls.url import domain_of, shown
 
-SPEC: Final = Spec(name="impersonation", version="1", cost=Cost.CPU, timeout=10.0, ports=frozenset({Port.DNS}))
+SPEC: Final = Spec(name="impersonation", version="2", cost=Cost.CPU, timeout=10.0, ports=frozenset({Port.DNS}))
 
 _ENGINE: Final = "gatepost-impersonation 1"
 _ADDRESS: Final = re.compile(r"[\w.+-]{1,64}@((?:[\w-]{1,63}\.){1,5}[a-z]{2,24})", re.IGNORECASE)
@@ -54,6 +55,9 @@ async def scan(mail: Mail, ctx: Context) -> Finding:
         evidence=tuple(sorted(evidence, key=lambda item: -item.score)),
         engine=_ENGINE,
         contact=digest(ctx.briefing.salt, sender.address) if ctx.briefing.salt and sender.registered else "",
+        refers=refers(mail, ctx.briefing.salt) if ctx.briefing.sends else (),
+        pairs=pairs(mail, sender.address, ctx.briefing.salt) if ctx.briefing.sends else (),
+        readers=readers(mail, ctx.briefing.salt) if ctx.briefing.sends else (),
     )
 
 

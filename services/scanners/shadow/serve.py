@@ -6,8 +6,9 @@ import asyncio
 
 from schemas.catalog import DEADLETTERS, RECEIVED, SHADOWS
 from services.core.contacts import Contacts
+from services.core.sent import SentMail
 from services.runtime.aside import NarrowBus
-from services.runtime.follow import follow_contacts
+from services.runtime.follow import follow_contacts, follow_sent
 from services.runtime.host import Context
 from services.scanners.app import ScannerService
 from services.scanners.briefing import Briefings
@@ -24,16 +25,20 @@ async def serve(ctx: Context) -> None:
     await pool.start()
     try:
         await ctx.directory_ready()
-        contacts, briefings = Contacts(), Briefings(ctx.directory.customer)
+        contacts, sent, briefings = Contacts(), SentMail(), Briefings(ctx.directory.customer)
         async with asyncio.TaskGroup() as tasks:
-            following = tasks.create_task(follow_contacts(ctx.bus, contacts), name="follow-contacts")
+            following = (
+                tasks.create_task(follow_contacts(ctx.bus, contacts), name="follow-contacts"),
+                tasks.create_task(follow_sent(ctx.bus, sent), name="follow-sent"),
+            )
             for name, scanner in shadows.scanners.items():
                 scans = KeptToo(pool)
-                inner = ScannerService(pool.specs[scanner], scans, briefings, ctx.clock, contacts, shadow=name)
+                inner = ScannerService(pool.specs[scanner], scans, briefings, ctx.clock, contacts, sent, shadow=name)
                 service = ShadowService(name, inner, ctx.clock, shadows.settings[name])
                 work = ctx.consume("shadow", service.group, (RECEIVED,), service, bus=bus, from_now=True)
                 tasks.create_task(work, name=service.group)
             await ctx.stop.wait()
-            following.cancel()
+            for task in following:
+                task.cancel()
     finally:
         await pool.close()
