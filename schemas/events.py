@@ -70,7 +70,9 @@ class Received(Event, frozen=True, kw_only=True):
     data_at: float = 0.0  # when the message began to come in; `received_at` is when all of it was there
     subject: str = ""  # at most SUBJECT_LIMIT characters
     message_id: str = ""  # RFC 5322 section 3.6.4, without its angle brackets
-    own: str = ""  # what it is when we wrote it: digest, copy, account. Nothing scans it, and no rule stops it
+    own: str = (
+        ""  # what it is when we wrote it: digest, copy, account, bcc, notice. Nothing scans it, and no rule stops it
+    )
     direction: Direction = Direction.INBOUND
     submitter: str = ""  # of what goes out, who handed it in: the account, or else the client's address
     part: int = 0  # which of those that one message was split into, by customer and domain; the first is 0
@@ -117,6 +119,7 @@ class Verdict(Event, frozen=True, kw_only=True):
     reason: str = ""  # why unavailable
     contact: str = ""  # the salted digest of a correspondent to be remembered if the message is delivered as clean
     prints: tuple[str, ...] = ()  # fingerprints that near duplicates share
+    files: tuple[str, ...] = ()  # of attachments: endings of names with their dot (.exe), and types by content (zip)
 
 
 class Shadow(Event, frozen=True, kw_only=True):
@@ -168,6 +171,9 @@ class Branch(Event, frozen=True, kw_only=True):
     tag_subject: str = ""
     add_headers: tuple[tuple[str, str], ...] = ()
     redirect_to: str = ""  # deliver to this address instead
+    bcc: tuple[str, ...] = ()  # who gets a copy of what is delivered, as mail of its own
+    notify: tuple[str, ...] = ()  # who is told that the rule applied, as mail of its own
+    stamp: str = ""  # what is put below its text
 
 
 class Exemption(Event, frozen=True, kw_only=True):
@@ -493,6 +499,10 @@ class Match(Event, frozen=True, kw_only=True):
     evidence: tuple[str, ...] = ()  # any of these codes
     recipients: tuple[str, ...] = ()  # addresses, or @domain
     senders: tuple[str, ...] = ()  # reverse-path addresses, or @domain
+    min_size: int | None = None  # octets of the message as stored
+    max_size: int | None = None
+    auth: tuple[str, ...] = ()  # any of these, as method=result (RFC 8601): dmarc=fail
+    attachments: tuple[str, ...] = ()  # any of these, as `Verdict.files` has them
 
 
 class Rule(Event, frozen=True, kw_only=True):
@@ -504,6 +514,10 @@ class Rule(Event, frozen=True, kw_only=True):
     tag_subject: str = ""
     add_headers: tuple[tuple[str, str], ...] = ()
     redirect_to: str = ""
+    bcc: tuple[str, ...] = ()
+    notify: tuple[str, ...] = ()
+    stamp: str = ""
+    off: bool = False  # kept, and passed over
 
 
 class Host(Event, frozen=True, kw_only=True):

@@ -66,11 +66,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "submission": ("submission",),  # where some customer sends through us; last, so that no other's metrics port moves
 }
 BOOKKEEPING = {"signals", "trace", "api", "shadow"}  # no mail waits for these: where cores are few they come second
-SETTINGS: dict[str, dict[str, str]] = {
-    **{name: {"GATEPOST_NICE": "10"} for name in BOOKKEEPING},
-    # All scanners in one process: their verdicts on a message go out together, and policy reads them at once.
-    "scanners": {"GATEPOST_LINGER_MS": "4"},
-}
+SETTINGS: dict[str, dict[str, str]] = {name: {"GATEPOST_NICE": "10"} for name in BOOKKEEPING}
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -71,6 +71,16 @@ def routes_of(desk: Desk) -> list[Route]:
         ("GET", f"{OF}/audit", desk.history.audit),
         ("GET", f"{OF}/messages", desk.history.trace),
         ("GET", f"{OF}/messages/{{message}}", desk.history.traced),
+        ("GET", f"{OF}/policy", desk.policies.policy),
+        ("PUT", f"{OF}/policy", desk.policies.set_policy),
+        ("GET", f"{OF}/policy/yaml", desk.policies.policy_yaml),
+        ("POST", f"{OF}/policy/what-if", desk.policies.what_if),
+        ("GET", f"{OF}/senders", desk.lists.senders),
+        ("PUT", f"{OF}/senders", desk.lists.change_senders),
+        ("GET", f"{OF}/protection", desk.protections.protection),
+        ("PUT", f"{OF}/protection", desk.protections.set_protection),
+        ("GET", f"{OF}/retention", desk.protections.retention),
+        ("PUT", f"{OF}/retention", desk.protections.set_retention),
     ]
 
 

@@ -14,8 +14,11 @@ from services.console.domains import Domains, Surroundings
 from services.console.factors import Factors
 from services.console.history import History
 from services.console.licences import Licences
+from services.console.listed import Lists
 from services.console.outward import Https, Outward
 from services.console.passkeys import PasskeyIn
+from services.console.policies import Policies
+from services.console.protections import Protections
 from services.console.second import Seconds
 from services.console.secrets import Keeper
 from services.console.signin import SignIn
@@ -43,6 +46,9 @@ class Desk:
     history: History
     factors: Factors
     signon: SignOn
+    policies: Policies
+    lists: Lists
+    protections: Protections
     users: Management
 
 
@@ -79,5 +85,8 @@ def make_desk(  # what it is made of
         history=History(book, trace),
         factors=Factors(book, Seconds(Keeper(secrets, Purpose.SECOND_FACTOR)), ceremony),
         signon=SignOn(book, providers, config),
+        policies=Policies(book, trace, around.senders),
+        lists=Lists(book, around.senders),
+        protections=Protections(book),
         users=Management(book, NoDirectory() if directory is None else directory),
     )

@@ -27,12 +27,14 @@ from services.core.errors import BadAddress, ConfigError, DnsUnavailable
 from services.core.ids import message_id
 from services.core.outside import may_be_public
 from services.core.relay_hosts import Tls, parse_host
+from services.core.senders import Senders
 from services.core.tree import Place, Scalar
 from services.runtime.dns import Dns
 
 LABEL: Final = "_gatepost"
 PREFIX: Final = "gatepost-domain="
 CLAIMS_MOST: Final = 50  # of one customer that aren't proved
+PINNED: Final = "pinned"
 TOLD: Final = ("owner", "administrator")  # roles that are told how to go on
 
 
@@ -44,6 +46,7 @@ class Surroundings:
     hostname: str
     directory: Directory
     resolver: Callable[[], Dns]  # a new one each time: who has just made a record must not hear what was cached
+    senders: Senders = dataclasses.field(default_factory=Senders)  # the lists, as the topic has them
 
 
 class Domains:
@@ -139,13 +142,14 @@ class Domains:
     async def route_domain(self, caller: Caller, customer: str, name: str, body: models.Routing) -> models.Domain:
         """Say where the domain's mail goes. From the first time on mail to it is taken, and a welcome mail goes out."""
         _seen(caller, name)
-        relay = tuple(self._host(each) for each in body.relay)
-        if len({(host.host, host.port, host.lookup) for host in relay}) < len(relay):
+        wanted = tuple(self._host(each) for each in body.relay)
+        if len({(host.host, host.port, host.lookup) for host in wanted}) < len(wanted):
             raise Refused("relay.twice")
         async with self.book.change(caller.author) as change:
             await change.hold(customer)
             row = await _row(change.connection, customer, name)
             before = domain_of(row)
+            relay = _pinned(wanted, before.relay)
             after = Domain(name=name, relay=relay, any_recipient=body.any_recipient)
             mine = (DOMAINS.c.name == name, DOMAINS.c.customer == customer)
             await change.connection.execute(update(DOMAINS).where(*mine).values(spec=written(after)))
@@ -284,6 +288,18 @@ def _claimed(row: Row[Any]) -> models.Domain:
         any_recipient=True,
         live=False,
     )
+
+
+def _pinned(wanted: tuple[Host, ...], before: tuple[Host, ...]) -> tuple[Host, ...]:
+    """Return the hosts, those that are pinned with the file of their certificates: it lies with the delivery."""
+    files = {(host.host, host.port, host.lookup): host.ca_file for host in before if host.tls == PINNED}
+    relay = []
+    for host in wanted:
+        ca_file = files.get((host.host, host.port, host.lookup), "") if host.tls == PINNED else ""
+        if host.tls == PINNED and not ca_file:
+            raise Refused("relay.pinned", host=host.host)
+        relay.append(msgspec.structs.replace(host, ca_file=ca_file))
+    return tuple(relay)
 
 
 async def _row(connection: AsyncConnection, customer: str, name: str) -> Row[Any]:

@@ -10,6 +10,7 @@ import yaml
 from schemas.events import Action, Customer, Domain, Host, LdapSource, Match, Outbound, Protect, Rule
 from services.core.address import quote
 from services.core.customers import CustomerSpec
+from services.core.sizes import shown
 
 _DEFAULT = Customer(id="")
 
@@ -17,6 +18,11 @@ _DEFAULT = Customer(id="")
 def to_yaml(specs: Iterable[CustomerSpec]) -> str:
     """Return the file's text."""
     tree = {"customers": [_customer(spec) for spec in specs]}
+    return dumped(tree)
+
+
+def dumped(tree: object) -> str:
+    """Return YAML in the order of the tree."""
     text: str = yaml.safe_dump(tree, allow_unicode=True, sort_keys=False, width=120)
     return text
 
@@ -28,7 +34,7 @@ def _customer(spec: CustomerSpec) -> dict[str, Any]:
         name=customer.name,
         domains=[_domain(domain, spec.recipients) for domain in customer.domains],
         directory=[_source(source) for source in customer.directory],
-        policy=_policy(customer),
+        policy=policy_tree(customer),
         limits=_changed(
             customer, {"queue_days", "delay_warning_hours", "quarantine_days", "retention_hours", "max_size"}
         ),
@@ -36,7 +42,7 @@ def _customer(spec: CustomerSpec) -> dict[str, Any]:
         bounces=_some(key=customer.bounce_key, unsolicited="refuse" if customer.refuse_unsolicited else "")
         if customer.bounce_key
         else {},
-        protect=_protect(customer.protect),
+        protect=protect_tree(customer.protect),
         quarantine=_quarantine(customer),
         outbound=_outbound(customer.outbound),
     )
@@ -99,21 +105,27 @@ def _source(source: LdapSource) -> dict[str, Any]:
     )
 
 
-def _policy(customer: Customer) -> dict[str, Any]:
+def policy_tree(customer: Customer) -> dict[str, Any]:
+    """Return rules and the choice for unscanned mail as `core.customers.with_policy` reads them."""
     unscanned = ""
     if not customer.hold_unscanned:
         unscanned = "deliver" if customer.unscanned is Action.DELIVER else "quarantine"
-    return _some(unscanned=unscanned, rules=[_rule(rule) for rule in customer.rules])
+    return _some(unscanned=unscanned, rules=[rule_tree(rule) for rule in customer.rules])
 
 
-def _rule(rule: Rule) -> dict[str, Any]:
+def rule_tree(rule: Rule) -> dict[str, Any]:
+    """Return a rule as `core.customer_rules` reads it."""
     return _some(
         name=rule.name,
+        off="yes" if rule.off else "",
         when=_match(rule.when),
         then=rule.action.value if rule.action else "",
         tag_subject=rule.tag_subject,
         add_headers=dict(rule.add_headers),
         redirect_to=rule.redirect_to,
+        stamp=rule.stamp,
+        bcc=list(rule.bcc),
+        notify=list(rule.notify),
     )
 
 
@@ -125,10 +137,15 @@ def _match(match: Match) -> Mapping[str, Any]:
         evidence=list(match.evidence),
         recipients=list(match.recipients),
         senders=list(match.senders),
+        auth=list(match.auth),
+        attachments=list(match.attachments),
+        min_size=None if match.min_size is None else shown(match.min_size),
+        max_size=None if match.max_size is None else shown(match.max_size),
     )
 
 
-def _protect(protect: Protect) -> dict[str, Any]:
+def protect_tree(protect: Protect) -> dict[str, Any]:
+    """Return whom a customer protects as `core.protection` reads it."""
     return _some(
         persons=[_some(name=person.name, addresses=list(person.addresses)) for person in protect.persons],
         partners=list(protect.partners),
@@ -160,5 +177,8 @@ def _outbound(outbound: Outbound) -> dict[str, Any]:
         enabled="yes" if outbound.enabled else "no",
         addresses=list(outbound.addresses),
         accounts=[{"name": account.name, "password": account.password} for account in outbound.accounts],
-        policy=_some(rules=[_rule(rule) for rule in outbound.rules]),
+        policy=_some(rules=[rule_tree(rule) for rule in outbound.rules]),
+        notify=list(outbound.notify),
+        disclaimer=_some(text=outbound.disclaimer.text.splitlines(), html=outbound.disclaimer.html.splitlines()),
+        pool=outbound.pool,
     )

@@ -55,6 +55,15 @@ def welcome(language: str, domain: str, mx: Sequence[str], networks: Sequence[st
     )
 
 
+def wanted(language: str, link: str, service: str) -> Mail:
+    """Return the mail that says that users ask for held messages which they may not release."""
+    return Mail(
+        subject=text("mail.wanted.subject", language, service=service),
+        paragraphs=(text("mail.wanted.intro", language, service=service), text("mail.wanted.where", language)),
+        link=link,
+    )
+
+
 def ends(language: str, customer: str, end: float, link: str, service: str) -> Mail:
     """Return the mail that says when a licence ends, and what follows."""
     date = datetime.fromtimestamp(end, UTC).strftime("%Y-%m-%d")

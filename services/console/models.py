@@ -67,7 +67,7 @@ class Relay(Strict):
     port: Annotated[int, Field(ge=1, le=65_535)] = 25
     preference: Annotated[int, Field(ge=0, le=65_535)] = 10
     lookup: Literal["", "mx", "srv"] = ""
-    tls: Literal["", "none", "required", "verified"] = ""
+    tls: Literal["", "opportunistic", "none", "required", "verified", "pinned"] = ""  # pinned: where it is so already
 
 
 class Domain(BaseModel):

@@ -13,12 +13,13 @@ from schemas.events import Envelope, Received
 from services.console.book import Author, Book, MailOrder
 from services.console.config import ConsoleConfig
 from services.console.licence import Standing
-from services.console.mails import ACCOUNT, Mail, compose, ends, welcome, with_link
+from services.console.mails import ACCOUNT, Mail, compose, ends, wanted, welcome, with_link
 from services.console.signin import LINK_SECONDS, SignIn
 from services.console.tables import ACCOUNTS, CUSTOMERS
 from services.console.users.links import SECONDS as USER_LINK_SECONDS
 from services.console.users.links import make_link as make_user_link
 from services.console.users.tables import USERS
+from services.console.users.wishes import WANTED
 from services.core.address import parse, quote
 from services.core.errors import ObjectConflict, ObjectNotFound
 from services.core.ids import message_id
@@ -104,6 +105,8 @@ class MailPath:
         found = (await connection.execute(select(CUSTOMERS).where(CUSTOMERS.c.id == row.customer))).first()
         if found is None:
             raise ObjectNotFound("its customer is gone")
+        if order.kind == WANTED:
+            return wanted(language, f"{base}/c/{row.customer}", self._hostname)
         if order.kind == "licence":
             end = Standing(found.trial_until, found.paid_until).end
             return ends(language, row.customer, end, f"{base}/c/{row.customer}/licence", self._hostname)

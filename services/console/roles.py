@@ -41,6 +41,13 @@ class Act(enum.StrEnum):
     TRACE_SHOW = "trace.show"
     SIGNIN_SHOW = "sign-in.show"
     SIGNIN_CHANGE = "sign-in.change"
+    POLICIES_SHOW = "policies.show"
+    POLICIES_CHANGE = "policies.change"
+    POLICIES_TRY = "policies.try"  # on mail that came: it is shown
+    SENDERS_SHOW = "senders.show"
+    SENDERS_CHANGE = "senders.change"
+    SETTINGS_SHOW = "settings.show"  # protection, retention
+    SETTINGS_CHANGE = "settings.change"
 
 
 _ALL: Final = frozenset(Role)
@@ -70,6 +77,13 @@ MAY: Final[dict[Act, frozenset[Role]]] = {
     Act.SIGNIN_SHOW: _MANAGERS | {Role.AUDITOR},
     # Not the operator's: a provider of his own would let him in as anybody, and so to what he isn't to see.
     Act.SIGNIN_CHANGE: frozenset({Role.OWNER}),
+    Act.POLICIES_SHOW: _ALL,
+    Act.POLICIES_CHANGE: _MANAGERS,
+    Act.POLICIES_TRY: _MANAGERS - {Role.OPERATOR},
+    Act.SENDERS_SHOW: _OF_CUSTOMER - {Role.READER},  # who writes to whom
+    Act.SENDERS_CHANGE: _MANAGERS - {Role.OPERATOR},
+    Act.SETTINGS_SHOW: _ALL,
+    Act.SETTINGS_CHANGE: _MANAGERS,
 }
 
 # What can be asked for by an account that is limited to domains: the rest concerns all of the customer.

@@ -15,14 +15,16 @@ from services.console.caller import Forbidden, NotFound, Refused
 from services.console.config import ConsoleConfig
 from services.console.desk import Desk
 from services.console.history import day_start
+from services.console.mail_rooms import TLS, MailRooms
 from services.console.pages import Doors, Frame, Visit, go, make_pages_app
+from services.console.policy_rooms import PolicyRooms
 from services.console.roles import Act, Role, may_manage
 from services.console.signin_rooms import SignInRooms, enter
 from services.console.texts import text
 from services.console.users.management import ManagementPages
 from services.core.clock import Clock
 
-TLS: Final = ("", "none", "required", "verified")
+KEEP: Final = "keep"  # for TLS: each host has its own
 DAY: Final = 86_400.0
 
 
@@ -32,9 +34,8 @@ def make_console(desk: Desk, config: ConsoleConfig, clock: Clock) -> FastAPI:
     app.mount("/api/v1", make_api(desk, clock))
     frame = Frame(config, clock)
     doors = Doors(app, desk, frame, config)
-    Rooms(frame, doors).open()
-    SignInRooms(frame, doors).open()
-    ManagementPages(frame, doors).open()
+    for rooms in (Rooms, SignInRooms, PolicyRooms, MailRooms, ManagementPages):
+        rooms(frame, doors).open()
     return app
 
 
@@ -176,7 +177,7 @@ class Rooms:
             "domain",
             found=found,
             mx=mx,
-            tls=TLS,
+            tls=_levels(found.relay),
             relay=visit.field("relay") or "\n".join(_written(each) for each in found.relay),
             dialogue=visit.shown.get("dialogue"),
         )
@@ -189,8 +190,9 @@ class Rooms:
                 await domains.prove_domain(who, customer=customer, name=name)
                 return go(path, "domain-proved")
             case "route":
+                known = await domains.domain(who, customer=customer, name=name)
                 body = models.Routing(
-                    relay=_relay(visit.field("relay"), visit.field("tls")),
+                    relay=_relay(visit.field("relay"), visit.field("tls"), known.relay),
                     any_recipient=visit.field("recipients") != "directory",
                 )
                 await domains.route_domain(who, customer=customer, name=name, body=body)
@@ -316,18 +318,26 @@ def _role(name: str) -> Role:
         raise Forbidden(name) from error
 
 
+def _levels(relay: list[models.Relay]) -> tuple[str, ...]:
+    """Return what may be chosen for all hosts: to keep what each has, where that isn't one of the choices, first."""
+    there = {each.tls for each in relay}
+    return TLS if len(there) <= 1 and there <= set(TLS) else (KEEP, *TLS)
+
+
 def _written(relay: models.Relay) -> str:
     host = f"[{relay.host}]" if ":" in relay.host else relay.host
     return f"{relay.lookup}:{relay.host}" if relay.lookup else f"{host}:{relay.port}"
 
 
-def _relay(lines: str, tls: str) -> list[models.Relay]:
-    """Return the hosts, one a line, best first: HOST[:PORT], or mx:NAME, srv:NAME."""
+def _relay(lines: str, tls: str, known: list[models.Relay]) -> list[models.Relay]:
+    """Return the hosts, one a line, best first: HOST[:PORT], or mx:NAME, srv:NAME; `known` may keep their TLS."""
+    levels = {_written(each): each.tls for each in known} if tls == KEEP else {}
     found = []
     for place, line in enumerate(filter(None, (each.strip() for each in lines.splitlines()))):
         lookup, colon, name = line.partition(":")
         entry = {"host": name, "lookup": lookup} if colon and lookup in {"mx", "srv"} else {"host": line}
-        found.append(models.Relay.model_validate({**entry, "preference": 10 * (place + 1), "tls": tls}))
+        level = levels.get(line, "") if tls == KEEP else tls
+        found.append(models.Relay.model_validate({**entry, "preference": 10 * (place + 1), "tls": level}))
     if not found:
         raise Refused("relay.empty")
     return found

@@ -27,10 +27,12 @@ from services.console.users.directory import Asked, DirectoryService, NoDirector
 from services.console.users.readings import Readings
 from services.core.errors import DatabaseUnavailable
 from services.core.secrets import Purpose
+from services.core.senders import Senders
 from services.quarantine.api.serve import listening, server_of
 from services.runtime.config import load
 from services.runtime.console_key import open_secrets
 from services.runtime.dns import Resolver
+from services.runtime.follow import follow_senders
 from services.runtime.host import Context
 from services.runtime.users_key import UsersKey
 from services.trace.index import Index
@@ -61,6 +63,7 @@ async def serve(ctx: Context) -> None:
             directory=ctx.directory,
             resolver=lambda: Resolver(around.dns, ctx.clock),
         )
+        await stack.enter_async_context(_following(ctx, surroundings.senders))
         users, key = load(UsersConfig, ctx.environ, USERS_PREFIX), load(UsersKey, ctx.environ).master()
         directory: Asked = NoDirectory()
         if key is not None:
@@ -94,6 +97,17 @@ async def _answer(
             ctx.ready("console")  # it listens already: who comes now waits a moment at most
             await ctx.stop.wait()
             server.should_exit = True
+
+
+@contextlib.asynccontextmanager
+async def _following(ctx: Context, senders: Senders) -> AsyncIterator[None]:
+    """Keep the lists of senders as the topic has them. Nobody waits for them: pages fill as they come."""
+    following = asyncio.create_task(follow_senders(ctx.bus, senders, asyncio.Event()), name="console-senders")
+    try:
+        yield
+    finally:
+        following.cancel()
+        await asyncio.gather(following, return_exceptions=True)
 
 
 @contextlib.asynccontextmanager

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from services.console import texts_policy
 from services.console.texts_signin import SIGNIN
 from services.console.users.texts import USERS
 
 LANGUAGES: Final = ("en", "it")
 
 _TEXTS: Final[Mapping[str, tuple[str, str]]] = {
+    **texts_policy.TEXTS,
     # --- frame
     "skip": ("Skip to the content", "Vai al contenuto"),
     "nav": ("Main", "Principale"),
@@ -149,6 +151,9 @@ _TEXTS: Final[Mapping[str, tuple[str, str]]] = {
     ),
     "domain.tls": ("TLS to these hosts", "TLS verso questi server"),
     "domain.tls.": ("when offered", "se disponibile"),
+    "domain.tls.keep": ("as each host has it", "come impostato per ogni server"),
+    "domain.tls.opportunistic": ("when offered", "se disponibile"),
+    "domain.tls.pinned": ("required, own certificates", "obbligatorio, certificati propri"),
     "domain.tls.none": ("never", "mai"),
     "domain.tls.required": ("required", "obbligatorio"),
     "domain.tls.verified": ("required, certificate checked", "obbligatorio, certificato verificato"),

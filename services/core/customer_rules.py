@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import Final
 
 import msgspec
@@ -11,12 +11,16 @@ import msgspec
 from schemas.events import Action, Match, Rule, Status
 from services.core.address import parse, parse_domain
 from services.core.errors import BadAddress
+from services.core.sizes import size
 from services.core.tree import Entries, Place, quoted
 
 RULES_MOST: Final = 200  # of one customer: each is looked at for each recipient
 TAG_LIMIT: Final = 60  # characters before a subject
+STAMP_LIMIT: Final = 500  # characters below a text: each message of the rule carries them in its events
 HEADER_LIMIT: Final = 500  # characters of a header's value
 SCORE_MOST: Final = 10_000.0
+SIZE_MOST: Final = 157_286_400  # octets; the largest message that any customer may take
+COPIES_MOST: Final = 10  # addresses of one rule that get a copy, or are told
 
 _CODE: Final = re.compile(r"[A-Z][A-Z0-9_]{0,63}")
 _SCANNER: Final = re.compile(r"[a-z][a-z0-9-]{0,31}")
@@ -29,6 +33,10 @@ _TAKEN: Final = frozenset(
 _TAKEN_PREFIXES: Final = ("content-", "resent-", "arc-", "x-gatepost")
 _STATUSES: Final = {status.value: status for status in Status if status is not Status.GONE}
 _ACTIONS: Final = {action.value: action for action in Action}
+_FILE: Final = re.compile(r"\.?[a-z0-9][a-z0-9_-]{0,38}")
+_AUTH: Final = re.compile(r"(?:spf|dkim|dmarc|arc)=(?:pass|fail|softfail|neutral|none|policy|temperror|permerror)")
+_YES: Final = {"yes": True, "true": True, "no": False, "false": False}
+_RULE: Final = ("name", "off", "when", "then", "tag_subject", "add_headers", "redirect_to", "stamp", "bcc", "notify")
 
 
 def parse_rules(
@@ -51,7 +59,7 @@ def parse_rules(
 
 
 def _rule(place: Place, domains: Collection[str] | None, senders: Collection[str] | None) -> Rule:
-    fields = place.fields("name", "when", "then", "tag_subject", "add_headers", "redirect_to", required=["name"])
+    fields = place.fields(*_RULE, required=["name"])
     rule = Rule(
         name=fields["name"].text(100),
         when=_match(fields["when"], domains, senders) if "when" in fields else Match(),
@@ -59,41 +67,44 @@ def _rule(place: Place, domains: Collection[str] | None, senders: Collection[str
         tag_subject=fields["tag_subject"].text(TAG_LIMIT) if "tag_subject" in fields else "",
         add_headers=_headers(fields["add_headers"]) if "add_headers" in fields else (),
         redirect_to=_address(fields["redirect_to"]) if "redirect_to" in fields else "",
+        bcc=_copied(fields["bcc"]) if "bcc" in fields else (),
+        notify=_copied(fields["notify"]) if "notify" in fields else (),
+        stamp=fields["stamp"].text(STAMP_LIMIT) if "stamp" in fields else "",
+        off=fields["off"].choice(_YES) if "off" in fields else False,
     )
-    changes = rule.tag_subject or rule.add_headers or rule.redirect_to
-    if rule.action is None and not changes:
-        raise place.wrong("a rule that does nothing: then, tag_subject, add_headers and redirect_to are all missing")
+    changes = rule.tag_subject or rule.add_headers or rule.redirect_to or rule.bcc or rule.stamp
+    if rule.action is None and not changes and not rule.notify:
+        raise place.wrong(f"a rule that does nothing: {', '.join(_RULE[3:-1])} and {_RULE[-1]} are all missing")
     if rule.action is Action.DELETE and changes:
         raise place.wrong("a rule that deletes a message changes nothing in it")
     return rule
 
 
 def _match(place: Place, domains: Collection[str] | None, senders: Collection[str] | None) -> Match:
-    known = Match.__struct_fields__
-    fields = place.fields(*known)
+    fields = place.fields(*Match.__struct_fields__)
     if not fields:
         raise place.wrong("no condition; leave `when` out of a rule that always applies")
-    match = Match()
-    if "status" in fields:
-        match = _replace(match, status=tuple(each.choice(_STATUSES) for each in _some(fields["status"])))
-    if "scanner" in fields:
-        match = _replace(match, scanner=_shaped(fields["scanner"], _SCANNER, "a scanner's name, such as virus"))
-        if not fields.keys() & {"status", "min_score", "evidence"}:
-            raise fields["scanner"].wrong("says which scanner is meant, but not what it found")
-    if "min_score" in fields:
-        match = _replace(match, min_score=fields["min_score"].number(-SCORE_MOST, SCORE_MOST))
-    if "evidence" in fields:
-        codes = tuple(_shaped(each, _CODE, "a code, such as DMARC_REJECT") for each in _some(fields["evidence"]))
-        match = _replace(match, evidence=codes)
-    if "recipients" in fields:
-        match = _replace(match, recipients=tuple(_whom(each, domains) for each in _some(fields["recipients"])))
-    if "senders" in fields:
-        match = _replace(match, senders=tuple(_whom(each, senders) for each in _some(fields["senders"])))
+    if "scanner" in fields and not fields.keys() & {"status", "min_score", "evidence"}:
+        raise fields["scanner"].wrong("says which scanner is meant, but not what it found")
+    one: dict[str, Callable[[Place], object]] = {
+        "scanner": lambda at: _shaped(at, _SCANNER, "a scanner's name, such as virus"),
+        "min_score": lambda at: at.number(-SCORE_MOST, SCORE_MOST),
+        "min_size": lambda at: size(at, 1, SIZE_MOST),
+        "max_size": lambda at: size(at, 1, SIZE_MOST),
+    }
+    each: dict[str, Callable[[Place], object]] = {
+        "status": lambda at: at.choice(_STATUSES),
+        "evidence": lambda at: _shaped(at, _CODE, "a code, such as DMARC_REJECT"),
+        "auth": lambda at: _shaped(at, _AUTH, "a result such as dmarc=fail"),
+        "attachments": lambda at: _shaped(at, _FILE, "an ending such as .exe, or a type such as zip, in lower case"),
+        "recipients": lambda at: _whom(at, domains),
+        "senders": lambda at: _whom(at, senders),
+    }
+    found = {name: one[name](at) if name in one else tuple(map(each[name], _some(at))) for name, at in fields.items()}
+    match = msgspec.structs.replace(Match(), **found)
+    if match.min_size is not None and match.max_size is not None and match.min_size > match.max_size:
+        raise place.wrong("min_size is above max_size, so the rule never applies")
     return match
-
-
-def _replace(match: Match, **changes: object) -> Match:
-    return msgspec.structs.replace(match, **changes)
 
 
 def _some(place: Place) -> list[Place]:
@@ -128,6 +139,13 @@ def _address(place: Place) -> str:
         return str(parse(text))
     except BadAddress as error:
         raise place.wrong(f"{quoted(text)} is not an address: {error}") from error
+
+
+def _copied(place: Place) -> tuple[str, ...]:
+    members = _some(place)
+    if len(members) > COPIES_MOST:
+        raise place.wrong(f"{len(members)} addresses, and {COPIES_MOST} is the most")
+    return tuple(dict.fromkeys(_address(each) for each in members))
 
 
 def _headers(place: Place) -> tuple[tuple[str, str], ...]:

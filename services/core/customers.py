@@ -28,6 +28,7 @@ from services.core.errors import BadAddress
 from services.core.networks import normal
 from services.core.protection import parse_protect
 from services.core.relay_hosts import Tls, parse_host, parse_tls
+from services.core.sizes import size
 from services.core.tree import Place, Scalar, quoted
 
 RECIPIENTS_ANY: Final = "any"
@@ -56,8 +57,6 @@ _KEYS: Final = (
     "outbound",
 )
 _ID: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
-_SIZE: Final = re.compile(r"([0-9]{1,12}) ?([KMG]?)i?B?", re.IGNORECASE)
-_UNITS: Final = {"": 1, "K": 1_024, "M": 1_048_576, "G": 1_073_741_824}
 _UNSCANNED: Final = {  # what is written → (hold, what else)
     "hold": (True, Action.QUARANTINE),
     "deliver": (False, Action.DELIVER),
@@ -109,7 +108,7 @@ def _customer(place: Place, ids: dict[str, Place], domains: dict[str, tuple[str,
         protect=parse_protect(fields["protect"]) if "protect" in fields else Protect(),
     )
     if "policy" in fields:
-        customer = _with_policy(customer, fields["policy"])
+        customer = with_policy(customer, fields["policy"])
     if "limits" in fields:
         customer = _with_limits(customer, fields["limits"])
     if "lists" in fields:
@@ -188,7 +187,11 @@ def _recipient(place: Place, domain: str) -> str:
     return address.canonical
 
 
-def _with_policy(customer: Customer, place: Place) -> Customer:
+def with_policy(customer: Customer, place: Place) -> Customer:
+    """Return the customer with the policy as written: rules, and what is done with mail that can't be scanned.
+
+    Raises ConfigError for the first mistake, a rule for a domain that is none of the customer's among them.
+    """
     fields = place.fields("unscanned", "rules")
     hold, unscanned = customer.hold_unscanned, customer.unscanned
     if "unscanned" in fields:
@@ -201,7 +204,8 @@ def _with_limits(customer: Customer, place: Place) -> Customer:
     fields = place.fields("max_size", "queue_days", "quarantine_days", "delay_warning_hours", "retention_hours")
     changes: dict[str, object] = {}
     if "max_size" in fields:
-        changes["max_size"] = _size(fields["max_size"])
+        span = f"{SIZE_LEAST // 1_024}KB and {SIZE_MOST // 1_048_576}MB"
+        changes["max_size"] = size(fields["max_size"], SIZE_LEAST, SIZE_MOST, span)
     if "queue_days" in fields:
         changes["queue_days"] = fields["queue_days"].number(1, QUEUE_DAYS_MOST)
     if "delay_warning_hours" in fields:
@@ -267,17 +271,6 @@ def _digest(place: Place) -> DigestPlan:
         raise fields["timezone"].wrong(f"{quoted(timezone)} is no time zone, such as Europe/Rome") from error
     language = fields["language"].choice({"en": "en", "it": "it"}) if "language" in fields else "en"
     return DigestPlan(hours=hours, timezone=timezone, language=language)
-
-
-def _size(place: Place) -> int:
-    text = place.text()
-    match = _SIZE.fullmatch(text)
-    if match is None:
-        raise place.wrong(f"{quoted(text)} is not a size, such as 50MB")
-    octets = int(match[1]) * _UNITS[match[2].upper()]
-    if not SIZE_LEAST <= octets <= SIZE_MOST:
-        raise place.wrong(f"{text} is not between {SIZE_LEAST // 1_024}KB and {SIZE_MOST // 1_048_576}MB")
-    return octets
 
 
 def _replace(customer: Customer, **changes: object) -> Customer:

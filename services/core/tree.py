@@ -137,6 +137,22 @@ class Place:
         return options[text]
 
 
+def node_of(value: object) -> Node:
+    """Return the node of a value that was not read from a file: lists, mappings, texts and numbers, all on line 1."""
+    match value:
+        case Mapping():
+            return Entries(1, [(Scalar(1, str(key)), node_of(each)) for key, each in value.items()])
+        case list() | tuple():
+            return Items(1, [node_of(each) for each in value])
+        case bool():
+            return Scalar(1, "yes" if value else "no")
+        case None:
+            return Scalar(1, "", null=True)
+        case float() if value == int(value):
+            return Scalar(1, str(int(value)))
+    return Scalar(1, str(value))
+
+
 def quoted(text: str) -> str:
     """Return text of the operator's so that it fits into one line of an error."""
     shown = _CONTROL.sub("?", text)

@@ -14,11 +14,12 @@ from typing import Final
 import msgspec
 
 from schemas.catalog import OUTCOMES, QUEUE_COMMANDS, key_of
-from schemas.events import Customer, Deferred, Disposition, Event, Outcome, QueueCommand
+from schemas.events import Action, Customer, Deferred, Disposition, Event, Outcome, QueueCommand
 from services.core.clock import Clock
 from services.core.errors import Temporary
 from services.delivery.attempt import Attempts
 from services.delivery.config import DeliveryConfig
+from services.delivery.copies import Copies
 from services.delivery.decide import fresh, to_deliver
 from services.delivery.dial import Dial, SmtpDial
 from services.delivery.hops import Hops
@@ -97,6 +98,9 @@ class Delivery:
             chance=chance,
             ours=ours or _always,
         )
+        self._copies = Copies(
+            config, store, customer, lambda message, recipient: (message, recipient) in self.queue.seen
+        )
         self.partitions: set[int] = set()  # that are this member's
         self._flying: set[tuple[str, str]] = set()  # message and recipient of records that aren't finished
         self._work: dict[tuple[int, int], Work] = {}  # by partition and offset
@@ -136,12 +140,25 @@ class Delivery:
         try:
             for index in to_deliver(event):
                 self._plan(event, index, work, suspect=record.suspect)
+            await self._copy(event, work)
             await self._relay(work)
             handled = True
         finally:
             if not handled:
                 self._let_go((record.partition, record.offset))
         return work.events
+
+    async def _copy(self, disposition: Disposition, work: Work) -> None:
+        """Publish what rules ask for beside the delivery, of what isn't delivered yet and of what never is."""
+        begun = {entry.branch for entry in work.entries}
+        branches = [
+            index
+            for index, branch in enumerate(disposition.branches)
+            if (branch.bcc or branch.notify) and (index in begun or branch.action is not Action.DELIVER)
+        ]
+        made = await self._copies.of(disposition, branches) if branches else []
+        if made:
+            await self._bus.publish(made)
 
     async def _relay(self, work: Work) -> None:
         if len(work.entries) == 1:

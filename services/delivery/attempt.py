@@ -19,7 +19,7 @@ from services.core.headers import header_end
 from services.core.stored import unpack
 from services.delivery.budget import Budget
 from services.delivery.config import DeliveryConfig
-from services.delivery.decide import Concluded, Pace, Reply, Result, Stage, conclude, ended, expires_at
+from services.delivery.decide import BCC, Concluded, Pace, Reply, Result, Stage, conclude, ended, expires_at
 from services.delivery.hops import Hops, from_pool
 from services.delivery.notices import Notices
 from services.delivery.pool import Pool
@@ -140,9 +140,9 @@ def letter_of(entry: Deferred, stored: bytes, hostname: str, under: Disclaimer =
     """Return what goes to the recipients, `under` at its end; raise ObjectCorrupt when what is stored isn't ours."""
     disposition = entry.disposition
     branch = disposition.branches[entry.branch]
-    message = with_disclaimer(unpack(stored)[1], under)
-    # A notification begins here: it has no way behind it that a field of ours could tell of.
-    own = bool(disposition.received.bounce_of)
+    message = with_disclaimer(with_disclaimer(unpack(stored)[1], Disclaimer(text=branch.stamp)), under)
+    # A notification begins here: it has no way behind it that a field of ours could tell of. A copy has told already.
+    own = bool(disposition.received.bounce_of) or disposition.received.own == BCC
     parts = [message] if own else compose(disposition, branch, message, hostname=hostname)
     envelope = disposition.received.envelope
     head = bytes(message[: header_end(message)]) if envelope.smtputf8 else b""

@@ -18,6 +18,7 @@ from services.core.direction import outbound
 QUEUE_DAYS: Final = 10.0  # for a customer that is no longer known
 DAY: Final = 86_400.0  # seconds
 ACCOUNT: Final = "account"  # what the console writes to people
+BCC: Final = "bcc"  # a copy that a rule asks for: it has the fields of what it is a copy of
 REPLY_MOST: Final = 400  # characters of a reply that an event carries
 SOON: Final = 2.0  # seconds until a message is tried that waits for a connection, not for the destination
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 
@@ -93,24 +93,39 @@ def decide(
     `Hold` while a required scanner has not answered or could not tell (invariant 5); None for a message that ended
     before: it was published again while its last outcome was under way.
     """
+    answer = treat(pending, customer, now, lists)
+    if isinstance(answer, Treated) and pending.received is not None:
+        return _disposition(pending.received, answer.answers, answer.branches, now)
+    return None if isinstance(answer, Treated) else answer
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Treated:
+    """What is done with a message, and the answers that it was decided by."""
+
+    answers: Mapping[str, Verdict]
+    branches: tuple[Branch, ...]
+
+
+def treat(pending: Pending, customer: Customer, now: float, lists: Lists | None) -> Hold | Treated | Outcome | None:
+    """Return the same as `decide`, without the report of it that a disposition is."""
     received = pending.received
     if received is None:
         return Hold()
     if received.own or received.bounce_of:
-        return _ours(received, now)
-    return _decide(pending, received, customer, now, lists)
+        return Treated({}, (_ours(received),))
+    return _treat(pending, received, customer, now, lists)
 
 
-def _ours(received: Received, now: float) -> Disposition:
+def _ours(received: Received) -> Branch:
     """What we wrote ourselves: no rule of the customer's holds it back, turns it round or marks it."""
     reason = received.own or "notification"
-    branch = Branch(recipients=received.envelope.recipients, action=Action.DELIVER, rule=OWN, reason=reason)
-    return _disposition(received, {}, (branch,), now)
+    return Branch(recipients=received.envelope.recipients, action=Action.DELIVER, rule=OWN, reason=reason)
 
 
-def _decide(
+def _treat(
     pending: Pending, received: Received, customer: Customer, now: float, lists: Lists | None
-) -> Hold | Disposition | Outcome | None:
+) -> Hold | Treated | Outcome | None:
     answers = {verdict.scanner: verdict for verdict in pending.verdicts}
     if outbound(received):
         # No list of approved senders: theirs is an inbound matter, and the customer must not approve its own spam.
@@ -128,8 +143,8 @@ def _decide(
         if customer.hold_unscanned and not overdue:
             return Hold(ask=missing)
         action = Action.QUARANTINE if customer.hold_unscanned else customer.unscanned
-        return _unscanned(received, answers, missing, action, customer, now, lists)
-    return _disposition(received, answers, branches(received, answers, customer, lists), now)
+        return Treated(answers, _unscanned(received, answers, missing, action, customer, lists))
+    return Treated(answers, branches(received, answers, customer, lists))
 
 
 def _front(received: Received) -> Verdict:
@@ -153,19 +168,22 @@ def _unscanned(
     missing: Sequence[str],
     action: Action,
     customer: Customer,
-    now: float,
     lists: Lists | None,
-) -> Disposition:
+) -> tuple[Branch, ...]:
     """What the other scanners found still stops a message; the choice for unscanned mail covers the rest."""
     names = ", ".join(missing)
     rule = Rule(name="unscanned", action=action, add_headers=((UNSCANNED_HEADER, names),))
     chosen = [
         branch
         if branch.action is not Action.DELIVER
-        else _branch(branch.recipients, [rule], f"not scanned by {names}", branch.redirect_to)
+        else msgspec.structs.replace(
+            _branch(branch.recipients, [rule], f"not scanned by {names}", branch.redirect_to),
+            bcc=branch.bcc,
+            notify=branch.notify,
+        )
         for branch in _each(received, answers, customer, lists)
     ]
-    return _disposition(received, answers, _group(chosen), now)
+    return _group(chosen)
 
 
 def branches(
@@ -199,10 +217,12 @@ def _each(received: Received, answers: Mapping[str, Verdict], customer: Customer
 
 
 def _apply(rules: Iterable[Rule], received: Received, answers: Mapping[str, Verdict], recipient: str) -> Branch:
-    """Walk the rules: tags and headers add up, the first action ends the walk and gives its name and reason."""
+    """Walk the rules: tags, headers and copies add up, the first action ends the walk and gives its name and reason."""
     walked: list[Rule] = []
     redirect = ""
     for rule in rules:
+        if rule.off:
+            continue
         reason = _matches(rule.when, received, answers, recipient)
         if reason is None:
             continue
@@ -223,6 +243,9 @@ def _branch(recipients: tuple[str, ...], walked: Sequence[Rule], reason: str, re
         tag_subject="".join(dict.fromkeys(rule.tag_subject for rule in walked)),
         add_headers=tuple(header for rule in walked for header in rule.add_headers),
         redirect_to=redirect,
+        stamp=" ".join(dict.fromkeys(rule.stamp for rule in walked if rule.stamp)),
+        bcc=tuple(dict.fromkeys(address for rule in walked for address in rule.bcc)),
+        notify=tuple(dict.fromkeys(address for rule in walked for address in rule.notify)),
     )
 
 
@@ -235,28 +258,42 @@ def _group(chosen: Iterable[Branch]) -> tuple[Branch, ...]:
 
 def _matches(when: Match, received: Received, answers: Mapping[str, Verdict], recipient: str) -> str | None:
     """Return why the condition holds, in words; None when it doesn't."""
-    heard = [v for v in answers.values() if not when.scanner or v.scanner == when.scanner]
+    if not _fits(when, received, recipient):
+        return None
     reasons: list[str] = []
-    if when.status:
-        hits = [verdict for verdict in heard if verdict.status in when.status]
-        if not hits:
-            return None
-        reasons += [f"{hit.scanner} says {hit.status.value}{_because(hit)}" for hit in hits]
-    if when.min_score is not None:
-        score = sum(verdict.score for verdict in heard)
-        if score < when.min_score:
-            return None
-        reasons.append(f"score {score:.1f} of {when.min_score:g}")
-    if when.evidence:
-        found = [e for verdict in heard for e in verdict.evidence if e.code in when.evidence]
+    for found in _found(when, answers):
         if not found:
             return None
-        reasons.append("; ".join(e.text for e in found[:3]))
-    if when.recipients and not _listed(recipient, when.recipients):
-        return None
-    if when.senders and not _listed(received.envelope.reverse_path, when.senders):
-        return None
+        reasons += found
     return "; ".join(reasons) or "no rule objects"
+
+
+def _found(when: Match, answers: Mapping[str, Verdict]) -> Iterator[list[str]]:
+    """Yield what each condition on verdicts finds, in words; an empty list where it doesn't hold."""
+    heard = [v for v in answers.values() if not when.scanner or v.scanner == when.scanner]
+    if when.status:
+        yield [f"{v.scanner} says {v.status.value}{_because(v)}" for v in heard if v.status in when.status]
+    if when.min_score is not None:
+        score = sum(verdict.score for verdict in heard)
+        yield [f"score {score:.1f} of {when.min_score:g}"] if score >= when.min_score else []
+    if when.evidence:
+        yield [e.text for verdict in heard for e in verdict.evidence if e.code in when.evidence][:3]
+    if when.auth:
+        results = (f"{method}={text.split(' ', 1)[0]}" for v in answers.values() for method, text in v.results)
+        yield [result for result in dict.fromkeys(results) if result in when.auth]
+    if when.attachments:
+        yield [f"attachment {kind}" for v in answers.values() for kind in v.files if kind in when.attachments][:3]
+
+
+def _fits(when: Match, received: Received, recipient: str) -> bool:
+    """Return whether what is known without any scanner is as the condition wants it."""
+    if when.recipients and not _listed(recipient, when.recipients):
+        return False
+    if when.senders and not _listed(received.envelope.reverse_path, when.senders):
+        return False
+    least = received.size if when.min_size is None else when.min_size
+    most = received.size if when.max_size is None else when.max_size
+    return least <= received.size <= most
 
 
 def _because(verdict: Verdict) -> str:

@@ -10,7 +10,7 @@ import msgspec
 
 from schemas.events import Branch, Customer, Disposition, Outcome, Pending, Received, Status, Verdict
 from services.core.senders import Senders, names_of
-from services.policy.decide import FRONT, Hold, decide, merge
+from services.policy.decide import FRONT, Hold, Treated, treat
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -23,11 +23,14 @@ class Treatment:
     redirect_to: str = ""
     tag_subject: str = ""
     add_headers: tuple[tuple[str, str], ...] = ()
+    bcc: tuple[str, ...] = ()
+    notify: tuple[str, ...] = ()
+    stamp: str = ""
 
     @property
     def effect(self) -> tuple[object, ...]:
-        """Return what a recipient would notice: the name of the rule that did it is not part of that."""
-        return (self.action, self.redirect_to, self.tag_subject, self.add_headers)
+        """Return what somebody would notice: the name of the rule that did it is not part of that."""
+        return (self.action, self.redirect_to, self.tag_subject, self.add_headers, self.bcc, self.notify, self.stamp)
 
     @property
     def brief(self) -> str:
@@ -35,6 +38,9 @@ class Treatment:
         more = [f"to {self.redirect_to}"] if self.redirect_to else []
         more += [f"tagged {self.tag_subject}"] if self.tag_subject else []
         more += [f"{name}: {value}" for name, value in self.add_headers]
+        more += [f"stamped {self.stamp}"] if self.stamp else []
+        more += [f"copy to {address}" for address in self.bcc]
+        more += [f"tells {address}" for address in self.notify]
         return ", ".join([self.action, *more])
 
 
@@ -74,18 +80,34 @@ def treatments(
     received: Received, verdicts: Sequence[Verdict], customer: Customer, now: float, senders: Senders | None = None
 ) -> dict[str, Treatment]:
     """Return what policy does for each recipient, given these verdicts, the customer's rules and lists of senders."""
+    return treated(pending_of(received, verdicts), customer, now, senders)
+
+
+def pending_of(received: Received, verdicts: Sequence[Verdict]) -> Pending:
+    """Return the message as policy has it once these scanners, and no others, were to answer and have answered."""
     plan = tuple(dict.fromkeys((*received.plan, *(verdict.scanner for verdict in verdicts))))
-    received = msgspec.structs.replace(received, plan=plan)
-    pending = Pending(id=received.id, received=received)
+    heard: dict[str, Verdict] = {}
     for verdict in verdicts:
-        pending = merge(pending, verdict)
+        before = heard.get(verdict.scanner)
+        if before is None or before.status is Status.UNAVAILABLE:  # as `merge` does it, one at a time
+            heard[verdict.scanner] = verdict
+    return Pending(
+        id=received.id, received=msgspec.structs.replace(received, plan=plan), verdicts=tuple(heard.values())
+    )
+
+
+def treated(pending: Pending, customer: Customer, now: float, senders: Senders | None = None) -> dict[str, Treatment]:
+    """Return the same for a message that all have answered on."""
+    received = pending.received
+    if received is None:
+        return {}
     names = names_of(received.envelope.reverse_path)
     lists = partial(senders.find, customer, senders=names) if senders is not None and names else None
-    answer = decide(pending, customer, now, lists)
-    if isinstance(answer, Disposition):
+    answer = treat(pending, customer, now, lists)
+    if isinstance(answer, Treated):
         return of_branches(answer.branches)
     if isinstance(answer, Hold):
-        silent = [v.scanner for v in verdicts if v.status is Status.UNAVAILABLE]
+        silent = [v.scanner for v in pending.verdicts if v.status is Status.UNAVAILABLE]
         treatment = Treatment("hold", reason=f"{', '.join(silent) or 'a scanner'} could not tell")
     else:
         treatment = Treatment("withdraw" if isinstance(answer, Outcome) else "nothing")
@@ -102,6 +124,9 @@ def of_branches(branches: Iterable[Branch]) -> dict[str, Treatment]:
             branch.redirect_to,
             branch.tag_subject,
             branch.add_headers,
+            branch.bcc,
+            branch.notify,
+            branch.stamp,
         )
         for branch in branches
         for recipient in branch.recipients

@@ -23,6 +23,7 @@ REPLY: Final = -1.0
 BACKSCATTER: Final = 3.0
 BOUNCE_UNKNOWN: Final = 1.0
 MAX_PRINTS: Final = 40
+MAX_FILES: Final = 60
 SPAM_FROM: Final = 15.0
 SUSPICIOUS_FROM: Final = 6.0
 _SCORE_LIMIT: Final = 10_000.0
@@ -72,6 +73,7 @@ def verdict(spec: Spec, received: Received, finding: Finding, *, origin: int, no
         reason=tidied.reason,
         contact=tidied.contact,
         prints=tidied.prints,
+        files=tidied.files,
     )
 
 
@@ -88,6 +90,7 @@ def tidy(finding: Finding) -> Finding:
         engine=clean(finding.engine),
         results=tuple((clean(method, 20), clean(text, 3 * LIMIT)) for method, text in finding.results[:MAX_RESULTS]),
         prints=tuple(clean(item, 40) for item in finding.prints[:MAX_PRINTS]),
+        files=tuple(clean(item, 40) for item in finding.files[:MAX_FILES]),
         reason=reason or (Reason.ENGINE.value if finding.status is Status.UNAVAILABLE else ""),
     )
 

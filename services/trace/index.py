@@ -20,6 +20,8 @@ from services.trace.decide import Facts, Row, day_of, kept
 from services.trace.pages import LOOKED_AT, rows_of
 from services.trace.partitions import drop_days, make_days, subject_index
 from services.trace.query import Query
+from services.trace.recorded import Recorded, messages
+from services.trace.recorded import told as told_of
 from services.trace.tables import ALL, EVENTS, MESSAGES, RECIPIENTS
 
 log = logging.getLogger("gatepost.trace")
@@ -195,6 +197,18 @@ class Index:
             except wire.Undecodable as error:  # written by a later version: the rest is shown all the same
                 log.warning("id=%s event=step-unreadable error=%s", message, error)
         return told
+
+    async def recorded(self, customer: str, since: float, before: str, limit: int) -> list[Recorded]:
+        """Return the customer's next accepted messages since then, newest first, with what was said of them."""
+        async with self._database.reading() as connection:
+            await self._patient(connection)
+            rows = await rows_of(connection, messages(customer, since, before, limit), self.looked_at)
+            found: dict[str, list[tuple[str, str]]] = {row.id: [] for row in rows}
+            if rows:
+                events = await connection.execute(told_of(customer, [(row.day, row.id) for row in rows]))
+                for event in events:
+                    found[event.id].append((event.topic, event.event))
+        return [Recorded(message, tuple(told)) for message, told in found.items()]
 
     async def _patient(self, connection: AsyncConnection) -> None:
         """Say to PostgreSQL that its own estimate of a search isn't worth compiling it: that costs more than it."""

@@ -200,6 +200,12 @@ def _branch(branch: Branch) -> Iterator[str]:
     yield f"  rule {branch.rule}: {branch.reason}"
     if branch.redirect_to:
         yield f"  redirected to {branch.redirect_to}"
+    if branch.stamp:
+        yield f"  stamped {branch.stamp}"
+    for address in branch.bcc:
+        yield f"  copy to {address}"
+    for address in branch.notify:
+        yield f"  told {address}"
     if branch.tag_subject:
         yield f"  subject tagged {branch.tag_subject}"
     for name, value in branch.add_headers:

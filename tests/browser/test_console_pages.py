@@ -12,19 +12,25 @@ import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
+from schemas.events import Customer, Disposition
 from services.console import models
 from services.console.accounts import add_account
 from services.console.book import Author
 from services.console.licence import DAY
 from services.console.roles import Role
 from services.console.totp import code_at
+from services.core.ids import message_id
+from services.policy.decide import decide, with_received
 from services.quarantine.api.serve import listening, server_of
 from services.runtime.ports import free_ports
+from services.trace.decide import facts
 from tests.house.chromium import Chromium, chromium
 from tests.house.console import OPERATOR, PASSWORD, ConsoleHouse, console_house
 from tests.parts import named, program
+from tests.samples import received, verdict
 
 WEIGHT_MOST = 300_000  # octets of a page with all that it loads
 WIDE, NARROW = (1280, 900), (360, 740)
@@ -171,6 +177,30 @@ class Walk:
         await self.browser.submit({}, "button[value=passkey]")
         assert await self.browser.run("location.pathname") == "/c/acme"
 
+    async def policies(self) -> None:
+        """Rules, one of them tried, and what else is chosen for mail."""
+        for name in ("policies", "policies/yaml", "senders", "retention", "protection", "tls"):
+            await self.see(f"/c/acme/{name}", name.replace("/", "-"))
+        await self.go("/c/acme/policies/rule")
+        now = self.house.clock.now()
+        event = received(
+            id=message_id(now, os.urandom), customer="acme", received_at=now, subject="An offer", plan=("content",)
+        )
+        said = verdict(event, "content", score=4.0, scanned_at=now)
+        decided = decide(
+            msgspec.structs.replace(with_received(None, event, 0), verdicts=(said,)), Customer(id="acme"), now
+        )
+        assert isinstance(decided, Disposition)
+        await self.house.trace.write([facts(each, now) for each in (event, said, decided)])
+        await self.browser.submit({"name": "Odd offers", "min_score": "3", "tag_subject": "[ODD]"}, "button[value=try]")
+        await self.look("rule-tried")
+        await self.browser.submit({}, "button[value=save]")
+        await self.look("policies-own")
+        await self.go("/c/acme/senders")
+        await self.browser.submit({"senders": "boss@partner.test"}, "button[value=approved]")
+        await self.house.settle()
+        await self.see("/c/acme/senders", "senders-listed")
+
     async def rest(self) -> None:
         """Every other page, and what time does to a licence."""
         for name in ("domains", "messages", "accounts", "audit", "licence"):
@@ -186,6 +216,7 @@ class Walk:
         await self.browser.run("document.getElementById('scope-1').checked = true")
         await self.browser.submit({"label": "monitoring"})
         await self.look("tokens")
+        await self.policies()
         await self.see("/me", "me")
         self.house.clock.advance(40 * DAY)
         await self.login()

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from docker import DockerClient
+from docker.errors import APIError
 
 from services.cli.child import Child
 from services.core.errors import StartError
@@ -19,6 +20,7 @@ from services.runtime.broker import Broker
 
 CLUSTER = "Z2F0ZXBvc3QtY2hhb3MtMQ"  # the id of the Kafka cluster: 16 octets, base64
 AGAIN = 0.5  # seconds before a part that died is started again
+FREEZES = 10  # tries
 
 
 class Part(Protocol):
@@ -198,7 +200,15 @@ class Container:
         await asyncio.to_thread(self._container.start)
 
     async def pause(self) -> None:
-        await asyncio.to_thread(self._container.pause)
+        for left in reversed(range(FREEZES)):
+            try:
+                await asyncio.to_thread(self._container.pause)
+            except APIError as error:  # what waits for the disk can't be frozen, for as long as it does
+                if not left or "unable to freeze" not in str(error):
+                    raise
+                await asyncio.sleep(AGAIN)
+            else:
+                return
 
     async def go_on(self) -> None:
         await asyncio.to_thread(self._container.unpause)

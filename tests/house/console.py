@@ -10,8 +10,8 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from schemas.catalog import CUSTOMERS, RECIPIENTS
-from schemas.events import Customer, Event
+from schemas.catalog import CUSTOMERS, RECIPIENTS, SENDERS
+from schemas.events import Customer, Event, SenderEntry
 from services.console import models
 from services.console.accounts import add_account
 from services.console.book import FOLDER as CONSOLE
@@ -32,6 +32,7 @@ from services.console.users.fakes import FakeDirectory
 from services.core.clock import ManualClock
 from services.core.directory import Directory
 from services.core.secrets import Purpose, Secrets
+from services.core.senders import Senders
 from services.runtime.consume import decode
 from services.runtime.database import Database, database_url
 from services.runtime.fakes import MemoryBus
@@ -58,7 +59,8 @@ class ConsoleHouse:
         self.bus = MemoryBus(book.clock)
         self.dns = FakeDns()
         self.directory = Directory()
-        self._followed = {CUSTOMERS.name: 0, RECIPIENTS.name: 0}
+        self.senders = Senders()
+        self._followed = {CUSTOMERS.name: 0, RECIPIENTS.name: 0, SENDERS.name: 0}
         self.licences = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
         self.config = ConsoleConfig(url=base, mx=("eu:mx1.console.test", "eu:mx2.console.test"), **settings)  # type: ignore[arg-type]  # a test's own
         self.secrets = Secrets(bytes(range(32)), os.urandom)
@@ -72,7 +74,11 @@ class ConsoleHouse:
         )
         self.people = FakeDirectory()
         around = Surroundings(
-            config=self.config, hostname="gp.test", directory=self.directory, resolver=lambda: self.dns
+            config=self.config,
+            hostname="gp.test",
+            directory=self.directory,
+            resolver=lambda: self.dns,
+            senders=self.senders,
         )
         self.desk = make_desk(
             book, self.signin, around, trace, self.licences.public_key(), self.people, secrets=self.secrets
@@ -97,6 +103,14 @@ class ConsoleHouse:
                 else:
                     self.directory.apply(record.event)
             self._followed[topic.name] = len(records)
+        listed = self.bus.logs[SENDERS.name, 0]
+        for raw in listed[self._followed[SENDERS.name] :]:
+            record = decode(raw)
+            if isinstance(record.event, SenderEntry):
+                self.senders.apply(record.event)
+            else:
+                self.senders.remove(record.key)
+        self._followed[SENDERS.name] = len(listed)
 
     def published(self, customer: str) -> Customer | None:
         """Return the customer as a service that reads the topic from its beginning has it."""

@@ -29,11 +29,12 @@ from services.console.tables import CUSTOMERS, DOMAINS
 from services.console.users.app import UsersDesk, make_users
 from services.console.users.config import UsersConfig
 from services.console.users.decide import Person
-from services.console.users.held import HeldMail, Reply
+from services.console.users.held import ApiUnavailable, HeldMail, Reply
 from services.console.users.links import ACTIVATE, make_link
 from services.console.users.people import add
 from services.console.users.signin import UserSignIn
 from services.console.users.tables import HAND
+from services.console.users.wishes import Wishes
 from services.core.ids import message_id
 from services.core.senders import Senders
 from services.core.stored import object_key, pack
@@ -110,13 +111,16 @@ class UsersHouse:
             failure_seconds=1.0,
             pause=self._pause,
         )
-        self.app = make_users(UsersDesk(self.signin, HeldMail(KEY, self._carry, self.clock)), self.config, self.clock)
+        desk = UsersDesk(self.signin, HeldMail(KEY, self._carry, self.clock), Wishes(console.book))
+        self.app = make_users(desk, self.config, self.clock)
         self._fed = {COMMANDS: 0, REQUESTS: 0}
 
     async def _pause(self, seconds: float) -> None:
         self.paused.append(seconds)
 
     async def _carry(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> Reply:
+        if self.api_down:
+            raise ApiUnavailable("down, by order of the test")
         sent = {name.lower(): value for name, value in headers.items()}
         answer = await Browser(self.api, "http://api.test", client="192.0.2.200").ask(method, path, body, sent)
         return Reply(answer.status, answer.text.encode())

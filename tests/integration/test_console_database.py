@@ -9,18 +9,20 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy import delete, select
+from sqlalchemy import delete, insert, select
 
 from schemas.catalog import CUSTOMERS
-from schemas.events import Customer
+from schemas.events import Customer, Domain
 from services.console import models
-from services.console.book import FOLDER, Author
-from services.console.caller import Refused
+from services.console.book import FOLDER, Author, written
+from services.console.caller import Caller, Refused
 from services.console.models_signin import Code
 from services.console.outbox import Outbox
 from services.console.roles import Role
-from services.console.tables import METADATA, OUTBOX
+from services.console.tables import DOMAINS, METADATA, OUTBOX
 from services.console.totp import STEP, code_at
+from services.console.users.models import EndUsersTable, NewEndUser
+from services.console.users.people import seen_by
 from services.core.errors import DatabaseUnavailable
 from services.runtime.database import Database, database_url
 from services.runtime.migrate import migrate
@@ -57,6 +59,35 @@ async def test_the_migrations_make_exactly_the_tables_that_the_code_knows(url: s
         found = await differences(connection, "console_version", METADATA)
     await database.close()
     assert found == []
+
+
+async def test_users_come_change_and_go(house: ConsoleHouse) -> None:
+    await house.customer("acme")
+    async with house.book.change(Author("test")) as change:
+        spec = written(Domain(name="acme.test", relay=()))
+        row = {"name": "acme.test", "customer": "acme", "place": 0, "spec": spec, "made_at": 0.0}
+        await change.connection.execute(insert(DOMAINS), [row])
+    owner = Caller(account="o", customer="acme", role=Role.OWNER, address="o@acme.test")
+    users = house.desk.users
+    table = "address,aliases,kind,members\nann@acme.test,a@acme.test,,\nteam@acme.test,,group,ann@acme.test\n"
+    done = await users.import_users(owner, customer="acme", body=EndUsersTable(csv=table, invite=True))
+    assert (done.added, done.left_out) == (2, [])
+    found = {each.address: each for each in (await users.users(owner, customer="acme", search="acme")).users}
+    group = await users.user(owner, customer="acme", user=found["team@acme.test"].id)
+    assert group.members == ["ann@acme.test"]
+    async with house.book.reading() as connection:
+        seen = await seen_by(connection, "acme", found["ann@acme.test"].id)
+    assert seen == ["a@acme.test", "ann@acme.test", "team@acme.test"]
+    with pytest.raises(Refused):
+        await users.add_user(owner, customer="acme", body=NewEndUser(address="A@acme.test"))
+    await house.settle()
+    assert house.post.sent[-1][0].kind == "user-activate"
+    less = EndUsersTable(csv="team@acme.test,,", replace=True)
+    with pytest.raises(Refused):
+        await users.import_users(owner, customer="acme", body=EndUsersTable(csv="x@elsewhere.test"))
+    assert (await users.import_users(owner, customer="acme", body=less)).left_out == ["team@acme.test"]  # it is a group
+    assert [each.address for each in (await users.users(owner, customer="acme")).users] == ["team@acme.test"]
+    await house.desk.customers.remove_customer(OPERATOR, customer="acme")
 
 
 async def test_the_way_in_and_out(house: ConsoleHouse) -> None:

@@ -75,7 +75,6 @@ async def test_from_an_invitation_to_the_first_filtered_message(tmp_path: Path, 
             return "delivered" in shown and "held" in shown
 
         await eventually(traced, within=20, every=0.2)
-        assert "domain-routed" in await ann.page("/c/acme/audit")
 
         assert (await ann.fill("/c/acme/accounts", {"action": "invite", "address": "it@acme.test", "role": "auditor"}))[
             0
@@ -83,6 +82,7 @@ async def test_from_an_invitation_to_the_first_filtered_message(tmp_path: Path, 
         assert "/link/" in await arrived(sink, "it@acme.test", "Your account")  # by the customer's own hosts
         assert not any(one.header("subject") == "bad" for one in sink.arrivals)
         await a_user_releases(house, sink, ann, port)
+        await a_policy_is_tried_and_works_on_the_next_message(ann, sink, port)
 
 
 async def a_user_releases(house: House, sink: Sink, owner: Person, port: int) -> None:
@@ -116,3 +116,44 @@ async def a_user_releases(house: House, sink: Sink, owner: Person, port: int) ->
             return "delivered" in await bob.page("/?everything=yes")
 
         await eventually(settled, within=20, every=0.2)
+
+
+async def a_policy_is_tried_and_works_on_the_next_message(ann: Person, sink: Sink, port: int) -> None:
+    page = "/c/acme/policies/rule"
+    version = re.search(r'name="version" value="(\w+)"', await ann.page(page))
+    assert version is not None
+    rule = {
+        "name": "bob",
+        "place": "1",
+        "on": "yes",
+        "version": version[1],
+        "recipients": "bob@acme.test",
+        "tag_subject": "[BOB]",
+        "bcc": "archive@acme.test",
+        "notify": "desk@acme.test",
+    }
+    status, shown = await ann.fill(page, {**rule, "action": "try"})
+    assert (status, "3 would be treated otherwise" in shown) == (200, True), shown
+    assert re.search(r'href="/c/acme/messages/\w{26}">first light</a>', shown), shown
+    assert "copy to archive@acme.test" in shown
+    assert (await ann.fill(page, {**rule, "action": "save"}))[0] == 200
+
+    async def arrives() -> bool:  # the rule is on its way to policy for a moment
+        assert (await send(port, plain("second light"), recipients=["bob@acme.test"])).code == 250
+        await eventually(lambda: "second light" in [one.header("subject")[-12:] for one in sink.arrivals], within=20)
+        return "[BOB] second light" in [one.header("subject") for one in sink.arrivals]
+
+    await eventually(arrives, within=20, every=0.5)
+    audit = await ann.page("/c/acme/audit")
+    assert "domain-routed" in audit
+    assert "policy-changed" in audit
+    told = await arrived(sink, "desk@acme.test", "A message was delivered")
+    assert "second light" in told
+    for whom in ("bob@acme.test", "archive@acme.test"):
+        await eventually(
+            lambda: any(
+                one.recipients == (whom,) and one.header("subject") == "[BOB] second light"  # noqa: B023 - awaited here
+                for one in sink.arrivals
+            ),
+            within=20,
+        )

@@ -28,7 +28,7 @@ from services.quarantine.index import Index
 from services.quarantine.links import Link, sign
 from services.quarantine.tokens import Role, Tokens
 from services.runtime.ports import free_ports
-from tests.integration.test_quarantine import A, B, House, disposition, quarantined
+from tests.integration.test_quarantine import DAY, A, B, House, disposition, quarantined
 from tests.samples import NOW, received
 
 SPEC = Path(__file__).parents[2] / "docs" / "quarantine-openapi.json"
@@ -304,6 +304,29 @@ async def test_a_link_that_is_forged_old_or_another_s_opens_nothing(site: Site) 
         assert answer.status == 404  # not held for him
     async with site.session.get(f"{site.api}/held/{good}") as answer:
         assert answer.status == 404  # the API's origin shows no strangers' content
+
+
+@pytest.mark.parametrize(("plan", "asked"), [("all", False), ("spam", True), ("none", True)])
+async def test_a_link_releases_no_more_than_policy_lets_its_recipient(site: Site, plan: str, asked: bool) -> None:
+    known = site.house.customers["example"]
+    site.house.customers["example"] = msgspec.structs.replace(known, users_release=plan)
+    event = await site.house.hold(quarantined(A, B))  # for a virus
+    link = f"{site.pages}/held/{sign(site.house.secrets.links, Link('example', event.id, A, NOW + DAY))}"
+    async with site.session.get(link) as answer:
+        assert ("Chiedi di recapitarlo" in await answer.text()) is asked
+    async with site.session.post(link, data={"action": "release"}) as answer:
+        assert ("amministratori" in await answer.text()) is asked
+    assert [len(site.house.bus.events(topic)) for topic in (COMMANDS, REQUESTS)] == [int(not asked), int(asked)]
+    user = site.tokens[Role.USER]
+    _, said = await site.ask("POST", f"example/messages/{event.id}/release", user, json={})
+    assert said["decided"] == ("later" if asked else "now")
+    for request in site.house.bus.events(REQUESTS):
+        await site.house.handle(request)
+    helpdesk = site.tokens[Role.HELPDESK]
+    _, said = await site.ask("GET", "example/messages", helpdesk, params={"reported": "wanted"})
+    assert [message["recipient"] for message in said["messages"]] == ([A] if asked else [])
+    _, said = await site.ask("POST", f"example/messages/{event.id}/release", helpdesk, json={})
+    assert said["decided"] == "now"  # whoever is asked may
 
 
 async def test_a_report_may_remember_the_sender(site: Site) -> None:

@@ -250,7 +250,7 @@ async def test_who_chose_an_hour_or_a_day_hears_then_of_all_that_was_held_since(
     post.at(SEVEN + 6 * 3600 + 1)
     assert await post.digests.send_due() == 1
     (sent,) = post.sent()
-    assert (sent.envelope.recipients, sent.subject) == ((A,), "2 held messages")
+    assert (sent.envelope.recipients, post.text(sent)["Subject"]) == ((A,), "2 held messages")
     post.at(SEVEN + 24 * 3600 + 1)
     assert await post.digests.send_due() == 1
-    assert post.sent()[-1].envelope.recipients == (B,)
+    assert {event.envelope.recipients for event in post.sent()} == {(A,), (B,)}

@@ -15,7 +15,20 @@ import msgspec
 import pytest
 from sqlalchemy import select, update
 
-from services.console import accounts, customers, domains, factors, history, licences, models, signon, tokens
+from services.console import (
+    accounts,
+    customers,
+    domains,
+    factors,
+    history,
+    licences,
+    listed,
+    models,
+    policies,
+    protections,
+    signon,
+    tokens,
+)
 from services.console.accounts import add_account
 from services.console.api import routes_of
 from services.console.book import Author
@@ -86,6 +99,16 @@ EXPECTED: Final[dict[str, str]] = {
     "audit": "owau",
     "trace": "wahu",
     "traced": "wahu",
+    "policy": "owahur",
+    "policy_yaml": "owahur",
+    "set_policy": "owa",
+    "what_if": "wa",
+    "senders": "wahu",
+    "change_senders": "wa",
+    "protection": "owahur",
+    "set_protection": "owa",
+    "retention": "owahur",
+    "set_retention": "owa",
 }
 BODIES: Final[dict[str, Any]] = {
     "add_customer": {"id": "new", "owner": "new@new.test"},
@@ -101,6 +124,11 @@ BODIES: Final[dict[str, Any]] = {
     "renew": {"key": "gpl1.x.y"},
     "require_factor": {"required": False},
     "set_provider": {"issuer": "https://login.acme.test", "client": "gatepost", "secret": "s"},
+    "set_policy": {"version": "x"},
+    "what_if": {"version": "x"},
+    "change_senders": {"senders": ["a@b.test"], "list": "approved"},
+    "set_protection": {"persons": [{"name": "Max Muster"}]},
+    "set_retention": {"queue_days": 10, "delay_warning_hours": 4, "quarantine_days": 9, "retention_hours": 0},
 }
 
 
@@ -241,6 +269,9 @@ def test_every_act_has_roles_and_every_operation_an_act() -> None:
         history.History,
         factors.Factors,
         signon.SignOn,
+        policies.Policies,
+        listed.Lists,
+        protections.Protections,
     )
     bare = [
         f"{room.__name__}.{name}"

@@ -8,15 +8,22 @@ from pathlib import Path
 
 import pytest
 
+from services.console import texts_policy
 from services.console.licence import State
 from services.console.roles import Role
 from services.console.texts import LANGUAGES, keys, raw, text
+from services.console.users.texts import USERS
 
 ROOM = Path(__file__).parents[2] / "services" / "console"
 MADE = re.compile(
     r"(banner|licence\.state|role|language|done|problem|domain\.tls|nav|mail\.(user-)?(activate|reset)|users\.(kind|source)"
-    r"|held\.(state|reported)|senders|settings\.day|held\.nav)\."
+    r"|held\.(state|reported)|senders|listed\.list|status|treatment|unscanned|rule\.switch|settings\.day|held\.nav)\."
 )
+
+
+def test_no_part_of_the_catalogue_says_again_what_another_says() -> None:
+    assert texts_policy.TEXTS.keys() & USERS.keys() == set()
+    assert all(raw(key, "en") == said[0] for part in (texts_policy.TEXTS, USERS) for key, said in part.items())
 
 
 def gaps(said: str) -> list[str]:
@@ -35,6 +42,7 @@ def test_every_text_that_is_asked_for_is_there_and_none_is_left_over() -> None:
     written = "\n".join(path.read_text() for path in sources if not path.name.startswith("texts"))
     asked = set(re.findall(r'\bt\("([\w.-]+)"[,)]', written)) | set(re.findall(r"\bt\('([\w.-]+)'[,)]", written))
     asked |= set(re.findall(r'(?:Refused|text)\("([\w.-]+)"', written))
+    asked |= set(re.findall(r'"(rule\.[\w.-]+)"', (ROOM / "templates" / "rule.html").read_text()))
     asked |= set(re.findall(r'return "(password\.\w+)"', written))
     asked |= {f"done.{name}" for name in re.findall(r'go\([^\n]*, "([\w-]+)"\)', written)}
     asked |= {f"problem.{name}" for name in re.findall(r'_problem\([^\n]*?, "([\w-]+)", \d+\)', written)}

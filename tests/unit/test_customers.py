@@ -56,7 +56,7 @@ def test_the_example_that_is_shipped_is_valid_and_shows_every_key() -> None:
     acme, globex = read_customers(EXAMPLE)
     assert acme.recipients == ("anna@acme.example", "ben@acme.example", "info@acme.example")
     assert [host.host for host in acme.customer.domains[0].relay] == ["mx1.acme.example", "10.0.0.9", "2001:db8::25"]
-    assert len(acme.customer.rules) == 5
+    assert len(acme.customer.rules) == 8
     assert globex.customer == Customer(
         id="globex",
         domains=(Domain(name="globex.example", relay=(Host(host="mail.globex.example"),), any_recipient=True),),
@@ -65,7 +65,8 @@ def test_the_example_that_is_shipped_is_valid_and_shows_every_key() -> None:
     (source,) = acme.customer.directory
     assert (source.name, source.password_env) == ("head-office", "GATEPOST_LDAP_ACME")
     keys = (
-        "directory drop_percent name unscanned rules when then tag_subject add_headers redirect_to max_size queue_days"
+        "directory drop_percent name unscanned rules when then tag_subject add_headers redirect_to bcc"
+        " stamp notify off min_size auth attachments max_size queue_days"
         " quarantine_days protect persons partners brands allowed"
     )
     assert [key for key in keys.split() if f"{key}:" not in text] == []
@@ -151,8 +152,10 @@ def test_sizes(written: str, octets: int) -> None:
 def test_a_whole_rule() -> None:
     rule = (
         "{name: all, when: {status: spam, scanner: content, min_score: -1.5, evidence: GTUBE,"
-        ' recipients: ["@A.example"], senders: [x@Y.example]}, then: deliver, tag_subject: "[X] ",'
-        " add_headers: {X-One: 1, X-Two: b c}, redirect_to: junk@a.example}"
+        ' recipients: ["@A.example"], senders: [x@Y.example], min_size: 2KB, max_size: 3000, auth: dmarc=fail,'
+        ' attachments: [.exe, zip]}, then: deliver, tag_subject: "[X] ",'
+        " add_headers: {X-One: 1, X-Two: b c}, redirect_to: junk@a.example, bcc: [x@else.test, Y@a.example],"
+        " notify: z@b.c, stamp: from outside, off: yes}"
     )
     (spec,) = parse(customer(more=f"  policy:\n    rules:\n    - {rule}"))
     assert spec.customer.rules == (
@@ -165,11 +168,19 @@ def test_a_whole_rule() -> None:
                 evidence=("GTUBE",),
                 recipients=("@a.example",),
                 senders=("x@y.example",),
+                min_size=2_048,
+                max_size=3_000,
+                auth=("dmarc=fail",),
+                attachments=(".exe", "zip"),
             ),
             action=Action.DELIVER,
             tag_subject="[X] ",
             add_headers=(("X-One", "1"), ("X-Two", "b c")),
             redirect_to="junk@a.example",
+            bcc=("x@else.test", "Y@a.example"),
+            notify=("z@b.c",),
+            stamp="from outside",
+            off=True,
         ),
     )
 
@@ -283,7 +294,8 @@ MISTAKES = {
     listing("\n    - anna\n    - {b: c}"): f"8: {DOMAIN}.recipients[1]: expected text, not a mapping",
     # rules
     ruled("{name: a}"): (
-        f"9: {RULE}: a rule that does nothing: then, tag_subject, add_headers and redirect_to are all missing"
+        f"9: {RULE}: a rule that does nothing: then, tag_subject, add_headers, redirect_to, stamp, bcc and notify are"
+        " all missing"
     ),
     ruled("{then: delete}"): f"9: {RULE}: name is missing",
     ruled("{name: a, then: quarantaine}"): (
@@ -336,6 +348,18 @@ MISTAKES = {
     ),
     ruled("{name: a, add_headers: {X-A: b, x-a: c}}"): f"9: {RULE}.add_headers.x-a: x-a is given twice",
     ruled("{name: a, add_headers: [X-A]}"): f"9: {RULE}.add_headers: expected a mapping of header names to values",
+    ruled("{name: a, bcc: []}"): f"9: {RULE}.bcc: an empty list, which nothing matches",
+    ruled("{name: a, then: delete, bcc: x@y.z}"): f"9: {RULE}: a rule that deletes a message changes nothing in it",
+    ruled("{name: a, then: deliver, off: maybe}"): f"9: {RULE}.off: 'maybe' is not yes, true, no or false",
+    ruled("{name: a, then: deliver, when: {auth: dmarc}}"): (
+        f"9: {RULE}.when.auth: 'dmarc' is not a result such as dmarc=fail"
+    ),
+    ruled("{name: a, then: deliver, when: {attachments: [EXE]}}"): (
+        f"9: {RULE}.when.attachments[0]: 'EXE' is not an ending such as .exe, or a type such as zip, in lower case"
+    ),
+    ruled("{name: a, then: deliver, when: {min_size: 2KB, max_size: 1KB}}"): (
+        f"9: {RULE}.when: min_size is above max_size, so the rule never applies"
+    ),
     ruled("{name: a, redirect_to: nobody}"): (
         f"9: {RULE}.redirect_to: 'nobody' is not an address: no @ after the local part"
     ),

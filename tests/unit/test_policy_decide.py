@@ -141,6 +141,59 @@ def test_a_condition_can_be_narrowed_to_one_scanner() -> None:
     assert branches(message, heard, Customer(id="example", rules=rules))[0].rule == "default"
 
 
+def test_what_is_copied_and_told_adds_up_and_rules_that_are_off_are_passed_over() -> None:
+    rules = (
+        Rule(name="off", action=Action.DELETE, off=True),
+        Rule(name="journal", bcc=("j@a.test", "k@a.test"), notify=("desk@a.test",)),
+        Rule(name="again", bcc=("j@a.test",), stamp="One."),
+        Rule(name="once more", stamp="Two."),
+        Rule(name="hold", when=Match(min_score=5.0), action=Action.QUARANTINE, notify=("boss@a.test",)),
+    )
+    message = received()
+    (calm,) = branches(message, {}, Customer(id="example", rules=rules))
+    assert (calm.action, calm.bcc, calm.notify) == (Action.DELIVER, ("j@a.test", "k@a.test"), ("desk@a.test",))
+    assert calm.stamp == "One. Two."
+    odd = {"content": verdict(message, "content", score=9.0)}
+    (held,) = branches(message, odd, Customer(id="example", rules=rules))
+    assert (held.action, held.rule, held.notify) == (Action.QUARANTINE, "hold", ("desk@a.test", "boss@a.test"))
+    absent = pending(of("auth", Status.UNAVAILABLE), of("virus"))
+    open_to = Customer(id="example", rules=rules, hold_unscanned=False, unscanned=Action.DELIVER)
+    unscanned = decide(absent, open_to, NOW)
+    assert isinstance(unscanned, Disposition)
+    assert unscanned.branches[0].bcc == ("j@a.test", "k@a.test")
+    every = (Rule(name="off", action=Action.DELETE, off=True),)
+    assert branches(message, odd, Customer(id="example", rules=every))[0].rule == "default"  # not those of nobody
+
+
+@pytest.mark.parametrize(
+    ("when", "reason"),
+    [
+        (Match(min_size=100), "no rule objects"),
+        (Match(max_size=100), "no rule objects"),
+        (Match(min_size=101), None),
+        (Match(max_size=99), None),
+        (Match(auth=("dmarc=none", "spf=pass")), "spf=pass"),
+        (Match(auth=("dmarc=pass", "spf=fail")), None),
+        (Match(attachments=("exe", ".js")), "attachment .js"),
+        (Match(attachments=(".exe", "js")), None),
+        (Match(attachments=("zip",), auth=("dmarc=fail",), min_size=1), "dmarc=fail, attachment zip"),
+        (Match(attachments=("zip",), senders=("@else.test",)), None),
+    ],
+)
+def test_conditions_on_size_authentication_and_attachments(when: Match, reason: str | None) -> None:
+    message = received()
+    results = (("spf", "pass smtp.mailfrom=a@sender.test"), ("dmarc", "fail (p=none) header.from=sender.test"))
+    heard = {
+        "auth": verdict(message, "auth", results=results),
+        "attachments": verdict(message, "attachments", files=(".zip", "zip", ".js", "javascript")),
+    }
+    rules = (Rule(name="it", when=when, action=Action.QUARANTINE),)
+    (branch,) = branches(message, heard, Customer(id="example", rules=rules))
+    assert (branch.rule, branch.reason.replace("; ", ", ")) == (
+        ("default", "no rule objects") if reason is None else ("it", reason)
+    )
+
+
 def test_deleting_is_an_outcome_of_its_own() -> None:
     rules = (Rule(name="drop", action=Action.DELETE),)
     answer = decide(pending(of("auth"), of("virus")), Customer(id="example", rules=rules), NOW)

@@ -296,3 +296,16 @@ def test_ending(name: str, end: str) -> None:
 )
 def test_types_by_content(data: bytes, kind: str) -> None:
     assert filetypes.of(data) == kind
+
+
+async def test_kinds_are_endings_and_types_of_files_and_of_members_of_archives() -> None:
+    assert set((await scan(zipped(("in/a.JS", b"x = 1"), ("b.png", PNG)), "c.ZIP")).files) >= {
+        ".zip",
+        "zip",
+        ".js",
+        ".png",
+    }
+    document = set((await scan(office(), "d.docx")).files)
+    assert ".docx" in document
+    assert ".xml" not in document
+    assert (await attachments.scan(mail(PLAIN), context())).files == ()

@@ -4,18 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import os
+from functools import partial
 
+import msgspec
 import pytest
 
-from schemas.events import Account, Customer, Domain, Outbound
+from schemas.catalog import key_of
+from schemas.events import Account, Customer, Disclaimer, Domain, Outbound, SenderHold, Signal
+from services.core import replies
 from services.core.clock import ManualClock
 from services.core.customers import parse_customers
 from services.core.directory import Directory
 from services.core.errors import ConfigError
+from services.core.signals import Kind, Signals
+from services.ingress.decide import Sender
 from services.ingress.submission import sasl
 from services.ingress.submission.config import read
+from services.ingress.submission.guards import SubmissionGuards
 from services.ingress.submission.passwords import PROVED_FOR, QUEUE_MOST, Busy, Passwords, hashed
+from services.runtime.fakes import MemoryBus
+from services.runtime.fakes_dns import FakeDns
 from services.runtime.yaml_tree import parse_tree
+from tests.eventually import eventually
 
 HASH = "$argon2id$v=19$m=19456,t=2,p=1$eHh4eHh4eHh4eHh4eHh4eA$Ia3ZltxVpAZ2yTiKqfNSDOz9SUtKxRWeBnquXmF7AHg"
 PLACE = "customers[0].outbound"
@@ -41,9 +51,21 @@ def test_who_may_send() -> None:
     assert parse("{enabled: no}") == Outbound()
 
 
+def test_what_is_put_under_it_who_is_told_and_where_it_comes_from() -> None:
+    found = parse(
+        "{enabled: yes, addresses: [192.0.2.1], notify: [IT@a.example, boss@home.example], pool: bulk, "
+        'disclaimer: {text: [A Ltd, "1 Main Street"], html: "<p>A</p>"}}'
+    )
+    assert found.notify == ("IT@a.example", "boss@home.example")
+    assert found.disclaimer == Disclaimer(text="A Ltd\n1 Main Street", html="<p>A</p>")
+    assert found.pool == "bulk"
+
+
 @pytest.mark.parametrize(
     ("written", "expected"),
     {
+        "{enabled: no, pool: B!}": f"4: {PLACE}.pool: 'B!' is no name of a pool: 1 to 30 of a-z, 0-9 and -",
+        "{enabled: no, notify: [it]}": f"4: {PLACE}.notify[0]: 'it' is not an address: no @ after the local part",
         "{enabled: yes}": f"4: {PLACE}: nobody may send: neither addresses nor accounts are given",
         "{addresses: [192.0.2.1]}": f"4: {PLACE}: enabled is missing",
         "{enabled: yes, addresses: [10.0.0.0/8]}": (
@@ -138,3 +160,71 @@ def test_one_name_and_one_certificate_are_enough_for_both_doors() -> None:
     assert (read({**door, **own}).cert, read({**door, **own}).cert_folder) == ("/c", "")
     with pytest.raises(ConfigError, match="GATEPOST_SUBMISSION_AUTH_AT_ONCE"):
         read({"GATEPOST_SUBMISSION_AUTH_AT_ONCE": "0"})
+
+
+# --- limits and holds
+
+
+def guards(signals: Signals, clock: ManualClock, **changes: int) -> SubmissionGuards:
+    config = msgspec.structs.replace(read({"GATEPOST_SUBMISSION_HOSTNAME": "mx.gatepost.test"}), **changes)
+    ports = {"dns": FakeDns(), "directory": Directory(), "signals": signals, "clock": clock}
+    return SubmissionGuards(config, publish=lambda _: None, **ports)  # type: ignore[arg-type]  # as named
+
+
+def sender(path: str, customer: str = "acme") -> Sender:
+    return Sender(path, owner=Customer(id=customer))
+
+
+async def test_what_all_pods_counted_limits_each_of_them() -> None:
+    """The other pods took as much as the limit is: this one, which has taken nothing yet, hears of it by a signal."""
+    bus, signals, clock = MemoryBus(), Signals(), ManualClock()
+    doors = guards(signals, clock)
+    await doors.start(bus)
+    assert doors.too_much("192.0.2.1", sender("anna@a.example")) is None
+    told = {
+        Kind.SUBMIT_SENDER: ("anna@a.example", "sender-rate", replies.TOO_MANY_SENT),
+        Kind.SUBMIT_ADDRESS: ("192.0.2.1", "address-rate", replies.TOO_MANY_MESSAGES),
+        Kind.SUBMIT_CUSTOMER: ("acme", "customer-rate", replies.CUSTOMER_TOO_MUCH),
+    }
+
+    def known(kind: Kind, subject: str) -> bool:
+        return signals.active(kind, subject, clock.now()) is not None
+
+    for kind, (subject, reason, reply) in told.items():
+        until = clock.now() + 60
+        signal = Signal(subject=subject, kind=kind, count=500, window_s=600, until=until, at=clock.now())
+        await bus.publish([signal])
+        await eventually(partial(known, kind, subject))
+        refusal = doors.too_much("192.0.2.1", sender("Anna@A.example"))
+        assert refusal is not None
+        assert (refusal.reason, refusal.reply, refusal.customer) == (reason, reply, "acme")
+        assert doors.too_much("192.0.2.2", sender("bert@a.example", "zeta")) is None  # others are not touched
+        signals.remove(key_of(signal))
+    await doors.close()
+
+
+async def test_the_quick_count_of_one_process_knows_customers_too() -> None:
+    doors = guards(Signals(), ManualClock(), customer_messages=2)
+    for path, address in (("a@a.example", "192.0.2.1"), ("b@a.example", "192.0.2.2")):
+        assert doors.too_much(address, sender(path)) is None
+    refusal = doors.too_much("192.0.2.3", sender("c@a.example"))
+    assert refusal is not None
+    assert refusal.reason == "customer-rate"
+    assert doors.too_much("192.0.2.3", sender("c@z.example", "zeta")) is None
+
+
+async def test_who_is_held_sends_nothing_until_the_hold_is_lifted() -> None:
+    bus = MemoryBus()
+    hold = SenderHold(customer="acme", sender="anna@a.example", held=True, why="much", by="signals", at=0.0)
+    await bus.publish([hold])  # before the door opens: it opens once it knows
+    doors = guards(Signals(), ManualClock())
+    await doors.start(bus)
+    refusal = doors.stopped(sender("ANNA@a.example"), "")
+    assert refusal is not None
+    assert (refusal.reason, str(refusal.reply)[:9], refusal.customer) == ("sender-held", "450 4.7.1", "acme")
+    assert doors.stopped(sender("bert@a.example"), "anna@a.example") is not None  # the account that signed in
+    assert doors.stopped(sender("bert@a.example"), "") is None
+    assert doors.stopped(sender("anna@a.example", "zeta"), "") is None
+    await bus.publish([msgspec.structs.replace(hold, held=False)])
+    await eventually(lambda: doors.stopped(sender("anna@a.example"), "") is None)
+    await doors.close()

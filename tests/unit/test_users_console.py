@@ -12,6 +12,7 @@ from sqlalchemy import select, update
 from schemas.catalog import COMMANDS, REQUESTS, SENDERS
 from schemas.events import Disposition, LdapSource, QuarantineCommand, QuarantineRequest, SenderEntry, Status
 from services.console.book import Author
+from services.console.roles import Role
 from services.console.signin import IDLE, SESSION_MOST
 from services.console.tables import AUDIT, DOMAINS
 from services.console.throttle import WINDOW
@@ -21,9 +22,12 @@ from services.console.users.people import add, set_members
 from services.console.users.tables import HAND, USER_LINKS, USER_SESSIONS, USERS, Kind
 from services.core.asked import Entry
 from services.core.directory import recipient_digest
+from services.quarantine.links import Link, sign
+from services.quarantine.passes import SECONDS as SECONDS_OF_PASS
+from services.quarantine.passes import Pass, issue, pass_key
 from tests.house.asgi import Browser
 from tests.house.console import PASSWORD
-from tests.house.users import DIGEST, UsersHouse, users_house
+from tests.house.users import DIGEST, KEY, UsersHouse, users_house
 
 ANNA, ALIAS, BOB, EVE = "anna@acme.test", "a.rossi@acme.test", "bob@acme.test", "eve@globex.test"
 NOTHING = "01K8Z4N5QJ3M8V7T2R6XW9YB0C"
@@ -126,6 +130,27 @@ async def test_what_policy_does_not_let_him_release_he_asks_for(
         assert isinstance(asked, QuarantineRequest)
         assert asked.wanted
         assert "asked for delivery" in (await anna.get("/")).text
+
+
+async def test_who_decides_is_told_once_an_hour(house: UsersHouse) -> None:
+    await house.domain("acme", "alt.test", users_release="none")
+    await house.console.person(Role.HELPDESK, "acme")
+    await house.console.person(Role.AUDITOR, "acme")
+    anna = await house.signed_in("acme", ANNA)
+
+    async def told() -> list[str]:
+        for _ in range(2):
+            message = await house.hold("acme", ANNA)
+            assert (await anna.fill(f"/held/{message}", {"action": "release"})).to.endswith("done=held-ask")
+        await house.console.settle()
+        return [order.kind for order, _ in house.console.post.sent if order.kind == "wanted"]
+
+    assert len(await told()) == 2  # the owner and the help desk
+    house.clock.advance(1000)
+    assert len(await told()) == 2
+    house.clock.advance(2700)
+    await anna.post("/login", {"address": ANNA, "password": PASSWORD})
+    assert len(await told()) == 4
 
 
 # --- nobody else's
@@ -425,3 +450,54 @@ async def test_digest_hours_days_and_language_are_kept_for_all_his_addresses(hou
     assert page.count(" checked") == 1 + 1 + 2
     assert (await anna.fill("/settings", {"action": "save", "language": "it"})).status == 303
     assert (await anna.get("/settings")).text.count(" checked") == 2 + 7
+
+
+# --- passes
+
+
+async def test_a_pass_is_good_for_a_minute_for_its_customer_and_addresses_and_can_not_be_made_otherwise(
+    house: UsersHouse,
+) -> None:
+    message = await house.hold("acme", ANNA, BOB)
+    now = house.clock.now()
+
+    async def status(text: str, customer: str = "acme", method: str = "GET", path: str = "") -> int:
+        program = Browser(house.api, "http://api.test", token=text)
+        answer = await program.ask(method, f"/v1/customers/{customer}/messages/{message}{path}", b"", {})
+        return answer.status
+
+    key = pass_key(KEY)
+    good = issue(key, Pass("acme", (ANNA,), ANNA, now + SECONDS_OF_PASS))
+    assert await status(good) == 200
+    assert await status(good, "globex") == 404
+    assert await status(issue(key, Pass("acme", (EVE,), EVE, now + 60))) == 404
+    wrong = (
+        good[:-9] + ("A" if good[-9] != "A" else "B") + good[-8:],
+        issue(pass_key(bytes(32)), Pass("acme", (ANNA,), ANNA, now + 60)),
+        issue(key, Pass("acme", (), ANNA, now + 60)),
+        issue(key, Pass("", (ANNA,), ANNA, now + 60)),
+        "gpu." + sign(key, Link("acme", message, ANNA, now + 60)),  # signed by us, and for something else
+        "gpu.",
+        "gpu." + "x" * 30_000,
+    )
+    for text in wrong * 3:
+        assert await status(text) == 401, text[:80]
+    assert await status(good) == 200  # all users come from one address: nobody locks the others out
+    house.clock.advance(SECONDS_OF_PASS)
+    assert await status(good) == 401
+
+
+async def test_the_api_that_is_away_is_said_and_nothing_is_lost(house: UsersHouse) -> None:
+    anna = await house.signed_in("acme", ANNA)
+    house.api_down = True
+    answer = await anna.get("/")
+    assert (answer.status, "try again" in answer.text) == (503, True)
+    house.api_down = False
+    assert (await anna.get("/")).status == 200
+
+
+async def test_somebody_with_no_end_of_addresses_sees_what_fits(house: UsersHouse) -> None:
+    aliases = [f"{number:03}{'x' * 60}@acme.test" for number in range(290)]
+    anna = await house.signed_in("acme", ANNA, *aliases)
+    message = await house.hold("acme", ANNA)
+    assert message in (await anna.get("/")).text

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import urllib.parse
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,6 +21,7 @@ from services.console.users.config import UsersConfig
 from services.console.users.held import HeldMail, spelled
 from services.console.users.preview import FRAME_HEADERS, framed
 from services.console.users.signin import User, UserSignIn
+from services.console.users.wishes import Wishes
 from services.core.clock import Clock
 from services.core.ids import is_message_id
 
@@ -40,6 +41,7 @@ class UsersDesk:
 
     signin: UserSignIn
     held: HeldMail
+    wishes: Wishes
 
 
 Visit = AnyVisit[UsersDesk, User]
@@ -150,7 +152,7 @@ class UsersPages:
         return await self._page(
             visit,
             "held",
-            messages=found["messages"],
+            messages=_by_message(found["messages"]),
             asked=asked,
             everything=everything,
             searched=any(asked.values()),
@@ -181,7 +183,7 @@ class UsersPages:
                 preview = await visit.desk.held.preview(visit.who, visit.path("message"))
             except NotFound:
                 preview = None
-        return await self._page(visit, "held_message", rows=rows, first=rows[0], waiting=waiting, preview=preview)
+        return await self._page(visit, "held_message", first=_by_message(rows)[0], waiting=waiting, preview=preview)
 
     async def do_message(self, visit: Visit) -> Response:
         message = visit.path("message")
@@ -192,7 +194,10 @@ class UsersPages:
         held, who = visit.desk.held, visit.who
         match action:
             case "release":
-                return "held-release" if await held.release(who, message) else "held-ask"
+                if await held.release(who, message):
+                    return "held-release"
+                await visit.desk.wishes.asked(who, message)
+                return "held-ask"
             case "delete":
                 await held.delete(who, message)
                 return "held-delete"
@@ -254,6 +259,17 @@ class UsersPages:
             await visit.desk.held.change_digest(visit.who, address, choice)
         await visit.desk.signin.set_language(visit.who, language)
         return go("/settings", "settings-saved")
+
+
+def _by_message(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return one entry a message: held for several of his addresses, it is released, reported or deleted for all."""
+    found: dict[str, dict[str, Any]] = {}
+    for row in rows:
+        entry = found.setdefault(row["id"], {**row, "recipients": [], "states": {}})
+        entry["recipients"].append(row["recipient"])
+        entry["states"][row["state"]] = None
+        entry["reported"] = entry["reported"] or row["reported"]
+    return list(found.values())
 
 
 def _numbers(visit: Visit, name: str, allowed: set[int]) -> set[int]:

@@ -78,7 +78,7 @@ def plan(known: Sequence[Known], wanted: Iterable[Person], source: str, *, repla
         taken = {address for address in said.addresses if owners.get(address, mine) != mine}
         if found is not None and (found.id in seen or found.person.kind is not said.kind):
             taken.add(said.address)
-        elif found is not None:
+        if found is not None:
             seen.add(found.id)
         left_out |= taken
         if said.address in taken:

@@ -21,6 +21,7 @@ from services.quarantine.passes import SECONDS, Pass, issue, pass_key
 WITHIN: Final = 30.0  # seconds
 ANSWER_MOST: Final = 16 << 20  # octets: a preview with its pictures is the longest
 PAGE: Final = 50
+ADDRESSES_MOST: Final = 12_000  # octets of the addresses in a pass, which travels in a header
 Query = Mapping[str, str]
 
 
@@ -118,7 +119,7 @@ class HeldMail:
         await self._ask(user, "PUT", f"/recipients/{_quoted(spelled(address))}/digest", choice)
 
     async def _ask(self, user: User, method: str, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        addresses = tuple(spelled(each).lower() for each in user.addresses)
+        addresses = _fitting(user.addresses)
         shown = issue(self._key, Pass(user.customer, addresses, user.address, self._clock.now() + SECONDS))
         octets = b"" if body is None else msgspec.json.encode(body)
         headers = {"Authorization": f"Bearer {shown}", "Content-Type": "application/json"}
@@ -135,6 +136,19 @@ class HeldMail:
             case 422:
                 raise Refused("users.not-understood")
         raise ApiUnavailable(f"the quarantine's API answered {reply.status}")
+
+
+def _fitting(addresses: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the addresses as a pass names them: as many as fit into a header."""
+    found: list[str] = []
+    room = ADDRESSES_MOST
+    for each in addresses:
+        name = spelled(each).lower()
+        room -= len(name.encode()) + 3
+        if room < 0:
+            break
+        found.append(name)
+    return tuple(found)
 
 
 def spelled(canonical: str) -> str:

@@ -16,6 +16,7 @@ from services.console.users.config import PREFIX, UsersConfig
 from services.console.users.directory import DirectoryService
 from services.console.users.held import HeldMail, Http
 from services.console.users.signin import UserSignIn
+from services.console.users.wishes import Wishes
 from services.core.errors import ConfigError
 from services.quarantine.api.serve import listening, server_of
 from services.runtime.config import load
@@ -45,7 +46,7 @@ async def serve(ctx: Context) -> None:
             by_subject=config.failures_by_account,
             failure_seconds=config.failure_seconds,
         )
-        desk = UsersDesk(signin, HeldMail(key, Http(config.api, session), ctx.clock))
+        desk = UsersDesk(signin, HeldMail(key, Http(config.api, session), ctx.clock), Wishes(book))
         await ctx.directory_ready()
         with listening(config.host, config.port) as listener:
             server = server_of(make_users(desk, config, ctx.clock))

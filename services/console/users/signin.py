@@ -174,7 +174,8 @@ class UserSignIn:
                 return None
             seen = await people.seen_by(connection, row.customer, row.id)
         # A domain that went to another customer takes its addresses along at once.
-        addresses = tuple(each for each in seen if self._owner(each) == row.customer)
+        his = (each for each in seen if self._owner(each) == row.customer)
+        addresses = tuple(sorted(his, key=lambda each: each != row.address))
         if not addresses:
             return None
         if now >= row.seen_at + SEEN_EVERY:

@@ -248,6 +248,15 @@ USERS: Final[Mapping[str, tuple[str, str]]] = {
         "The link works once, and for seven days.",
         "Il collegamento funziona una sola volta, per sette giorni.",
     ),
+    "mail.wanted.subject": ("Users ask for held messages", "Utenti chiedono messaggi trattenuti"),
+    "mail.wanted.intro": (
+        "Users ask for messages that {service} holds for them, and that only you may release:",
+        "Alcuni utenti chiedono messaggi che {service} trattiene per loro e che solo tu puoi rilasciare:",
+    ),
+    "mail.wanted.where": (
+        "What was asked for is marked as wanted in the quarantine. This mail comes once an hour at most.",
+        "Nella quarantena ciò che è stato chiesto è segnato come richiesto. Questa mail arriva al massimo ogni ora.",
+    ),
     "mail.user-reset.subject": ("A new password at {service}", "Una nuova password su {service}"),
     "mail.user-reset.intro": (
         "Open this link, enter your address and choose a new password for your held mail at {service}:",

@@ -14,7 +14,7 @@ from services.scanners.contract import Context, Cost, Finding, Spec
 from services.scanners.decide import SUSPICIOUS_FROM
 from services.scanners.mail import Mail
 
-SPEC: Final = Spec(name="attachments", version="1", cost=Cost.CPU, timeout=30.0)
+SPEC: Final = Spec(name="attachments", version="2", cost=Cost.CPU, timeout=30.0)
 
 _BREATHE_AFTER: Final = 0.05  # seconds after which other scans of the worker have their turn
 _OF_A_KIND: Final = 3  # pieces of evidence with the same code
@@ -36,9 +36,11 @@ _NESTED_FROM: Final = 3  # archives in archives
 async def scan(mail: Mail, ctx: Context) -> Finding:
     """Return SUSPICIOUS when a file is a program, deceives, or acts when it is opened."""
     found: list[Evidence] = []
+    kinds: dict[str, None] = {}
     turn = ctx.clock.monotonic()
     for content in mail.contents:
         found.extend(look(content))
+        kinds |= dict.fromkeys(kinds_of(content))
         if ctx.clock.monotonic() - turn > _BREATHE_AFTER:
             await asyncio.sleep(0)
             turn = ctx.clock.monotonic()
@@ -48,14 +50,27 @@ async def scan(mail: Mail, ctx: Context) -> Finding:
     evidence = _bounded(found)
     score = max((item.score for item in evidence), default=0.0)
     status = Status.SUSPICIOUS if score >= SUSPICIOUS_FROM else Status.CLEAN
-    return Finding(status=status, score=score, evidence=evidence)
+    return Finding(status=status, score=score, evidence=evidence, files=tuple(kinds))
+
+
+def kinds_of(content: Content) -> Iterator[str]:
+    """Yield the ending of the file's name, with its dot, and its type; nothing of what only a document consists of."""
+    if _is_text(content) or content.within in _DOCUMENTS:
+        return
+    if end := names.ending(content.filename):
+        yield f".{end}"
+    if content.type:
+        yield content.type
+
+
+def _is_text(content: Content) -> bool:
+    """Return whether it is the text that a mail consists of."""
+    return content.type in {"text", "html"} and not content.filename and (content.part is not None or content.hidden)
 
 
 def look(content: Content) -> Iterator[Evidence]:
     """Yield what is to be said of one file. The text that a mail consists of is no file."""
-    if content.part is not None and not content.filename and content.type in {"text", "html"}:
-        return
-    if content.hidden and content.type in {"text", "html"} and not content.filename:
+    if _is_text(content):
         return
     if content.within in _NAMED_WITHIN:
         yield from _by_name(content)

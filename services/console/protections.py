@@ -1,0 +1,76 @@
+"""Whom a customer protects, and how long its mail is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import msgspec
+
+from schemas.events import Customer
+from services.console import mail_models as models
+from services.console.book import Book
+from services.console.caller import Caller, Refused, allowed
+from services.console.export import protect_tree
+from services.console.roles import Act
+from services.console.settings import change_settings, current
+from services.core.errors import ConfigError
+from services.core.protection import parse_protect
+from services.core.tree import Place, node_of
+
+KEPT = ("queue_days", "delay_warning_hours", "quarantine_days", "retention_hours")
+
+
+class Protections:
+    """Operations on what else a customer chooses for its mail."""
+
+    def __init__(self, book: Book) -> None:
+        self.book = book
+
+    @allowed(Act.SETTINGS_SHOW)
+    async def protection(self, caller: Caller, customer: str) -> models.Protection:  # noqa: ARG002 - `allowed` reads it
+        """Names and domains that somebody who deceives the customer would use."""
+        async with self.book.reading() as connection:
+            return _protection(await current(connection, customer))
+
+    @allowed(Act.SETTINGS_CHANGE)
+    async def set_protection(self, caller: Caller, customer: str, body: models.Protection) -> models.Protection:
+        """Put others in their place."""
+
+        def edit(before: Customer) -> Customer:
+            tree = body.model_dump(exclude_defaults=True)
+            try:
+                return msgspec.structs.replace(before, protect=parse_protect(Place("", "", node_of(tree))))
+            except ConfigError as error:
+                raise Refused("protection.bad", reason=str(error).removeprefix(":1: ")) from error
+
+        async with self.book.change(caller.author) as change:
+            return _protection(await change_settings(change, customer, "protection-changed", edit, "protect"))
+
+    @allowed(Act.SETTINGS_SHOW)
+    async def retention(self, caller: Caller, customer: str) -> models.Retention:  # noqa: ARG002 - as above
+        """How long mail waits, is held, and is kept for replay."""
+        async with self.book.reading() as connection:
+            return _retention(await current(connection, customer))
+
+    @allowed(Act.SETTINGS_CHANGE)
+    async def set_retention(self, caller: Caller, customer: str, body: models.Retention) -> models.Retention:
+        """Choose otherwise. The days that mail waits were promised to what waits already: they only ever grow."""
+        async with self.book.change(caller.author) as change:
+            return _retention(await change_settings(change, customer, "retention-changed", _kept(body), *KEPT))
+
+
+def _kept(body: models.Retention) -> Callable[[Customer], Customer]:
+    def edit(before: Customer) -> Customer:
+        if body.queue_days < before.queue_days:
+            raise Refused("retention.promised", days=f"{before.queue_days:g}")
+        return msgspec.structs.replace(before, **body.model_dump())
+
+    return edit
+
+
+def _protection(customer: Customer) -> models.Protection:
+    return models.Protection.model_validate(protect_tree(customer.protect))
+
+
+def _retention(customer: Customer) -> models.Retention:
+    return models.Retention.model_validate({name: getattr(customer, name) for name in KEPT})
