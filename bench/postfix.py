@@ -74,20 +74,23 @@ def content_filter(port: int) -> list[str]:
 
 @contextlib.asynccontextmanager
 async def postfix(
-    folder: Path, relay: int, domain: str, more: Sequence[str] = (), *, back: int = 0
+    folder: Path, relay: int, domain: str, more: Sequence[str] = (), *, back: int = 0, doors: Sequence[str] = ()
 ) -> AsyncIterator[Postfix]:
     """Yield a running Postfix that relays the domain to a port of loopback.
 
-    `back` is a port where a filter gives back what it saw. Raises PeerMissing: it needs Debian's package, and root.
+    `back` is a port where a filter gives back what it saw; `doors` are lines for master.cf. Raises PeerMissing: it
+    needs Debian's package, and root.
     """
     port = free_port()
-    home = await asyncio.to_thread(_prepared, folder, port, relay, domain, more, back)
+    home = await asyncio.to_thread(_prepared, folder, port, relay, domain, more, back, doors)
     # The master itself and not `postfix start-fg`: that leaves the process group by which it is ended.
     async with running([f"{_PROGRAMS}/master", "-c", str(home / "etc"), "-d"], port) as pid:
         yield Postfix(port, pid)
 
 
-def _prepared(folder: Path, port: int, relay: int, domain: str, more: Sequence[str], back: int) -> Path:
+def _prepared(
+    folder: Path, port: int, relay: int, domain: str, more: Sequence[str], back: int, doors: Sequence[str]
+) -> Path:
     if shutil.which("postfix") is None or not _PROTOTYPE.exists():
         raise PeerMissing("postfix is not installed")
     if os.geteuid() != 0:
@@ -100,7 +103,8 @@ def _prepared(folder: Path, port: int, relay: int, domain: str, more: Sequence[s
     (home / "etc" / "main.cf").write_text(
         _MAIN.format(home=home, programs=_PROGRAMS, domain=domain, relay=relay) + "".join(line + "\n" for line in more)
     )
-    (home / "etc" / "master.cf").write_text(_master(port) + (_BACK.format(port=back) if back else ""))
+    more_doors = (_BACK.format(port=back) if back else "") + "".join(line + "\n" for line in doors)
+    (home / "etc" / "master.cf").write_text(_master(port) + more_doors)
     subprocess.run(("postfix", "-c", home / "etc", "check"), check=True, capture_output=True)  # makes its folders
     return home
 

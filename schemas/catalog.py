@@ -150,7 +150,7 @@ AUDIT: Final = Topic(
     "customer",
     1,
     400 * DAY,
-    ("cli", "api"),
+    ("cli", "api", "policy"),
     (),
     unread="kept for auditors: who changed what guards the mail",
 )

@@ -171,6 +171,8 @@ class Branch(Event, frozen=True, kw_only=True):
     tag_subject: str = ""
     add_headers: tuple[tuple[str, str], ...] = ()
     redirect_to: str = ""  # deliver to this address instead
+    refuse: bool = False  # with delete: delivery ends it as bounced, and the sender is told why
+    encrypt: bool = False  # it goes over TLS with a certificate that is verified, or not at all
     bcc: tuple[str, ...] = ()  # who gets a copy of what is delivered, as mail of its own
     notify: tuple[str, ...] = ()  # who is told that the rule applied, as mail of its own
     stamp: str = ""  # what is put below its text
@@ -514,6 +516,8 @@ class Rule(Event, frozen=True, kw_only=True):
     tag_subject: str = ""
     add_headers: tuple[tuple[str, str], ...] = ()
     redirect_to: str = ""
+    refuse: bool = False  # as in Branch; so is the next
+    encrypt: bool = False
     bcc: tuple[str, ...] = ()
     notify: tuple[str, ...] = ()
     stamp: str = ""
@@ -587,6 +591,29 @@ class Account(Event, frozen=True, kw_only=True):
     password: str  # its Argon2id hash as a PHC string; the password itself is nowhere
 
 
+class ClientCertificate(Event, frozen=True, kw_only=True):
+    """What a customer's MTA may show in TLS to be known by."""
+
+    der: str  # base64; with `names` the CA's that vouches for them, else the MTA's own
+    names: tuple[str, ...] = ()  # one of them has to be in the certificate (subjectAltName)
+
+
+class DataRule(Event, frozen=True, kw_only=True):
+    """What must not leave a customer unseen, and what is done when it would. Any of what is named counts."""
+
+    name: str  # [a-z0-9-]; evidence has the code DLP_NAME
+    then: str  # block, quarantine, encrypt, copy
+    numbers: tuple[str, ...] = ()  # kinds of numbers with a check digit
+    patterns: tuple[str, ...] = ()  # RE2
+    words: tuple[str, ...] = ()  # words and phrases, whatever their case
+    files: tuple[str, ...] = ()  # hex SHA-256
+    unread: bool = False  # what can't be looked into: encrypted, broken, too much
+    at_least: int = 1  # different ones
+    senders: tuple[str, ...] = ()  # as in Match
+    recipients: tuple[str, ...] = ()
+    bcc: tuple[str, ...] = ()  # addresses in the customer's domains
+
+
 class Disclaimer(Event, frozen=True, kw_only=True):
     """What a customer has put under all that it sends."""
 
@@ -600,8 +627,10 @@ class Outbound(Event, frozen=True, kw_only=True):
     enabled: bool = False
     addresses: tuple[str, ...] = ()  # addresses and networks of its MTAs: they need no password
     accounts: tuple[Account, ...] = ()
+    certificates: tuple[ClientCertificate, ...] = ()
     rules: tuple[Rule, ...] = ()  # as `Customer.rules`, for what goes out
-    notify: tuple[str, ...] = ()  # who is told that a sender is held; empty: the postmaster of its domain
+    data_loss: tuple[DataRule, ...] = ()  # before `rules`
+    notify: tuple[str, ...] = ()  # who is told what was stopped and who is held; empty: the postmaster of the domain
     disclaimer: Disclaimer = Disclaimer()
     pool: str = ""  # the class of customers whose source addresses it has; empty: the default's
 

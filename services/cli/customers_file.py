@@ -27,4 +27,4 @@ def read_briefing(path: Path | None, customer: str | None) -> Briefing:
     specs = {spec.customer.id: spec.customer for spec in read_customers(path)}
     if customer and customer not in specs:
         raise ConfigError(f"{path}: no customer is called {customer}; there are {', '.join(specs)}")
-    return brief(specs[customer] if customer else next(iter(specs.values())))
+    return brief(specs[customer] if customer else next(iter(specs.values())), data_loss=True)

@@ -14,9 +14,10 @@ from services.cli.site import Site
 from services.core.address import parse_domain
 from services.core.clock import SystemClock
 from services.core.dkim import strings
-from services.core.errors import BadAddress, ConfigError, DnsUnavailable, GatepostError
+from services.core.errors import BadAddress, ConfigError, GatepostError
 from services.runtime.config import load
 from services.runtime.dkim_keys import GENERATIONS, NAME, DkimConfig, DkimKeys, Listed, generation_of
+from services.runtime.dkim_records import Published, published
 from services.runtime.dns import Resolver
 from services.runtime.kafka import KafkaBus
 from services.runtime.latest import latest
@@ -133,31 +134,10 @@ async def _check(keys: Sequence[Listed]) -> None:
     wrong = 0
     try:
         for each in keys:
-            found = await _said(resolver, each)
-            wrong += found != "ok"
-            print(f"{each.name}: {found}")
+            found = await published(resolver, each)
+            wrong += found is not Published.RIGHT
+            print(f"{each.name}: {found.value}")
     finally:
         await resolver.close()
     if wrong:
         raise Unpublished(f"{wrong} of {len(keys)} records are not as they should be")
-
-
-async def _said(resolver: Resolver, key: Listed) -> str:
-    try:
-        answer = await resolver.resolve(key.name, "TXT")
-    except DnsUnavailable as error:
-        return f"no answer from DNS: {error}"
-    records = [text if isinstance(text, str) else text.decode("utf-8", "replace") for text in answer]
-    if not records:
-        return "there is no such record"
-    # RFC 6376 section 3.6.2.2: with several records nobody knows which counts.
-    if len(records) > 1:
-        return f"{len(records)} records, and there must be one"
-    return "ok" if _tags(records[0]) == _tags(key.stored.record) else "another key"
-
-
-def _tags(record: str) -> tuple[str, str]:
-    """Return what makes two records the same key: its type and its octets."""
-    pairs = (piece.partition("=") for piece in record.split(";"))
-    tags = {name.strip(): "".join(value.split()) for name, _, value in pairs}
-    return tags.get("k", "rsa"), tags.get("p", "")

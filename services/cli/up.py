@@ -21,7 +21,8 @@ from collections.abc import AsyncIterator, Collection, Iterator, Mapping
 from itertools import count, repeat
 from pathlib import Path
 
-from schemas.catalog import PARTITIONS, partition_count
+from schemas.catalog import CUSTOMERS, PARTITIONS, partition_count
+from schemas.events import Customer
 from services.cli import apply, ground, settings_file, site
 from services.cli.child import RESTART_FIRST, RESTART_MOST, Child
 from services.cli.customers_file import CustomerSpec, read_customers
@@ -145,12 +146,10 @@ async def _run(
             without.add("signals")
         if not await apply.any_directory(bus):
             without.add("directory")
-        if not await apply.any_outbound(bus):
-            without.add("submission")
-        else:
-            _take_outbound(options, environ)
-        children = await stack.enter_async_context(_children(environ, with_mailbox=alone, without=without))
-        async with _kept(children):
+        _take_outbound(options, environ)
+        later = () if await apply.any_outbound(bus) else ("submission",)
+        children = await stack.enter_async_context(_children(environ, with_mailbox=alone, without=without, later=later))
+        async with _kept(children, bus, later):
             if recover_before is not None:
                 await _recover(store, bus, environ["GATEPOST_DATABASE"], recover_before)
             announced.set()
@@ -161,9 +160,12 @@ async def _run(
 
 @contextlib.asynccontextmanager
 async def _children(
-    environ: Mapping[str, str], *, with_mailbox: bool, without: Collection[str]
+    environ: Mapping[str, str], *, with_mailbox: bool, without: Collection[str], later: Collection[str]
 ) -> AsyncIterator[list[Child]]:
-    """Every group of services, started; stopped in the order of the flow, so that each empties into the next."""
+    """Every group of services, started; stopped in the order of the flow, so that each empties into the next.
+
+    Those that come `later` are not started yet.
+    """
     wanted = {name: units for name, units in GROUPS.items() if name not in without}
     groups = {**({"mailbox": ("mailbox",)} if with_mailbox else {}), **wanted}
     if environ.get("GATEPOST_SHADOW"):
@@ -177,7 +179,7 @@ async def _children(
                 **environ,
                 "GATEPOST_METRICS_PORT": str(port),
             },
-            optional=name == "shadow",
+            optional=name == "shadow" or name in later,
         )
         for port, (name, units) in zip(_metrics_ports(environ), groups.items(), strict=False)
     ]
@@ -224,14 +226,26 @@ def with_signals(environ: Mapping[str, str]) -> bool:
 
 
 @contextlib.asynccontextmanager
-async def _kept(children: list[Child]) -> AsyncIterator[None]:
-    tasks = [asyncio.create_task(child.keep(), name=f"keep-{child.name}") for child in children]
+async def _kept(children: list[Child], bus: KafkaBus, later: Collection[str]) -> AsyncIterator[None]:
+    tasks = [
+        asyncio.create_task(_keep_later(child, bus) if child.name in later else child.keep(), name=f"keep-{child.name}")
+        for child in children
+    ]
     try:
         yield
     finally:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _keep_later(child: Child, bus: KafkaBus) -> None:
+    """Keep the door for what goes out alive, from the moment on when some customer sends through us."""
+    async for record in bus.follow(CUSTOMERS, asyncio.Event()):
+        if isinstance(record.event, Customer) and record.event.outbound.enabled:
+            break
+    log.info("process=%s event=wanted", child.name)
+    await child.keep()
 
 
 async def _recover(store: Store, bus: KafkaBus, database: str, before: float) -> None:
@@ -276,6 +290,10 @@ def _environ(options: Options) -> dict[str, str]:
 def _take_outbound(options: Options, environ: dict[str, str]) -> None:
     """Make the master key of the signing keys, and tell submission where to listen; what the operator has set wins."""
     environ.setdefault("GATEPOST_SUBMISSION_HOST", options.host)
+    environ.setdefault("GATEPOST_SUBMISSION_TLS_PORT", "2465")
+    ports = (environ.get("GATEPOST_SUBMISSION_PORT", "").strip() or "2587", environ["GATEPOST_SUBMISSION_TLS_PORT"])
+    if ports[1] not in {"", "0"}:  # what the console tells customers; without the second it keeps to what is usual
+        environ.setdefault("GATEPOST_CONSOLE_SUBMISSION_PORTS", ",".join(ports))
     _take_key(options, environ, DKIM_KEY, DKIM_FILE)
 
 

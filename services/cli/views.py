@@ -138,10 +138,10 @@ async def signals(site: Site) -> None:
     print(table(("kind", "subject", "counted", "last seen (UTC)", "holds until (UTC)"), rows))
 
 
-async def scanned(files: Sequence[Path], briefing: Briefing, *, as_json: bool) -> None:
-    """Run every scanner on each file, told what the briefing says, and print what they say."""
+async def scanned(files: Sequence[Path], briefing: Briefing, *, as_json: bool, outgoing: bool = False) -> None:
+    """Run the scanners on each file, told what the briefing says, and print what they say."""
     for path in files:
-        findings = await scan_file(path, briefing=briefing)
+        findings = await scan_file(path, briefing=briefing, outgoing=outgoing)
         if as_json:
             print(
                 orjson.dumps(

@@ -52,7 +52,7 @@ class MailOrder(msgspec.Struct, frozen=True, kw_only=True):
     """A mail that is to be written and sent. It holds no secret: that is made when it is written."""
 
     id: str
-    kind: str  # activate, reset, welcome, licence; to users user-activate, user-reset
+    kind: str  # activate, reset, welcome, licence, outbound; to users user-activate, user-reset
     account: str  # or the user
     domain: str = ""  # that a welcome is for
 

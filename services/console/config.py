@@ -24,6 +24,9 @@ class ConsoleConfig(msgspec.Struct, frozen=True, kw_only=True):
     url: str = "http://127.0.0.1:8482"  # where people reach it: every link begins with it
     mx: tuple[str, ...] = ()  # REGION:HOST, best first: what customers' MX records are to say; empty: our own name
     networks: tuple[str, ...] = ()  # REGION:ADDRESS or REGION:NETWORK that our mail comes from
+    submission: tuple[str, ...] = ()  # REGION:HOST that customers send outgoing mail to; without: our own name
+    submission_ports: tuple[Port, Port] = (587, 465)  # with STARTTLS; with TLS from the start
+    spf: tuple[str, ...] = ()  # REGION:NAME that customers' SPF records include; without: networks, or our own name
     trial_days: Annotated[float, msgspec.Meta(gt=0, le=365)] = 30.0
     private_relays: bool = False  # customers may name MTAs at private addresses
     private_issuers: bool = False  # customers may name providers of single sign-on at private addresses, without TLS
@@ -35,7 +38,7 @@ class ConsoleConfig(msgspec.Struct, frozen=True, kw_only=True):
         parts = urllib.parse.urlsplit(self.url)
         if parts.scheme not in {"http", "https"} or not parts.netloc or parts.path not in {"", "/"}:
             raise ValueError("url is https://HOST[:PORT], without a path")
-        for each in (*self.mx, *self.networks):
+        for each in (*self.mx, *self.networks, *self.submission, *self.spf):
             region, colon, name = each.partition(":")
             if not colon or not name or not region.isidentifier():
                 raise ValueError(f"{each!r} is not REGION:HOST")
@@ -69,6 +72,18 @@ class ConsoleConfig(msgspec.Struct, frozen=True, kw_only=True):
         """Return the hosts of a region, best first."""
         found = tuple(each.partition(":")[2] for each in self.mx if each.partition(":")[0] == region)
         return found or (hostname,)
+
+    def submission_of(self, region: str, hostname: str) -> str:
+        """Return the host that a region's customers send outgoing mail to."""
+        return next((each.partition(":")[2] for each in self.submission if each.partition(":")[0] == region), hostname)
+
+    def spf_of(self, region: str, hostname: str) -> tuple[str, ...]:
+        """Return the terms (RFC 7208) that let our mail pass."""
+        names = tuple(each.partition(":")[2] for each in self.spf if each.partition(":")[0] == region)
+        if names:
+            return tuple(f"include:{name}" for name in names)
+        networks = self.networks_of(region)
+        return tuple(f"ip{6 if ':' in each else 4}:{each}" for each in networks) or (f"a:{hostname}",)
 
     def networks_of(self, region: str) -> tuple[str, ...]:
         """Return what a region's mail comes from."""

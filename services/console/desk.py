@@ -15,6 +15,7 @@ from services.console.factors import Factors
 from services.console.history import History
 from services.console.licences import Licences
 from services.console.listed import Lists
+from services.console.outbound import Outbounds
 from services.console.outward import Https, Outward
 from services.console.passkeys import PasskeyIn
 from services.console.policies import Policies
@@ -28,6 +29,7 @@ from services.console.tokens import Tokens
 from services.console.users.directory import Asked, NoDirectory
 from services.console.users.room import Management
 from services.core.secrets import Purpose, Secrets
+from services.runtime.dkim_keys import DkimKeys
 from services.trace.index import Index
 
 
@@ -43,6 +45,7 @@ class Desk:
     accounts: Accounts
     tokens: Tokens
     licences: Licences
+    outbounds: Outbounds
     history: History
     factors: Factors
     signon: SignOn
@@ -52,21 +55,22 @@ class Desk:
     users: Management
 
 
-def make_desk(  # what it is made of
+def make_desk(  # noqa: PLR0913  # what it is made of
     book: Book,
     signin: SignIn,
     around: Surroundings,
     trace: Index,
     licence_key: Ed25519PublicKey | None,
     directory: Asked | None = None,
+    keys: DkimKeys | None = None,
     *,
     secrets: Secrets | None = None,
     outward: Outward | None = None,
 ) -> Desk:
-    """Return the desk over one database; `directory` is who reads customers' LDAP directories.
+    """Return the desk over one database.
 
-    `secrets` seals what has to be read again; without it that isn't taken. `outward` asks hosts that customers name;
-    None: the one that connects to them.
+    `directory` is who reads customers' LDAP directories; `keys` sign outgoing mail, where they may be made here;
+    `secrets` seals what has to be read again: without it that isn't taken; `outward` asks hosts that customers name.
     """
     config = around.config
     ceremony = Ceremony(config.host_name, config.base, "Gatepost") if config.host_name else None
@@ -82,6 +86,7 @@ def make_desk(  # what it is made of
         accounts=Accounts(book),
         tokens=Tokens(book),
         licences=Licences(book, licence_key),
+        outbounds=Outbounds(book, around, keys),
         history=History(book, trace),
         factors=Factors(book, Seconds(Keeper(secrets, Purpose.SECOND_FACTOR)), ceremony),
         signon=SignOn(book, providers, config),

@@ -7,7 +7,19 @@ from typing import Any
 
 import yaml
 
-from schemas.events import Action, Customer, Domain, Host, LdapSource, Match, Outbound, Protect, Rule
+from schemas.events import (
+    Action,
+    ClientCertificate,
+    Customer,
+    DataRule,
+    Domain,
+    Host,
+    LdapSource,
+    Match,
+    Outbound,
+    Protect,
+    Rule,
+)
 from services.core.address import quote
 from services.core.customers import CustomerSpec
 from services.core.sizes import shown
@@ -170,6 +182,23 @@ def _quarantine(customer: Customer) -> dict[str, Any]:
     )
 
 
+def _certificate(certificate: ClientCertificate) -> dict[str, Any]:
+    if certificate.names:
+        return {"ca": certificate.der, "names": list(certificate.names)}
+    return {"certificate": certificate.der}
+
+
+def _data_rule(rule: DataRule) -> dict[str, Any]:
+    lists = ("numbers", "patterns", "words", "files", "senders", "recipients", "bcc")
+    return _some(
+        name=rule.name,
+        then=rule.then,
+        unread="yes" if rule.unread else "",
+        at_least=rule.at_least if rule.at_least > 1 else "",
+        **{name: list(getattr(rule, name)) for name in lists},
+    )
+
+
 def _outbound(outbound: Outbound) -> dict[str, Any]:
     if outbound == _DEFAULT.outbound:
         return {}
@@ -177,6 +206,8 @@ def _outbound(outbound: Outbound) -> dict[str, Any]:
         enabled="yes" if outbound.enabled else "no",
         addresses=list(outbound.addresses),
         accounts=[{"name": account.name, "password": account.password} for account in outbound.accounts],
+        certificates=[_certificate(each) for each in outbound.certificates],
+        data_loss=[_data_rule(rule) for rule in outbound.data_loss],
         policy=_some(rules=[rule_tree(rule) for rule in outbound.rules]),
         notify=list(outbound.notify),
         disclaimer=_some(text=outbound.disclaimer.text.splitlines(), html=outbound.disclaimer.html.splitlines()),

@@ -13,6 +13,7 @@ from typing import Final
 from services.console.texts import text
 from services.core.headers import field
 
+DMARC: Final = "v=DMARC1; p=none"  # for a domain that has no record yet
 ACCOUNT: Final = "account"  # as Received.own says it: delivery sends it wherever its recipient is
 
 
@@ -49,6 +50,39 @@ def welcome(language: str, domain: str, mx: Sequence[str], networks: Sequence[st
             text("mail.welcome.intro", language, domain=domain, service=service),
             text("mail.welcome.firewall", language),
             text("mail.welcome.wait", language),
+        ),
+        link=link,
+        facts=tuple(facts),
+    )
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Sending:
+    """What a customer has to know to send through us."""
+
+    host: str
+    starttls: int
+    tls: int
+    spf: tuple[str, ...]
+    domains: tuple[str, ...]
+    dmarc: str
+
+
+def outbound(language: str, customer: str, how: Sending, link: str, service: str) -> Mail:
+    """Return the mail that says where to send, and what DNS has to say, once outgoing mail is switched on."""
+    facts = [
+        (text("mail.outbound.host", language), how.host),
+        (text("mail.outbound.starttls", language), str(how.starttls)),
+        (text("mail.outbound.tls", language), str(how.tls)),
+        *((text("mail.outbound.spf", language, domain=domain), " ".join(how.spf)) for domain in how.domains),
+        *((text("mail.outbound.dmarc", language), f'_dmarc.{domain}. TXT "{how.dmarc}"') for domain in how.domains),
+    ]
+    return Mail(
+        subject=text("mail.outbound.subject", language, customer=customer),
+        paragraphs=(
+            text("mail.outbound.intro", language, customer=customer, service=service),
+            text("mail.outbound.dkim", language),
+            text("mail.outbound.order", language),
         ),
         link=link,
         facts=tuple(facts),

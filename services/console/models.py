@@ -131,6 +131,67 @@ class Mx(BaseModel):
     networks: list[str]  # to let through firewall and MTA
 
 
+class Outbound(BaseModel):
+    """A customer's outgoing mail."""
+
+    enabled: bool
+    trial: bool  # during which it can't be switched on
+    host: str  # to send to
+    starttls: int  # the port
+    tls: int  # the port where TLS comes first
+    addresses: list[str]
+    accounts: list[str]
+    certificates: int
+    keys_here: bool  # signing keys can be made here
+
+
+class OutboundChange(Strict):
+    """What is to change; what is left out stays."""
+
+    enabled: bool | None = None
+    addresses: Annotated[list[Annotated[str, Field(max_length=100)]], Field(max_length=1_000)] | None = None
+
+
+class NewSubmitter(Strict):
+    """An account that signs in to send: an address in one of the customer's domains."""
+
+    name: Short
+
+
+class MadeSubmitter(BaseModel):
+    """The account, and its password, which is shown this once."""
+
+    name: str
+    password: str
+
+
+class SigningKey(BaseModel):
+    """A DKIM key."""
+
+    name: str  # of the pair that it belongs to
+    record: str  # to be published
+    in_use: bool
+    said: str  # what DNS says: right, missing, several, wrong, unknown
+
+
+class OutboundRecords(BaseModel):
+    """What a domain's DNS is to say, and does; in `spf` and `dmarc` as in SigningKey.said."""
+
+    domain: str
+    spf_wanted: str  # terms of its SPF record
+    spf: str
+    dmarc_wanted: str  # where there is none yet
+    dmarc: str
+    dmarc_policy: str
+    keys: list[SigningKey]
+
+
+class KeyName(Strict):
+    """The name of a pair of signing keys."""
+
+    name: Annotated[str, Field(pattern=r"^gp[12]$")]
+
+
 class Account(BaseModel):
     """Somebody who may log in."""
 

@@ -10,10 +10,10 @@ from sqlalchemy import Row, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from schemas.events import Envelope, Received
-from services.console.book import Author, Book, MailOrder
+from services.console.book import Author, Book, MailOrder, event_of
 from services.console.config import ConsoleConfig
 from services.console.licence import Standing
-from services.console.mails import ACCOUNT, Mail, compose, ends, wanted, welcome, with_link
+from services.console.mails import ACCOUNT, DMARC, Mail, Sending, compose, ends, outbound, wanted, welcome, with_link
 from services.console.signin import LINK_SECONDS, SignIn
 from services.console.tables import ACCOUNTS, CUSTOMERS
 from services.console.users.links import SECONDS as USER_LINK_SECONDS
@@ -28,6 +28,7 @@ from services.runtime.bus import Bus
 from services.runtime.store import Store
 
 log = logging.getLogger("gatepost.console")
+DOMAINS_TOLD = 10  # that a mail about outgoing mail names; the page has all
 OPERATORS = "_operators"  # whose mail it is that goes to an operator of the service: no customer's id begins so
 
 
@@ -111,6 +112,17 @@ class MailPath:
             end = Standing(found.trial_until, found.paid_until).end
             return ends(language, row.customer, end, f"{base}/c/{row.customer}/licence", self._hostname)
         region = found.region
+        if order.kind == "outbound":
+            customer = await event_of(connection, row.customer)
+            how = Sending(
+                host=self._config.submission_of(region, self._hostname),
+                starttls=self._config.submission_ports[0],
+                tls=self._config.submission_ports[1],
+                spf=self._config.spf_of(region, self._hostname),
+                domains=tuple(domain.name for domain in customer.domains[:DOMAINS_TOLD]) if customer else (),
+                dmarc=DMARC,
+            )
+            return outbound(language, row.customer, how, f"{base}/c/{row.customer}/outbound", self._hostname)
         return welcome(
             language,
             order.domain,

@@ -28,6 +28,8 @@ class Act(enum.StrEnum):
     DOMAINS_SHOW = "domains.show"
     DOMAINS_CHANGE = "domains.change"
     DOMAINS_TEST = "domains.test"
+    OUTBOUND_SHOW = "outbound.show"
+    OUTBOUND_CHANGE = "outbound.change"
     ACCOUNTS_SHOW = "accounts.show"
     ACCOUNTS_CHANGE = "accounts.change"
     PASSWORDS_RESET = "passwords.reset"  # the name of an act
@@ -63,6 +65,8 @@ MAY: Final[dict[Act, frozenset[Role]]] = {
     Act.DOMAINS_SHOW: _ALL,
     Act.DOMAINS_CHANGE: _MANAGERS,
     Act.DOMAINS_TEST: _MANAGERS | {Role.HELPDESK},
+    Act.OUTBOUND_SHOW: _ALL,
+    Act.OUTBOUND_CHANGE: _MANAGERS,
     Act.ACCOUNTS_SHOW: _ALL - {Role.READER},
     Act.ACCOUNTS_CHANGE: _MANAGERS,
     Act.PASSWORDS_RESET: _MANAGERS | {Role.HELPDESK},

@@ -16,6 +16,7 @@ from services.console.config import ConsoleConfig
 from services.console.desk import Desk
 from services.console.history import day_start
 from services.console.mail_rooms import TLS, MailRooms
+from services.console.outbound_room import OutboundRoom
 from services.console.pages import Doors, Frame, Visit, go, make_pages_app
 from services.console.policy_rooms import PolicyRooms
 from services.console.roles import Act, Role, may_manage
@@ -61,6 +62,7 @@ class Rooms:
         door(of, self.customer, self.do_customer)
         door(f"{of}/domains", self.domains, self.do_domains)
         door(f"{of}/domains/{{name}}", self.domain, self.do_domain)
+        OutboundRoom(self._page).open(door)
         door(f"{of}/accounts", self.accounts, self.do_accounts)
         door(f"{of}/tokens", self.tokens, self.do_tokens)
         door(f"{of}/licence", self.licence, self.do_licence)

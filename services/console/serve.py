@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 from collections.abc import AsyncIterator
 
 import aiohttp
@@ -31,9 +32,11 @@ from services.core.senders import Senders
 from services.quarantine.api.serve import listening, server_of
 from services.runtime.config import load
 from services.runtime.console_key import open_secrets
+from services.runtime.dkim_keys import NAME, DkimConfig, DkimKeys
 from services.runtime.dns import Resolver
 from services.runtime.follow import follow_senders
 from services.runtime.host import Context
+from services.runtime.secret_key import given_key
 from services.runtime.users_key import UsersKey
 from services.trace.index import Index
 
@@ -69,13 +72,19 @@ async def serve(ctx: Context) -> None:
         if key is not None:
             session = await stack.enter_async_context(aiohttp.ClientSession())
             directory = DirectoryService(users.directory, key, session, ctx.clock)
-        desk = make_desk(book, signin, surroundings, trace, around.licences(), directory, secrets=secrets)
+        desk = make_desk(book, signin, surroundings, trace, around.licences(), directory, _keys(ctx), secrets=secrets)
         post = MailPath(book, signin, ctx.store, ctx.bus, config, around.hostname, users=users.base)
         outbox = Outbox(book, ctx.bus, post)
         await ctx.directory_ready()
         async with _emptied(outbox):
             readings = None if key is None else Readings(book, desk.users)
             await _answer(ctx, config, desk, outbox, Reminders(book), readings)
+
+
+def _keys(ctx: Context) -> DkimKeys | None:
+    config = load(DkimConfig, ctx.environ)
+    master = given_key(NAME, config.dkim_key, config.dkim_key_file)
+    return None if master is None else DkimKeys(ctx.store, master, ctx.clock, os.urandom)
 
 
 async def _answer(

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from services.console import texts_policy
+from services.console.texts_outbound import OUTBOUND
 from services.console.texts_signin import SIGNIN
 from services.console.users.texts import USERS
 
@@ -13,6 +14,7 @@ LANGUAGES: Final = ("en", "it")
 
 _TEXTS: Final[Mapping[str, tuple[str, str]]] = {
     **texts_policy.TEXTS,
+    **OUTBOUND,
     # --- frame
     "skip": ("Skip to the content", "Vai al contenuto"),
     "nav": ("Main", "Principale"),

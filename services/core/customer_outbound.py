@@ -5,8 +5,10 @@ outbound:
   addresses: [192.0.2.10, 198.51.100.0/28]
   accounts:
     - {name: mta@acme.example, password: "$argon2id$…"}
+  certificates: [...]
   policy:
     rules: [...]
+  data_loss: [...]
   notify: [it@acme.example]
   disclaimer: {text: ["Acme Ltd", "1 Main Street"], html: ["<p>Acme Ltd, 1 Main Street</p>"]}
   pool: bulk
@@ -21,11 +23,24 @@ from typing import Final
 
 from schemas.events import Account, Disclaimer, Outbound
 from services.core.address import Address, parse
+from services.core.customer_certificates import parse_certificates
+from services.core.customer_data_loss import parse_data_loss
 from services.core.customer_rules import parse_rules
 from services.core.errors import BadAddress
 from services.core.networks import normal
 from services.core.tree import Place, quoted
 
+_KEYS: Final = (
+    "enabled",
+    "addresses",
+    "accounts",
+    "certificates",
+    "policy",
+    "data_loss",
+    "notify",
+    "disclaimer",
+    "pool",
+)
 ACCOUNTS_MOST: Final = 1_000
 ADDRESSES_MOST: Final = 1_000
 NOTIFY_MOST: Final = 10
@@ -43,14 +58,13 @@ _MEMORY_LEAST, _MEMORY_MOST = 8_192, 131_072  # KiB
 
 def parse_outbound(place: Place, domains: Collection[str]) -> Outbound:
     """Return the customer's outgoing side; raise ConfigError for the first mistake. `domains` are the customer's."""
-    fields = place.fields(
-        "enabled", "addresses", "accounts", "policy", "notify", "disclaimer", "pool", required=["enabled"]
-    )
-    addresses = _addresses(fields["addresses"]) if "addresses" in fields else ()
+    fields = place.fields(*_KEYS, required=["enabled"])
+    addresses = parse_addresses(fields["addresses"]) if "addresses" in fields else ()
     accounts = _accounts(fields["accounts"], domains) if "accounts" in fields else ()
+    certificates = parse_certificates(fields["certificates"]) if "certificates" in fields else ()
     enabled = fields["enabled"].choice(YES_NO)
-    if enabled and not addresses and not accounts:
-        raise place.wrong("nobody may send: neither addresses nor accounts are given")
+    if enabled and not addresses and not accounts and not certificates:
+        raise place.wrong("nobody may send: neither addresses nor accounts nor certificates are given")
     policy = fields["policy"].fields("rules", required=["rules"]) if "policy" in fields else {}
     rules = parse_rules(policy["rules"], None, domains) if policy else ()
     notify = _notify(fields["notify"]) if "notify" in fields else ()
@@ -58,7 +72,9 @@ def parse_outbound(place: Place, domains: Collection[str]) -> Outbound:
         enabled=enabled,
         addresses=addresses,
         accounts=accounts,
+        certificates=certificates,
         rules=rules,
+        data_loss=parse_data_loss(fields["data_loss"], domains) if "data_loss" in fields else (),
         notify=notify,
         disclaimer=_disclaimer(fields["disclaimer"]) if "disclaimer" in fields else Disclaimer(),
         pool=_pool(fields["pool"]) if "pool" in fields else "",
@@ -92,7 +108,8 @@ def _notify(place: Place) -> tuple[str, ...]:
     return tuple(str(_address(each)) for each in members)
 
 
-def _addresses(place: Place) -> tuple[str, ...]:
+def parse_addresses(place: Place) -> tuple[str, ...]:
+    """Return the addresses and networks that need no password; raise ConfigError for what is none, or too wide."""
     members = place.members("a list of addresses and networks")
     if len(members) > ADDRESSES_MOST:
         raise place.wrong(f"{len(members)} networks, and {ADDRESSES_MOST} is the most")

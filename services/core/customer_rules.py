@@ -97,8 +97,8 @@ def _match(place: Place, domains: Collection[str] | None, senders: Collection[st
         "evidence": lambda at: _shaped(at, _CODE, "a code, such as DMARC_REJECT"),
         "auth": lambda at: _shaped(at, _AUTH, "a result such as dmarc=fail"),
         "attachments": lambda at: _shaped(at, _FILE, "an ending such as .exe, or a type such as zip, in lower case"),
-        "recipients": lambda at: _whom(at, domains),
-        "senders": lambda at: _whom(at, senders),
+        "recipients": lambda at: whom(at, domains),
+        "senders": lambda at: whom(at, senders),
     }
     found = {name: one[name](at) if name in one else tuple(map(each[name], _some(at))) for name, at in fields.items()}
     match = msgspec.structs.replace(Match(), **found)
@@ -121,7 +121,7 @@ def _shaped(place: Place, shape: re.Pattern[str], what: str) -> str:
     return text
 
 
-def _whom(place: Place, domains: Collection[str] | None) -> str:
+def whom(place: Place, domains: Collection[str] | None) -> str:
     """Return an address or @domain; one that is in none of `domains` would never match."""
     text = place.text()
     try:

@@ -8,6 +8,8 @@ from schemas.events import Direction, Received
 
 # They ask who a stranger is. Who hands mail in for a customer has shown that before.
 INBOUND_ONLY: Final = frozenset({"auth", "impersonation"})
+# It looks for what a customer does not let out.
+OUTBOUND_ONLY: Final = frozenset({"dlp"})
 
 
 def outbound(received: Received) -> bool:
@@ -22,4 +24,5 @@ def signed_in(received: Received) -> bool:
 
 def plan_of(direction: Direction, plan: tuple[str, ...]) -> tuple[str, ...]:
     """Return which scanners of the plan have something to say about a message that goes this way."""
-    return plan if direction is Direction.INBOUND else tuple(name for name in plan if name not in INBOUND_ONLY)
+    others = OUTBOUND_ONLY if direction is Direction.INBOUND else INBOUND_ONLY
+    return tuple(name for name in plan if name not in others)

@@ -163,6 +163,10 @@ class Directory:
         """Return the customers that send from the address without a password: more than one where a provider does."""
         return tuple(each for each in self._sending.values() if ip in networks(each.outbound.addresses))
 
+    def senders(self) -> tuple[Customer, ...]:
+        """Return the customers whose mail goes out through us."""
+        return tuple(self._sending.values())
+
     def account(self, name: str) -> tuple[Customer, Account] | None:
         """Return who may send under the name (an address, lower case), None when nobody may.
 

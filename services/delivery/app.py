@@ -14,13 +14,13 @@ from typing import Final
 import msgspec
 
 from schemas.catalog import OUTCOMES, QUEUE_COMMANDS, key_of
-from schemas.events import Action, Customer, Deferred, Disposition, Event, Outcome, QueueCommand
+from schemas.events import Action, Customer, Deferred, Disposition, Event, Outcome, QueueCommand, State
 from services.core.clock import Clock
 from services.core.errors import Temporary
 from services.delivery.attempt import Attempts
 from services.delivery.config import DeliveryConfig
 from services.delivery.copies import Copies
-from services.delivery.decide import fresh, to_deliver
+from services.delivery.decide import fresh, refusal, to_deliver
 from services.delivery.dial import Dial, SmtpDial
 from services.delivery.hops import Hops
 from services.delivery.pool import Pool
@@ -161,6 +161,11 @@ class Delivery:
             await self._bus.publish(made)
 
     async def _relay(self, work: Work) -> None:
+        refused = [entry for entry in work.entries if entry.disposition.branches[entry.branch].refuse]
+        for entry in refused:
+            why = refusal(entry.disposition.branches[entry.branch])
+            work.events += (await self._attempts.end(entry, State.BOUNCED, why)).events
+        work.entries = [entry for entry in work.entries if entry not in refused]
         if len(work.entries) == 1:
             work.events += (await self.queue.first(work.entries[0])).events
             return

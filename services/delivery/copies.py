@@ -16,6 +16,7 @@ import msgspec
 
 from schemas.events import Action, Branch, Customer, Disclaimer, Disposition, Envelope, Received
 from services.core.address import parse
+from services.core.branches import deals
 from services.core.compose import compose
 from services.core.disclaimer import with_disclaimer
 from services.core.errors import BadAddress, ObjectConflict, ObjectCorrupt, ObjectNotFound
@@ -130,6 +131,6 @@ def _composed(disposition: Disposition, branch: Branch, message: memoryview, hos
 
 
 def _wanted(disposition: Disposition, branch: Branch) -> Iterator[tuple[str, str]]:
-    yield from ((BCC, address) for address in branch.bcc if branch.action is Action.DELIVER)
+    yield from ((BCC, address) for address in branch.bcc if deals(branch) is Action.DELIVER)
     if not disposition.release:  # a release was decided by a person, and told of before
         yield from ((NOTICE, address) for address in branch.notify)

@@ -11,8 +11,21 @@ from typing import Final, Protocol
 
 import msgspec
 
-from schemas.events import Action, Customer, Deferred, Direction, Disposition, Event, Host, Outcome, Received, State
+from schemas.events import (
+    Action,
+    Branch,
+    Customer,
+    Deferred,
+    Direction,
+    Disposition,
+    Event,
+    Host,
+    Outcome,
+    Received,
+    State,
+)
 from services.core import backoff
+from services.core.branches import deals
 from services.core.direction import outbound
 
 QUEUE_DAYS: Final = 10.0  # for a customer that is no longer known
@@ -22,6 +35,8 @@ BCC: Final = "bcc"  # a copy that a rule asks for: it has the fields of what it 
 REPLY_MOST: Final = 400  # characters of a reply that an event carries
 SOON: Final = 2.0  # seconds until a message is tried that waits for a connection, not for the destination
 
+SECURE: Final = "secure"  # Host.tls of what a rule wants encrypted: DANE or MTA-STS where they are, else verified
+_VERIFIED: Final = frozenset({"verified", "pinned"})
 _ENHANCED = re.compile(r"([245])\.\d{1,3}\.\d{1,3}(?=\s|$)")
 _UNPRINTABLE = re.compile(r"[^ -~\u00a0-\ud7ff\ue000-\U0010ffff]+")
 
@@ -104,7 +119,12 @@ def fresh(disposition: Disposition, branch: int, recipients: tuple[str, ...]) ->
 
 def to_deliver(disposition: Disposition) -> list[int]:
     """Return which branches of the disposition are delivery's."""
-    return [index for index, branch in enumerate(disposition.branches) if branch.action is Action.DELIVER]
+    return [index for index, branch in enumerate(disposition.branches) if deals(branch) is Action.DELIVER]
+
+
+def refusal(branch: Branch) -> str:
+    """Return what the sender is told of a branch that a rule refuses to send (RFC 3463: X.7.1)."""
+    return f"5.7.1 not sent, as the rule {branch.rule} says: {branch.reason}"
 
 
 class Sent(Protocol):
@@ -132,24 +152,31 @@ def hosts_of(
     redirect_to: str = "",
     *,
     anywhere: bool = False,
+    encrypt: bool = False,
     smarthost: tuple[Host, ...] = (),
 ) -> tuple[Host, ...]:
     """Return the MTAs for the domain, best first; for a redirect into another of the customer's domains, that one's.
 
     Empty when the customer has no such domain any more. What goes `anywhere` goes where its MX record says, or to the
-    smarthost.
+    smarthost. What has to be `encrypt`ed reaches them over TLS that is verified.
     """
     relays = {entry.name: entry.relay for entry in customer.domains} if customer else {}
     redirected = redirect_to.rpartition("@")[2].lower()
     relay = relays.get(redirected) or relays.get(domain) or ()
     if anywhere and not relay:
         relay = smarthost or (Host(host=redirected or domain, lookup="mx"),)
+    if encrypt:
+        relay = tuple(host if host.tls in _VERIFIED else msgspec.structs.replace(host, tls=SECURE) for host in relay)
     return tuple(sorted(relay, key=lambda host: host.preference))
 
 
 def where_of(hosts: tuple[Host, ...]) -> str:
-    """Return the name of a destination: its hosts as configured."""
-    return ",".join(f"{host.lookup}:{host.host}:{host.port}".removeprefix(":") for host in hosts)
+    """Return the name of a destination: its hosts as configured. What must be encrypted has destinations of its own:
+
+    that a host has no TLS stops nothing else.
+    """
+    where = ",".join(f"{host.lookup}:{host.host}:{host.port}".removeprefix(":") for host in hosts)
+    return f"{where}+tls" if any(host.tls == SECURE for host in hosts) else where
 
 
 def expires_at(entry: Deferred, customer: Customer | None) -> float:

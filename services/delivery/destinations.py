@@ -29,7 +29,7 @@ class Destinations:
         self._by_name: dict[str, Destination] = {}
         self._by_number: dict[int, Destination] = {}
         self._purses: dict[int, Budget] = {}
-        self._routes: dict[tuple[str, str, str, bool], tuple[Customer | None, tuple[Host, ...], str]] = {}
+        self._routes: dict[tuple[str, str, str, bool, bool], tuple[Customer | None, tuple[Host, ...], str]] = {}
 
     def __iter__(self) -> Iterator[Destination]:
         return iter(self._by_number.values())
@@ -41,17 +41,18 @@ class Destinations:
     def _route(self, entry: Deferred | Brief) -> tuple[Customer | None, tuple[Host, ...], str]:
         """Return the customer, the hosts, and the destination's name."""
         received = entry.disposition.received
-        asked = (received.customer, received.domain, entry.disposition.branches[entry.branch].redirect_to)
+        branch = entry.disposition.branches[entry.branch]
+        asked = (received.customer, received.domain, branch.redirect_to)
         customer = self._customer(received.customer)
         anywhere = goes_anywhere(received)
-        known = self._routes.get((*asked, anywhere))
+        known = self._routes.get((*asked, anywhere, branch.encrypt))
         if known is not None and known[0] is customer:  # what was changed since is another object
             return known
-        hosts = hosts_of(customer, *asked[1:], anywhere=anywhere, smarthost=self._smarthost)
+        hosts = hosts_of(customer, *asked[1:], anywhere=anywhere, encrypt=branch.encrypt, smarthost=self._smarthost)
         if len(self._routes) >= ROUTES_MOST:
             self._routes.clear()
         found = (customer, hosts, where_of(hosts))
-        self._routes[*asked, anywhere] = found
+        self._routes[*asked, anywhere, branch.encrypt] = found
         return found
 
     def of(self, entry: Deferred | Brief) -> Destination:

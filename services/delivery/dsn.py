@@ -85,6 +85,8 @@ def _text(report: Report, *, delayed: bool) -> str:
         lines += [f"  <{name}>" for name in one.recipients]
         if _SAID.match(one.reply):
             lines.append(f"    the receiving server said: {clean(one.reply)}")
+        elif _STATUS.match(one.reply):
+            lines.append(f"    {clean(one.reply)}")
         elif one.action == "failed":
             lines.append("    the receiving server could not be reached, or the message was ended by its administrator")
     return "\r\n".join(lines) + "\r\n"

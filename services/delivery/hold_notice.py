@@ -16,8 +16,8 @@ from typing import Final
 
 from schemas.catalog import key_of
 from schemas.events import Customer, Event, Received, SenderHold
+from services.core.administrators import administrators
 from services.core.conduct import Reason
-from services.core.directory import POSTMASTER
 from services.core.errors import BadAddress, UnreadableEvent
 from services.core.headers import field
 from services.core.holds import SIGNALS
@@ -91,7 +91,7 @@ class HoldNotices(Stateless):
         if not hold.held or hold.by != SIGNALS or customer is None:  # who holds somebody himself knows of it
             return ()
         mails: list[Received] = []
-        for address in administrators(customer, hold.sender):
+        for address in administrators(customer.outbound, hold.sender):
             identity = notice_id(hold, address)
             text = compose(hold, address, customer.digest.language, self._hostname, identity)
             try:
@@ -110,11 +110,6 @@ class HoldNotices(Stateless):
             mails.append(await put_own(self._store, received, text))
             log.info("id=%s customer=%s event=hold-told", identity, customer.id)
         return mails
-
-
-def administrators(customer: Customer, sender: str) -> tuple[str, ...]:
-    """Return who is told: whom the customer names, or the postmaster of the sender's domain (RFC 2142)."""
-    return customer.outbound.notify or (f"{POSTMASTER}@{sender.rpartition('@')[2]}",)
 
 
 def notice_id(hold: SenderHold, address: str) -> str:

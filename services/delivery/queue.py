@@ -43,6 +43,7 @@ BRANCHES_MOST: Final = 10_000  # of one message
 IDLE: Final = 5.0  # seconds between rounds when nothing is due
 CANCEL_AGAIN: Final = 0.5  # seconds
 PUBLISH_AGAIN: Final = 1.0  # seconds before outcomes are offered to the broker again
+ENCRYPT_WARNING_HOURS: Final = 1.0  # of what has to be encrypted: its sender has to know, where nobody chose otherwise
 DOWN: Final = "the destination is down"
 
 
@@ -562,9 +563,11 @@ class Queue:
 
     def _warn_at(self, entry: Deferred) -> float | None:
         customer = self._customer(entry.disposition.received.customer)
-        if customer is None or not customer.delay_warning_hours or entry.warned:
+        if customer is None or entry.warned:
             return None
-        return entry.since + customer.delay_warning_hours * 3600.0
+        encrypts = entry.disposition.branches[entry.branch].encrypt
+        hours = customer.delay_warning_hours or (ENCRYPT_WARNING_HOURS if encrypts else 0.0)
+        return entry.since + hours * 3600.0 if hours else None
 
     def _warns(self, entry: Deferred, now: float) -> bool:
         at = self._warn_at(entry)

@@ -58,6 +58,7 @@ class Brief(msgspec.Struct):
             """The part of a branch."""
 
             redirect_to: str = ""
+            encrypt: bool = False
 
         received: Message
         branches: tuple[Way, ...]

@@ -12,6 +12,7 @@ from schemas.events import Host
 from services.core.errors import DnsUnavailable, Temporary
 from services.delivery.config import DeliveryConfig
 from services.delivery.dane import Tlsa, usable
+from services.delivery.decide import SECURE
 from services.delivery.hops import Hop
 from services.delivery.sts import Sts
 from services.runtime.dns import Dns
@@ -69,8 +70,14 @@ class Demands:
 
     async def of(self, host: Host) -> Demand:
         """Return what the host has to fulfil; raise Unreachable where that can't be found out or can't be met."""
-        if host.tls not in {"", "opportunistic"}:
+        if host.tls not in {"", "opportunistic", SECURE}:
             return self._configured(host)
+        found = await self._asked_by_its_domain(host)
+        if host.tls == SECURE and found.name not in {DANE, STS}:
+            return Demand(self._verifying, must=True, name=VERIFIED)
+        return dataclasses.replace(found, lenient=False) if host.tls == SECURE else found
+
+    async def _asked_by_its_domain(self, host: Host) -> Demand:
         if self._config.dns_validating and (found := await self._dane(host)) is not None:
             return found
         if isinstance(host, Hop) and host.via:

@@ -7,6 +7,7 @@ from email.utils import format_datetime
 from typing import Final
 
 from schemas.events import Action, Branch, Customer, Disposition, Received
+from services.core.data_loss import met
 from services.core.headers import clean, field
 
 NAMES_MOST: Final = 20  # recipients that are named
@@ -17,6 +18,7 @@ _TEXTS: Final = {
         Action.DELIVER: "delivered",
         Action.QUARANTINE: "held in quarantine",
         Action.DELETE: "deleted",
+        "refused": "not sent, and its sender told why",
         "done": "Done",
         "rule": "Rule that decided",
         "why": "Why",
@@ -34,6 +36,7 @@ _TEXTS: Final = {
         Action.DELIVER: "consegnato",
         Action.QUARANTINE: "trattenuto in quarantena",
         Action.DELETE: "eliminato",
+        "refused": "non inviato, e il mittente avvisato",
         "done": "Esito",
         "rule": "Regola che ha deciso",
         "why": "Motivo",
@@ -52,7 +55,7 @@ def word(disposition: Disposition, branch: Branch, notice: Received, customer: C
     """Return the message that `notice` is the event of, in the language of the customer's digests."""
     texts = _TEXTS["it" if customer is not None and customer.digest.language == "it" else "en"]
     received = disposition.received
-    done = texts[branch.action]
+    done = texts["refused"] if branch.refuse else texts[branch.action]
     names = ", ".join(branch.recipients[:NAMES_MOST])
     more = len(branch.recipients) - NAMES_MOST
     lines = {
@@ -61,7 +64,7 @@ def word(disposition: Disposition, branch: Branch, notice: Received, customer: C
         "why": branch.reason,
         "from": received.envelope.reverse_path or "<>",
         "to": names + (f" {texts['more'].format(count=more)}" if more > 0 else ""),
-        "title": received.subject,
+        "title": received.subject if not met(disposition.evidence) else "-",  # it may be what must not leave
         "when": _date(received.received_at),
         "client": received.envelope.client_ip,
         "id": received.id,

@@ -17,6 +17,7 @@ from services.ingress.tls import named_contexts, server_context
 
 log = logging.getLogger("gatepost.ingress")
 
+Mark = tuple[str, int, int, int]
 EVERY: Final = 10.0  # seconds between two looks at the files
 
 
@@ -33,7 +34,7 @@ class Certificates:
         self._every = every
         self._default: ssl.SSLContext | None = None
         self._named: Mapping[str, ssl.SSLContext] = {}
-        self._seen: tuple[tuple[str, int, int, int], ...] = ()
+        self._seen: tuple[Mark, ...] = ()
         self.task: asyncio.Task[None] | None = None
 
     async def start(self) -> ssl.SSLContext | None:
@@ -80,7 +81,7 @@ class Certificates:
             raise ConfigError("GATEPOST_INGRESS_SNI_FOLDER: a client may ask for no name; set CERT and KEY as well")
         self._default, self._named = default, named
 
-    def _marks(self) -> tuple[tuple[str, int, int, int], ...]:
+    def _marks(self) -> tuple[Mark, ...]:
         """Return what tells one state of the files from another. Blocks on files."""
         config = self._config
         paths = [Path(path) for path in (config.cert, config.key) if path]

@@ -127,7 +127,7 @@ class Connection(Receiving):
             self._mistake(replies.NO_TLS)
         else:
             self._say(replies.READY_FOR_TLS)
-            await self._upgrade(self._front.tls)
+            await self._upgrade(self._tls())
 
     async def _mail(self, argument: str) -> None:
         if not self._client.helo:

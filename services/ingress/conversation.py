@@ -60,6 +60,8 @@ class Conversation(SMTP):
         self._spoke = asyncio.Event()
         self._header: bytearray | None = None  # of the PROXY protocol, as far as it has come
         self._due: asyncio.TimerHandle | None = None
+        self.sealed = False  # TLS comes first, and nothing is read or said before it (RFC 8314 section 3.3)
+        self._hello = bytearray()  # of a sealed connection, what came behind a PROXY header
         self._idle_since: float | None = None  # by the loop's clock
 
     def __dir__(self) -> list[str]:
@@ -87,6 +89,8 @@ class Conversation(SMTP):
             self._hold(transport, answer.reply)
             return
         self._visitor = answer
+        if self.sealed:  # what is read before TLS has begun would be lost to it
+            cast("asyncio.Transport", transport).pause_reading()
         super().connection_made(transport)
 
     def _hold(self, transport: asyncio.BaseTransport, reply: Reply) -> None:
@@ -100,7 +104,8 @@ class Conversation(SMTP):
 
     def _turn_away(self, transport: asyncio.BaseTransport, reply: Reply) -> None:
         stream = cast("asyncio.Transport", transport)
-        stream.write(f"{reply}\r\n".encode())
+        if not self.sealed:
+            stream.write(f"{reply}\r\n".encode())
         stream.close()
 
     def data_received(self, data: bytes) -> None:
@@ -108,6 +113,9 @@ class Conversation(SMTP):
         if self._header is not None:
             self._header += data
             self._read_header(self._header)
+            return
+        if self.sealed:
+            self._hello += data
             return
         self._spoke.set()
         self._inlet.feed(data)
@@ -196,6 +204,8 @@ class Conversation(SMTP):
 
     async def _handle_client(self) -> None:
         try:
+            if self.sealed:
+                await self._upgrade(self._tls())
             if await self._in_turn():
                 self._say(replies.greeting(self._config.hostname))
             await self._converse()
@@ -326,15 +336,24 @@ class Conversation(SMTP):
                 while await self._inlet.chunk():
                     pass
 
-    async def _upgrade(self, context: ssl.SSLContext) -> None:
+    def _tls(self) -> ssl.SSLContext | None:
+        """Return what TLS begins with now, None where there is none."""
+        return self._front.tls
+
+    async def _upgrade(self, context: ssl.SSLContext | None) -> None:
         """Begin TLS and forget what was said before it (RFC 3207 section 4.2), also what was sent but not yet read."""
+        if context is None:
+            raise ConnectionAbortedError("no TLS")
+        self.sealed = False
         try:
             async with asyncio.timeout(self._config.command_timeout):
                 await self._flush()
             if dropped := self._inlet.discard():
                 log.warning("plaintext after STARTTLS dropped client=%s octets=%d", self._client.ip, dropped)
-            await self._writer.start_tls(context, ssl_handshake_timeout=self._config.handshake_timeout)
+            await self._handshake(context)
         except OSError as error:  # also ssl.SSLError and TimeoutError
+            if isinstance(error, ssl.SSLCertVerificationError):
+                self._visitor.showed_unknown()
             log.info("no tls client=%s error=%s", self._client.ip, type(error).__name__)
             raise ConnectionAbortedError("TLS handshake") from error
         self.transport = self._writer.transport
@@ -342,7 +361,34 @@ class Conversation(SMTP):
         cipher = engine.cipher()
         tls = f"{engine.version()} {cipher[0] if cipher else ''}"
         self._client = dataclasses.replace(self._client, helo="", esmtp=False, tls=tls)
+        self._visitor.showed(engine)
         self._reset()
+
+    async def _handshake(self, context: ssl.SSLContext) -> None:
+        begun = self._writer.start_tls(context, ssl_handshake_timeout=self._config.handshake_timeout)
+        if not self._hello:
+            await begun
+            return
+        # The client's first words came in one piece with the balancer's header: TLS gets them as if they came now.
+        task = asyncio.ensure_future(begun)
+        try:
+            await asyncio.sleep(0)
+            below = cast("asyncio.BufferedProtocol", cast("asyncio.Transport", self.transport).get_protocol())
+            asyncio.get_running_loop().call_soon(_hand_over, below, bytes(self._hello))
+            self._hello.clear()
+            await task
+        finally:
+            task.cancel()
+
+
+def _hand_over(protocol: asyncio.BufferedProtocol, data: bytes) -> None:
+    """Feed the octets to a protocol as a transport would."""
+    while data:
+        room = memoryview(protocol.get_buffer(len(data)))
+        size = min(len(room), len(data))
+        room[:size] = data[:size]
+        protocol.buffer_updated(size)
+        data = data[size:]
 
 
 def _peer(transport: asyncio.BaseTransport) -> tuple[str, int]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from schemas.events import Direction
 from services.core.canonical import Decoder
+from services.core.direction import plan_of
 from services.core.directory import DirectoryView
 from services.ingress import decide
 from services.ingress.config import IngressConfig
@@ -66,4 +68,4 @@ class Mx:
 
     def plan(self, plan: tuple[str, ...]) -> tuple[str, ...]:
         """See Door."""
-        return plan
+        return plan_of(Direction.INBOUND, plan)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import ssl
 from typing import TYPE_CHECKING
 
 from schemas.events import Customer, Evidence
@@ -29,6 +30,12 @@ class Visitor:
         self.ip = ip
         self._facts: asyncio.Task[Facts] | None = None if self.trusted else guards.ask(ip)
         self._customers: set[str] = set()
+
+    def showed(self, engine: ssl.SSLObject) -> None:
+        """Note what certificate TLS began with; here none is asked for."""
+
+    def showed_unknown(self) -> None:
+        """Note that TLS failed for a certificate that nothing vouches for."""
 
     def leave(self) -> None:
         """Give back what the connection held."""

@@ -25,6 +25,7 @@ from services.core.outbreak import judged
 from services.core.senders import Senders, names_of
 from services.core.signals import Signals
 from services.core.waiting import happens
+from services.policy.data_loss import audited
 from services.policy.decide import (
     Hold,
     asked,
@@ -192,7 +193,7 @@ class Policy:
         now = self._clock.now()
         ended = deleted(answer, now)
         answer, noted = met(answer, self._customer(answer.received.customer) or Customer(id=""), self._known, now)
-        seen = (*contacts(answer, pending.verdicts), *noted)
+        seen = (*contacts(answer, pending.verdicts), *noted, *audited(answer, pending.verdicts))
         return (answer, *seen) if ended is None else (answer, ended, *seen)
 
     def _rules_of(self, received: Received) -> Customer:

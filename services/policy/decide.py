@@ -23,6 +23,7 @@ from schemas.events import (
     Verdict,
 )
 from services.core.direction import INBOUND_ONLY, outbound
+from services.policy import data_loss
 from services.policy.defaults import LAST, OUTBOUND_RULES, RULES, UNSCANNED_HEADER
 from services.policy.lists import Lists, approved, blocked, counts, severe, without_spam
 
@@ -137,7 +138,8 @@ def _treat(
         return None if received.recovered else _outcome(received, State.WITHDRAWN, received.envelope.recipients, now)
     if any(name not in answers for name in received.plan):
         return Hold()
-    missing = tuple(name for name in received.plan if answers[name].status is Status.UNAVAILABLE)
+    needed = (*received.plan, *data_loss.unasked(received, customer.outbound))
+    missing = tuple(name for name in needed if name not in answers or answers[name].status is Status.UNAVAILABLE)
     if missing:
         overdue = now >= received.received_at + customer.queue_days * DAY
         if customer.hold_unscanned and not overdue:
@@ -174,16 +176,15 @@ def _unscanned(
     names = ", ".join(missing)
     rule = Rule(name="unscanned", action=action, add_headers=((UNSCANNED_HEADER, names),))
     chosen = [
-        branch
-        if branch.action is not Action.DELIVER
-        else msgspec.structs.replace(
-            _branch(branch.recipients, [rule], f"not scanned by {names}", branch.redirect_to),
-            bcc=branch.bcc,
-            notify=branch.notify,
-        )
+        branch if branch.action is not Action.DELIVER else _unscanned_branch(branch, rule, f"not scanned by {names}")
         for branch in _each(received, answers, customer, lists)
     ]
     return _group(chosen)
+
+
+def _unscanned_branch(branch: Branch, rule: Rule, reason: str) -> Branch:
+    made = _branch(branch.recipients, [rule], reason, branch.redirect_to)
+    return msgspec.structs.replace(made, encrypt=branch.encrypt, bcc=branch.bcc, notify=branch.notify)
 
 
 def branches(
@@ -195,7 +196,8 @@ def branches(
 
 def _each(received: Received, answers: Mapping[str, Verdict], customer: Customer, lists: Lists | None) -> list[Branch]:
     if outbound(received):
-        rules = (*(customer.outbound.rules or OUTBOUND_RULES), LAST)
+        stops = data_loss.rules_of(customer.outbound, received.envelope.reverse_path)
+        rules = (*stops, *(customer.outbound.rules or OUTBOUND_RULES), LAST)
     else:
         rules = (*(customer.rules or RULES), LAST)
     recipients = dict.fromkeys(received.envelope.recipients)
@@ -243,6 +245,8 @@ def _branch(recipients: tuple[str, ...], walked: Sequence[Rule], reason: str, re
         tag_subject="".join(dict.fromkeys(rule.tag_subject for rule in walked)),
         add_headers=tuple(header for rule in walked for header in rule.add_headers),
         redirect_to=redirect,
+        refuse=last.refuse,
+        encrypt=any(rule.encrypt for rule in walked),
         stamp=" ".join(dict.fromkeys(rule.stamp for rule in walked if rule.stamp)),
         bcc=tuple(dict.fromkeys(address for rule in walked for address in rule.bcc)),
         notify=tuple(dict.fromkeys(address for rule in walked for address in rule.notify)),
@@ -337,7 +341,8 @@ def contacts(disposition: Disposition, verdicts: Sequence[Verdict]) -> tuple[Con
 
 def deleted(disposition: Disposition, now: float) -> Outcome | None:
     """Return the outcome of the recipients for whom policy deletes the message, None when there are none."""
-    names = tuple(r for b in disposition.branches if b.action is Action.DELETE for r in b.recipients)
+    gone = [b for b in disposition.branches if b.action is Action.DELETE and not b.refuse]  # those delivery refuses
+    names = tuple(r for b in gone for r in b.recipients)
     return _outcome(disposition.received, State.DELETED, names, now) if names else None
 
 

@@ -23,6 +23,8 @@ class Treatment:
     redirect_to: str = ""
     tag_subject: str = ""
     add_headers: tuple[tuple[str, str], ...] = ()
+    refuse: bool = False
+    encrypt: bool = False
     bcc: tuple[str, ...] = ()
     notify: tuple[str, ...] = ()
     stamp: str = ""
@@ -30,7 +32,8 @@ class Treatment:
     @property
     def effect(self) -> tuple[object, ...]:
         """Return what somebody would notice: the name of the rule that did it is not part of that."""
-        return (self.action, self.redirect_to, self.tag_subject, self.add_headers, self.bcc, self.notify, self.stamp)
+        said = (self.action, self.redirect_to, self.tag_subject, self.add_headers, self.bcc, self.notify, self.stamp)
+        return (*said, self.refuse, self.encrypt)
 
     @property
     def brief(self) -> str:
@@ -38,6 +41,8 @@ class Treatment:
         more = [f"to {self.redirect_to}"] if self.redirect_to else []
         more += [f"tagged {self.tag_subject}"] if self.tag_subject else []
         more += [f"{name}: {value}" for name, value in self.add_headers]
+        more += ["refused"] if self.refuse else []
+        more += ["over TLS"] if self.encrypt else []
         more += [f"stamped {self.stamp}"] if self.stamp else []
         more += [f"copy to {address}" for address in self.bcc]
         more += [f"tells {address}" for address in self.notify]
@@ -124,6 +129,8 @@ def of_branches(branches: Iterable[Branch]) -> dict[str, Treatment]:
             branch.redirect_to,
             branch.tag_subject,
             branch.add_headers,
+            branch.refuse,
+            branch.encrypt,
             branch.bcc,
             branch.notify,
             branch.stamp,

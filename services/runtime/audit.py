@@ -15,6 +15,7 @@ from typing import Final
 
 from schemas.catalog import COMMANDS, DEFERRED, DISPOSITIONS, OUTCOMES, PENDING, RECEIVED, partition_count, partition_of
 from schemas.events import Action, Deferred, Disposition, Outcome, Pending, QuarantineCommand, Received
+from services.core.branches import deals
 from services.core.ids import born, is_message_id
 from services.core.ledger import Account, Book, Fault, Named, left, packed, unpacked
 from services.core.sealed import KEYS, PREFIX, RELEASED
@@ -190,7 +191,7 @@ class Audit:
             for branch in record.event.branches:
                 for recipient in branch.recipients:
                     sight.decided[recipient] = f"rule {branch.rule} said {branch.action.value}"
-                    name, upto = read.get(branch.action, ("", 0))
+                    name, upto = read.get(deals(branch), ("", 0))
                     if name and (record.offset >= upto or (name == "held" and self._held is None)):
                         sight.waits[recipient] = name
                     else:

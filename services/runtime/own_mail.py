@@ -5,6 +5,7 @@ from __future__ import annotations
 from schemas.events import Envelope, Received
 from services.core.address import parse
 from services.core.errors import ObjectConflict
+from services.core.heading import subject_of
 from services.core.stored import object_key, pack, unpack
 from services.runtime.store import Store
 
@@ -27,6 +28,7 @@ def own_mail(
         received_at=now,
         server=hostname,
         plan=(),
+        subject=subject_of(message),
         own=own,
     )
 

@@ -12,6 +12,7 @@ from schemas import wire
 from schemas.events import DeadLetter, Event, Received, Rescan, Status, Verdict
 from services.core.clock import Clock
 from services.core.contacts import Contacts
+from services.core.direction import OUTBOUND_ONLY
 from services.core.errors import ObjectNotFound, UnreadableEvent
 from services.core.sent import SentMail
 from services.runtime.bus import Record, Stateless, Tombstone
@@ -74,8 +75,9 @@ class ScannerService(Stateless):
         if received is None:
             return ()
         origin = event.origin if isinstance(event, Rescan) else record.offset
+        told = self._briefings.of(received.customer, data_loss=self.spec.name in OUTBOUND_ONLY)
         try:
-            finding = await self._pool.scan(self.spec.name, received, self._briefings.of(received.customer))
+            finding = await self._pool.scan(self.spec.name, received, told)
         except ObjectNotFound:
             finding = decide.gone()
         if isinstance(event, Rescan) and event.release:

@@ -13,7 +13,7 @@ from typing import Final
 
 import msgspec
 
-from schemas.events import Brand, Customer, Person
+from schemas.events import Brand, Customer, DataRule, Person
 
 CUSTOMERS_MOST: Final = 1_000  # whose briefings are kept encoded
 _DECODED_MOST: Final = 256
@@ -29,6 +29,7 @@ class Briefing(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, ca
     brands: tuple[Brand, ...] = ()  # beside those that everybody knows
     allowed: tuple[str, ...] = ()  # domains that look like another and are in order
     salt: str = ""  # hex: the key for digests of this customer's correspondents
+    data_loss: tuple[DataRule, ...] = ()  # long: only the scanner that looks for them is told
     sends: bool = False  # through us as well, so that what it sent is known
 
 
@@ -37,8 +38,8 @@ _encoder: Final = msgspec.msgpack.Encoder()
 _decoder: Final = msgspec.msgpack.Decoder(Briefing)
 
 
-def brief(customer: Customer) -> Briefing:
-    """Return what scanners are told of the customer."""
+def brief(customer: Customer, *, data_loss: bool = False) -> Briefing:
+    """Return what scanners are told of the customer; `data_loss`: with its data-loss rules."""
     return Briefing(
         customer=customer.id,
         domains=tuple(domain.name for domain in customer.domains),
@@ -48,6 +49,7 @@ def brief(customer: Customer) -> Briefing:
         allowed=customer.protect.allowed,
         salt=customer.salt,
         sends=customer.outbound.enabled,
+        data_loss=customer.outbound.data_loss if data_loss else (),
     )
 
 
@@ -62,22 +64,26 @@ class Briefings:
 
     def __init__(self, customer: Callable[[str], Customer | None]) -> None:
         self._customer = customer
-        self._made: OrderedDict[str, tuple[Customer, bytes]] = OrderedDict()
+        self._made: OrderedDict[tuple[str, bool], tuple[Customer, bytes]] = OrderedDict()
 
-    def of(self, customer: str) -> bytes:
-        """Return the octets that go with a scan for this customer; none for one that isn't known (any more)."""
+    def of(self, customer: str, *, data_loss: bool = False) -> bytes:
+        """Return the octets that go with a scan for this customer; none for one that isn't known (any more).
+
+        `data_loss`: with its data-loss rules.
+        """
         known = self._customer(customer)
+        key = (customer, data_loss)
         if known is None:
-            self._made.pop(customer, None)
+            self._made.pop(key, None)
             return b""
-        made = self._made.get(customer)
+        made = self._made.get(key)
         if made is None or made[0] is not known:
-            made = (known, _encoder.encode(self._make(known)))
-            self._made[customer] = made
-        self._made.move_to_end(customer)
+            made = (known, _encoder.encode(self._make(known, data_loss=data_loss)))
+            self._made[key] = made
+        self._made.move_to_end(key)
         while len(self._made) > CUSTOMERS_MOST:
             self._made.popitem(last=False)
         return made[1]
 
-    def _make(self, customer: Customer) -> Briefing:
-        return brief(customer)
+    def _make(self, customer: Customer, *, data_loss: bool) -> Briefing:
+        return brief(customer, data_loss=data_loss)

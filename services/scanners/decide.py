@@ -10,7 +10,7 @@ import msgspec
 
 from schemas.events import Evidence, Received, Rechecked, Rescan, Status, Verdict
 from services.core.contacts import Acquaintance
-from services.core.direction import INBOUND_ONLY, outbound
+from services.core.direction import INBOUND_ONLY, OUTBOUND_ONLY, outbound
 from services.core.sent import SentMail
 from services.scanners.contract import Finding, Reason, Spec, unavailable
 from services.scanners.text import LIMIT, clean
@@ -37,7 +37,11 @@ def wanted(event: Received | Rescan, scanner: str) -> Received | None:
     """Return the message that this scanner is asked to scan, None when it isn't asked."""
     if isinstance(event, Rescan):
         return event.received if scanner in event.scanners else None
-    return None if event.own or (outbound(event) and scanner in INBOUND_ONLY) else event
+    if event.own or (outbound(event) and scanner in INBOUND_ONLY):
+        return None
+    # A door of before this scanner may have it in the plan of what comes in: then it is waited for.
+    skipped = not outbound(event) and scanner in OUTBOUND_ONLY and scanner not in event.plan
+    return None if skipped else event
 
 
 def rechecked(spec: Spec, asked: Rescan, finding: Finding, now: float) -> Rechecked:

@@ -12,8 +12,9 @@ from typing import Final
 
 import msgspec
 
-from schemas.events import Envelope, Received
+from schemas.events import Direction, Envelope, Received
 from services.core.clock import Clock, SystemClock
+from services.core.direction import plan_of
 from services.core.errors import ConfigError
 from services.core.stored import unpack
 from services.scanners import config as settings
@@ -30,9 +31,11 @@ _LINE_END = re.compile(rb"\r?\n")
 
 
 async def scan_file(
-    path: Path, config: ScannersConfig | None = None, briefing: Briefing = EMPTY
+    path: Path, config: ScannersConfig | None = None, briefing: Briefing = EMPTY, *, outgoing: bool = False
 ) -> list[tuple[Spec, Finding]]:
     """Return what each scanner says of the message in the file: an .eml, or an object of the store with its envelope.
+
+    `outgoing`: as a customer's own, on its way out; then those that look at such mail alone are asked.
 
     An .eml has no envelope: Return-Path stands for the sender, and SPF has no client address to judge. Raises
     ConfigError for a file that can't be read.
@@ -40,7 +43,10 @@ async def scan_file(
     chosen = config or settings.read(os.environ)
     clock = SystemClock()
     mail = await asyncio.to_thread(_read, path, clock)
-    scanners = choose(chosen.scanners).values()
+    known = choose(chosen.scanners)
+    if outgoing:
+        mail = Mail(msgspec.structs.replace(mail.received, direction=Direction.OUTBOUND), mail.raw)
+    scanners = [known[name] for name in plan_of(mail.received.direction, tuple(known))]
     async with open_ports(chosen, [item.SPEC for item in scanners], clock) as ctx:
         told = dataclasses.replace(ctx, briefing=briefing)
         return [(item.SPEC, await run.run(item, mail, told)) for item in scanners]

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from schemas.catalog import DISPOSITIONS, RECEIVED
 from schemas.events import Action, Deferred, Disposition, Event, Outcome, Pending, Received
+from services.core.branches import deals
 from services.core.ids import born, is_message_id
 from services.runtime.audit import Sight
 from services.runtime.source import Slot
@@ -110,7 +111,7 @@ def apply(entry: Open, event: Event | None, offset: int, now: float) -> Moved | 
         case Disposition():
             entry.pending = False
             for branch in event.branches:
-                entry.places |= {mark(each): (_PLACES[branch.action], offset) for each in branch.recipients}
+                entry.places |= {mark(each): (_PLACES[deals(branch)], offset) for each in branch.recipients}
         case Deferred():
             entry.places |= {mark(each): (_DEFERRED, offset) for each in event.recipients}
         case Outcome():

@@ -196,10 +196,13 @@ def _disposition(event: Disposition, stamp: float) -> Step:
 
 
 def _branch(branch: Branch) -> Iterator[str]:
-    yield f"{_DID[branch.action]} {', '.join(branch.recipients)}"
+    did = "refuse to send to" if branch.refuse else _DID[branch.action]
+    yield f"{did} {', '.join(branch.recipients)}"
     yield f"  rule {branch.rule}: {branch.reason}"
     if branch.redirect_to:
         yield f"  redirected to {branch.redirect_to}"
+    if branch.encrypt:
+        yield "  only over TLS that is verified"
     if branch.stamp:
         yield f"  stamped {branch.stamp}"
     for address in branch.bcc:

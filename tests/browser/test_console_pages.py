@@ -203,7 +203,8 @@ class Walk:
 
     async def rest(self) -> None:
         """Every other page, and what time does to a licence."""
-        for name in ("domains", "messages", "accounts", "audit", "licence"):
+        await self.house.desk.outbounds.make_keys(OPERATOR, customer="acme", name="acme.test")
+        for name in ("domains", "outbound", "messages", "accounts", "audit", "licence"):
             await self.see(f"/c/acme/{name}", name)
         await self.see("/c/acme", "customer")
         await self.see("/c/acme/domains/acme.test", "domain")

@@ -82,14 +82,18 @@ def test_the_door_for_what_goes_out_is_there_only_when_it_is_asked_for(helm: str
     for kind in ("Deployment", "Service", "NetworkPolicy"):
         added = rendered.of(kind).keys() - render(helm, *PRODUCTION).of(kind).keys()
         assert added == {"gatepost-submission"}, kind
-    (port,) = rendered.of("Service")["gatepost-submission"]["spec"]["ports"]
-    assert (port["port"], port["targetPort"]) == (587, "submission")
+    ports = rendered.of("Service")["gatepost-submission"]["spec"]["ports"]
+    assert [(port["port"], port["targetPort"]) for port in ports] == [(587, "submission"), (465, "submissions")]
     env = {entry["name"]: entry for entry in container_of(rendered, "gatepost-submission")["env"]}
     assert env["GATEPOST_SUBMISSION_HOST"]["value"] == "0.0.0.0"  # noqa: S104  # in a pod of its own
     assert "GATEPOST_SUBMISSION_CERT" in env or "GATEPOST_SUBMISSION_CERT_FOLDER" in env
+    assert env["GATEPOST_SUBMISSION_TLS_PORT"]["value"] == "2465"
+    named = {port["name"]: port["containerPort"] for port in container_of(rendered, "gatepost-submission")["ports"]}
+    assert named.items() >= {"submission": 2587, "submissions": 2465}.items()
     assert "GATEPOST_DKIM_KEY" not in env
-    delivery = {entry["name"]: entry for entry in container_of(rendered, "gatepost-delivery")["env"]}
-    assert delivery["GATEPOST_DKIM_KEY"]["valueFrom"]["secretKeyRef"] == {"name": "keys", "key": "dkim-key"}
+    for name in ("delivery", "console"):  # which sign, and which make keys
+        told = {entry["name"]: entry for entry in container_of(rendered, f"gatepost-{name}")["env"]}
+        assert told["GATEPOST_DKIM_KEY"]["valueFrom"]["secretKeyRef"] == {"name": "keys", "key": "dkim-key"}
 
 
 def test_the_users_console_is_there_only_when_it_is_asked_for(helm: str) -> None:

@@ -18,11 +18,12 @@ FILE = Path(__file__).parents[2] / "compose.yaml"
 COMPOSE: dict[str, Any] = yaml.safe_load(FILE.read_text())
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 # What differs by nature: one process runs all scanners here; the engines have addresses of their own.
-ONE_HOST = {"GATEPOST_SCANNERS", "GATEPOST_SCANNER_WORKERS", "GATEPOST_CLAMD", "GATEPOST_RSPAMD"}
+ONE_HOST = {"GATEPOST_SCANNERS", "GATEPOST_SCANNER_WORKERS", "GATEPOST_CLAMD", "GATEPOST_RSPAMD", "GATEPOST_DKIM_KEY"}
 
 
-# Nobody looks on, nobody's mail goes out, and no user signs in, until the operator says so.
-RUNS = tuple(unit for unit in UNITS if unit not in {"shadow", "submission", "users"})
+# Nobody looks on, and no user signs in, until the operator says so.
+RUNS = tuple(unit for unit in UNITS if unit not in {"shadow", "users"})
+SET = {"submission": ("--set", "submission.enabled=true")}  # what the chart has only when it is asked for
 
 
 def test_every_service_runs() -> None:
@@ -34,7 +35,7 @@ def test_every_service_runs() -> None:
 
 @pytest.mark.parametrize("unit", RUNS)
 def test_it_tells_each_service_what_the_chart_tells_it(helm: str, unit: str) -> None:
-    there = render(helm, "-f", str(CHART / "ci" / "evaluation.yaml")).of("Deployment")
+    there = render(helm, "-f", str(CHART / "ci" / "evaluation.yaml"), *SET.get(unit, ())).of("Deployment")
     name = "gatepost-scanner-virus" if unit == "scanners" else f"gatepost-{unit}"
     (container,) = there[name]["spec"]["template"]["spec"]["containers"]
     assert {entry["name"] for entry in container["env"]} ^ SERVICES[unit]["environment"].keys() <= ONE_HOST
@@ -47,6 +48,10 @@ def test_each_may_do_as_little_as_in_the_cluster(unit: str) -> None:
     assert service["cap_drop"] == ["ALL"]
     assert service["security_opt"] == ["no-new-privileges:true"]
     assert service["depends_on"] == {"provision": {"condition": "service_completed_successfully"}}
+
+
+def test_nobodys_mail_goes_out_until_the_operator_says_so() -> None:
+    assert SERVICES["submission"]["profiles"] == ["submission"]
 
 
 def test_what_is_named_is_there() -> None:

@@ -44,6 +44,7 @@ from services.ingress.config import PREFIX, read
 from services.ingress.submission import config as submission
 from services.ingress.submission.config import SubmissionConfig
 from services.runtime.fakes_dns import FakeDns
+from services.runtime.ports import free_ports
 from tests.dialogs.door import Door, opened
 from tests.eventually import eventually
 
@@ -63,8 +64,11 @@ class Script:
         self.customer = dict(v.split(" ", 1) for k, v in given if k == "customer")
         self.steps = [(number, line) for number, line in steps if not line.startswith("@")]
 
-    async def play(self, folder: Path, *, out: bool = False) -> None:
-        """Play it against an ingress of its own, or with `out` a submission; `folder` is for the certificate."""
+    async def play(self, folder: Path, *, out: bool = False, sealed: bool = False) -> None:
+        """Play it against an ingress of its own, or with `out` a submission; `folder` is for the certificate.
+
+        `sealed`: at the submission's port where TLS comes first, so that EHLO offers AUTH beside the rest.
+        """
         ip = self.settings.get("from", "127.0.0.8" if out else "127.0.0.1")
         out = out or self.settings.get("door") == "submission"
         names = {name for name in self.settings if hasattr(SubmissionConfig(), name) and name != "cert"}
@@ -74,6 +78,9 @@ class Script:
         changes: dict[str, Any] = {name: getattr(config, name) for name in names}
         if "cert" in self.settings:
             changes["cert_folder"] = str(folder)
+        if sealed:
+            (changes["tls_port"],) = free_ports(1)
+            changes["cert_folder"] = str(folder)
         async with opened(changes=changes, dns=FakeDns(self.zone), out=out) as door:
             if self.customer:
                 door.directory.apply(_changed(door.directory.customers()[0], self.customer))
@@ -81,7 +88,7 @@ class Script:
             door.bus.down = self.settings.get("bus") == "down"
             if self.settings.get("scanners") == "none":
                 door.directory.remove(Scanner, "virus")
-            player = Player(door)
+            player = Player(door._replace(port=changes["tls_port"]) if sealed else door, sealed=sealed)
             await player.connect(ip)
             try:
                 for number, line in self.steps:
@@ -96,13 +103,16 @@ class Script:
 class Player:
     """The client's side of one connection, and the look behind the server."""
 
-    def __init__(self, door: Door) -> None:
+    def __init__(self, door: Door, *, sealed: bool = False) -> None:
         self._door = door
+        self._sealed = sealed
         self._reader: asyncio.StreamReader
         self._writer: asyncio.StreamWriter
 
     async def connect(self, ip: str) -> None:
-        self._reader, self._writer = await asyncio.open_connection("127.0.0.1", self._door.port, local_addr=(ip, 0))
+        tls = _trusting() if self._sealed else None
+        where = ("127.0.0.1", self._door.port)
+        self._reader, self._writer = await asyncio.open_connection(*where, local_addr=(ip, 0), ssl=tls)
 
     async def close(self) -> None:
         self._writer.transport.abort()
@@ -129,7 +139,8 @@ class Player:
                 assert re.fullmatch(rest, got), f"the server said {got!r}"
             case "S*":
                 times, _, text = rest.partition(" ")
-                for _ in range(int(times)):
+                offers = int(times) + (self._sealed and rest == "7 250")
+                for _ in range(offers):
                     await self.step(f"S: {text}")
             case "TLS":
                 await self._start_tls()
@@ -151,11 +162,8 @@ class Player:
         return line.decode().removesuffix("\r\n")
 
     async def _start_tls(self) -> None:
-        context = ssl.create_default_context()
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
         async with asyncio.timeout(WITHIN):
-            await self._writer.start_tls(context)
+            await self._writer.start_tls(_trusting())
 
     async def _look(self, word: str, rest: str) -> None:  # one case for each kind of line
         door = self._door
@@ -201,6 +209,13 @@ class Player:
 def _changed(customer: Customer, fields: dict[str, str]) -> Customer:
     texts = {name: tuple(text.split()) if name in {"allow", "block"} else text for name, text in fields.items()}
     return msgspec.convert({**msgspec.to_builtins(customer), **texts}, Customer, strict=False)
+
+
+def _trusting() -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
 
 
 def octets(text: str) -> bytes:

@@ -35,8 +35,10 @@ from services.core.secrets import Purpose, Secrets
 from services.core.senders import Senders
 from services.runtime.consume import decode
 from services.runtime.database import Database, database_url
+from services.runtime.dkim_keys import DkimKeys
 from services.runtime.fakes import MemoryBus
 from services.runtime.fakes_dns import FakeDns
+from services.runtime.fakes_store import MemoryStore
 from services.runtime.migrate import migrate
 from services.trace.index import FOLDER as TRACE
 from services.trace.index import Index
@@ -80,8 +82,17 @@ class ConsoleHouse:
             resolver=lambda: self.dns,
             senders=self.senders,
         )
+        self.store = MemoryStore()
+        self.keys = DkimKeys(self.store, bytes(32), self.clock, os.urandom)
         self.desk = make_desk(
-            book, self.signin, around, trace, self.licences.public_key(), self.people, secrets=self.secrets
+            book,
+            self.signin,
+            around,
+            trace,
+            self.licences.public_key(),
+            self.people,
+            self.keys,
+            secrets=self.secrets,
         )
         self.post = FakePost(book, self.signin)
         self.outbox = Outbox(book, self.bus, self.post, "one")

@@ -21,6 +21,7 @@ class Names(asyncio.DatagramProtocol):
         """Port 0: any that is free."""
         self.port = port
         self.zone = dict(zone or {})
+        self.signed: set[str] = set()  # names of which it says that DNSSEC vouches for them, to who asks for that
         self._transport: asyncio.DatagramTransport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -31,6 +32,8 @@ class Names(asyncio.DatagramProtocol):
         name, rdtype = query.question[0].name.to_text(omit_final_dot=True).lower(), query.question[0].rdtype.name
         answer = dns.message.make_response(query)
         answer.flags |= dns.flags.RA
+        if name in self.signed and query.flags & dns.flags.AD:
+            answer.flags |= dns.flags.AD
         records = self.zone.get((name, rdtype))
         if records:
             answer.answer.append(dns.rrset.from_text(f"{name}.", TTL, "IN", rdtype, *records))

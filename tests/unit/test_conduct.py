@@ -28,11 +28,12 @@ from schemas.events import (
     State,
     Status,
 )
+from services.core.administrators import administrators
 from services.core.conduct import Bounds, Conduct, Reason, Usual, judged, learnt, no_such_address, today, told, usual
 from services.core.contacts import Contacts, digest
 from services.core.holds import SenderHolds
 from services.core.signals import Kind
-from services.delivery.hold_notice import HoldNotices, administrators, compose, notice_id
+from services.delivery.hold_notice import HoldNotices, compose, notice_id
 from services.policy.outgoing import HELD, met, stopped
 from services.runtime.bus import Record
 from services.runtime.fakes_store import MemoryStore
@@ -274,6 +275,7 @@ async def test_the_administrator_gets_one_mail_for_a_hold() -> None:
         "",
         "account",
     )
+    assert mail.subject == "Sending is held for anna@acme.test"
     assert await notices.handle(record(hold())) == [mail]  # the same one, however often it is asked for
     assert await notices.handle(record(hold(by="olga (command line)"))) == ()
     assert await notices.handle(record(hold(held=False))) == ()
@@ -284,7 +286,7 @@ async def test_the_administrator_gets_one_mail_for_a_hold() -> None:
 
 def test_a_customer_may_name_who_is_told() -> None:
     named = msgspec.structs.replace(ACME, outbound=Outbound(notify=("it@acme.test", "boss@home.test")))
-    assert administrators(named, "anna@acme.test") == ("it@acme.test", "boss@home.test")
+    assert administrators(named.outbound, "anna@acme.test") == ("it@acme.test", "boss@home.test")
 
 
 @pytest.mark.parametrize(("language", "subject"), [("en", "Sending is held for"), ("it", "Invio sospeso per")])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from pathlib import Path
 
 import msgspec
@@ -14,7 +15,9 @@ from schemas.events import (
     Account,
     Action,
     Brand,
+    ClientCertificate,
     Customer,
+    DataRule,
     DigestPlan,
     Disclaimer,
     Domain,
@@ -31,7 +34,13 @@ from services.console.export import to_yaml
 from services.core.customers import CustomerSpec, parse_customers
 from services.ingress.submission.passwords import hashed
 from services.runtime.yaml_tree import parse_tree, read_tree
+from tests.house.authority import made
 
+with tempfile.TemporaryDirectory() as folder:
+    CERTIFICATES = (
+        ClientCertificate(der=made(Path(folder), "mta.acme.example").text),
+        ClientCertificate(der=made(Path(folder), "ca.acme.example", ca=True).text, names=("mta.acme.example",)),
+    )
 EXAMPLE = Path(__file__).parents[2] / "docs" / "gatepost.example.yaml"
 EVERYTHING = CustomerSpec(
     Customer(
@@ -116,9 +125,23 @@ EVERYTHING = CustomerSpec(
             addresses=("192.0.2.10/32", "2001:db8:25::/48"),
             accounts=(Account(name="mta@acme.example", password=hashed(b"secret", os.urandom)),),
             rules=(Rule(name="never: there", when=Match(recipients=("@far.test",)), action=Action.QUARANTINE),),
-            notify=("it@acme.example",),
-            disclaimer=Disclaimer(text="Acme: Ltd\n1 Main Street", html="<p>Acme</p>"),
+            certificates=CERTIFICATES,
+            notify=("security@acme.example",),
+            disclaimer=Disclaimer(text="Acme: Ltd\n1 Main Street", html="<p>Acme</p>\n<p>Main Street</p>"),
             pool="bulk",
+            data_loss=(
+                DataRule(name="cards", then="block", numbers=("card",), files=("ab" * 32,), bcc=("w@acme.example",)),
+                DataRule(
+                    name="words",
+                    then="quarantine",
+                    patterns=(r"(?i)zebra\s+\d: 'x'",),
+                    words=("top: secret", "no"),
+                    unread=True,
+                    at_least=3,
+                    senders=("@acme.example",),
+                    recipients=("v@far.test",),
+                ),
+            ),
         ),
     ),
     ("anna@acme.example", 'b "c d@acme.example'.replace('"', ""), "no@acme.example", "007@acme.example"),
@@ -136,6 +159,8 @@ def test_everything_that_can_be_set_comes_back() -> None:
         for name in Customer.__struct_fields__
         if getattr(EVERYTHING.customer, name) == getattr(Customer(id=""), name)
     }
+    outbound = EVERYTHING.customer.outbound
+    unset |= {name for name in Outbound.__struct_fields__ if getattr(outbound, name) == getattr(Outbound(), name)}
     assert unset == {"salt", "origin"}  # a new setting belongs into EVERYTHING, and so into the export
 
 

@@ -12,18 +12,20 @@ from services.console import texts_policy
 from services.console.licence import State
 from services.console.roles import Role
 from services.console.texts import LANGUAGES, keys, raw, text
+from services.console.texts_outbound import OUTBOUND
 from services.console.users.texts import USERS
 
 ROOM = Path(__file__).parents[2] / "services" / "console"
 MADE = re.compile(
-    r"(banner|licence\.state|role|language|done|problem|domain\.tls|nav|mail\.(user-)?(activate|reset)|users\.(kind|source)"
+    r"(banner|licence\.state|role|language|done|problem|domain\.tls|outbound\.said|nav|mail\.(user-)?(activate|reset)|users\.(kind|source)"
     r"|held\.(state|reported)|senders|listed\.list|status|treatment|unscanned|rule\.switch|settings\.day|held\.nav)\."
 )
 
 
 def test_no_part_of_the_catalogue_says_again_what_another_says() -> None:
-    assert texts_policy.TEXTS.keys() & USERS.keys() == set()
-    assert all(raw(key, "en") == said[0] for part in (texts_policy.TEXTS, USERS) for key, said in part.items())
+    parts = (texts_policy.TEXTS, USERS, OUTBOUND)
+    assert len({key for part in parts for key in part}) == sum(map(len, parts))
+    assert all(raw(key, "en") == said[0] for part in parts for key, said in part.items())
 
 
 def gaps(said: str) -> list[str]:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 import os
 from functools import partial
+from pathlib import Path
 
 import msgspec
 import pytest
+from cryptography.hazmat.primitives import serialization
 
 from schemas.catalog import key_of
-from schemas.events import Account, Customer, Disclaimer, Domain, Outbound, SenderHold, Signal
+from schemas.events import Account, ClientCertificate, Customer, Disclaimer, Domain, Outbound, SenderHold, Signal
 from services.core import replies
+from services.core.client_certificates import anchors, known_by, shown
 from services.core.clock import ManualClock
 from services.core.customers import parse_customers
 from services.core.directory import Directory
@@ -26,6 +29,7 @@ from services.runtime.fakes import MemoryBus
 from services.runtime.fakes_dns import FakeDns
 from services.runtime.yaml_tree import parse_tree
 from tests.eventually import eventually
+from tests.house.authority import made
 
 HASH = "$argon2id$v=19$m=19456,t=2,p=1$eHh4eHh4eHh4eHh4eHh4eA$Ia3ZltxVpAZ2yTiKqfNSDOz9SUtKxRWeBnquXmF7AHg"
 PLACE = "customers[0].outbound"
@@ -66,7 +70,7 @@ def test_what_is_put_under_it_who_is_told_and_where_it_comes_from() -> None:
     {
         "{enabled: no, pool: B!}": f"4: {PLACE}.pool: 'B!' is no name of a pool: 1 to 30 of a-z, 0-9 and -",
         "{enabled: no, notify: [it]}": f"4: {PLACE}.notify[0]: 'it' is not an address: no @ after the local part",
-        "{enabled: yes}": f"4: {PLACE}: nobody may send: neither addresses nor accounts are given",
+        "{enabled: yes}": f"4: {PLACE}: nobody may send: neither addresses nor accounts nor certificates are given",
         "{addresses: [192.0.2.1]}": f"4: {PLACE}: enabled is missing",
         "{enabled: yes, addresses: [10.0.0.0/8]}": (
             f"4: {PLACE}.addresses[0]: '10.0.0.0/8' is more than the machines of one customer: anybody in it could send"
@@ -89,6 +93,54 @@ def test_a_mistake_is_answered_with_one_line(written: str, expected: str) -> Non
     with pytest.raises(ConfigError) as caught:
         parse(written)
     assert str(caught.value) == f"gatepost.yaml:{expected}"
+
+
+def test_certificates_as_they_are_written(tmp_path: Path) -> None:
+    ca = made(tmp_path, "ca.a.example", ca=True)
+    leaf = made(tmp_path, "mta.a.example", ca)
+    pem = leaf.certificate.public_bytes(serialization.Encoding.PEM).decode().strip().replace("\n", "\n        ")
+    text = f"""
+    enabled: yes
+    certificates:
+    - certificate: >-
+        {pem}
+    - {{ca: {ca.text}, names: MTA.A.example}}"""
+    assert parse(text).certificates == (
+        ClientCertificate(der=leaf.text),
+        ClientCertificate(der=ca.text, names=("mta.a.example",)),
+    )
+    for written, problem in (
+        (f"{{ca: {ca.text}}}", "a ca needs names"),
+        (f"{{ca: {leaf.text}, names: [x.example]}}", "not the certificate of a CA"),
+        (f"{{certificate: {leaf.text}, names: [x.example]}}", "known by itself"),
+        (f"{{certificate: {leaf.text}, ca: {ca.text}}}", "one of certificate and ca"),
+        ("{certificate: AAAA}", "not the base64 of a certificate"),
+        ("{certificate: secret!}", "not the base64 of a certificate"),
+    ):
+        with pytest.raises(ConfigError) as caught:
+            parse(f"{{enabled: yes, certificates: [{written}]}}")
+        assert problem in str(caught.value)
+
+
+def test_by_which_certificate_a_client_is_whose(tmp_path: Path) -> None:
+    ca = made(tmp_path, "ca.a.example", ca=True)
+    leaf, other = (made(tmp_path, f"{name}.a.example", ca) for name in ("mta", "www"))
+    by_ca = Customer(id="by-ca", outbound=named(ClientCertificate(der=ca.text, names=("mta.a.example",))))
+    by_own = Customer(id="by-own", outbound=named(ClientCertificate(der=other.text)))
+    known = (by_ca, by_own)
+    of_leaf, of_other = shown([leaf.der, ca.der]), shown([other.der, ca.der])
+    assert of_leaf is not None
+    assert of_other is not None
+    assert known_by(known, of_leaf) == (by_ca,)
+    assert known_by(known, of_other) == (by_own,)  # of the CA, but under another name
+    assert known_by(known, of_leaf._replace(chain=(leaf.der,))) == ()  # nothing vouches for it
+    assert shown([]) is None
+    assert shown([b"no certificate"]) is None
+    assert anchors(known) == (ca.text, other.text)
+
+
+def named(*certificates: ClientCertificate) -> Outbound:
+    return Outbound(enabled=True, certificates=certificates)
 
 
 def test_the_directory_finds_who_sends_and_forgets_who_no_longer_does() -> None:

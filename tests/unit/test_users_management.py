@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
-from schemas.events import LdapSource
+from schemas.catalog import RECEIVED
+from schemas.events import LdapSource, Received
 from services.console.caller import Caller, Refused
+from services.console.outbox import LEASE, Outbox
+from services.console.post import MailPath
 from services.console.roles import Role
 from services.console.users import models
 from services.console.users.decide import Known, Person, parse_table, plan
@@ -17,7 +21,9 @@ from services.console.users.readings import AGAIN, EVERY, Readings
 from services.console.users.tables import CSV, HAND, Kind
 from services.core.asked import Entry
 from services.core.errors import ConfigError
-from tests.house.console import PASSWORD
+from services.core.stored import unpack
+from services.runtime.fakes_store import MemoryStore
+from tests.house.console import PASSWORD, USERS
 from tests.house.users import UsersHouse, users_house
 
 OWNER = Caller(account="o", customer="acme", role=Role.OWNER, address="owner@acme.test")
@@ -135,6 +141,28 @@ async def test_from_the_page_to_the_mail_to_the_first_session(house: UsersHouse)
     assert (await anna.get("/")).to == "/login"
     assert (await owner.fill(f"{page}/{user}", {"action": "remove"})).to == f"{page}?done=user-removed"
     assert await names(house) == []
+
+
+async def test_the_activation_mail_is_accepted_mail_to_the_users_own_host_in_his_language(house: UsersHouse) -> None:
+    console, store = house.console, MemoryStore()
+    path = MailPath(console.book, console.signin, store, console.bus, console.config, "gp.test", users=USERS)
+    body = models.NewEndUser(address="anna@acme.test", language="it")
+    await console.desk.users.add_user(OWNER, customer="acme", body=body)
+    outbox = Outbox(console.book, console.bus, path)
+    before = len(console.bus.events(RECEIVED))
+    console.clock.advance(LEASE + 1)  # the other relay's turn is over
+    while await outbox.turn():
+        pass
+    (event,) = console.bus.events(RECEIVED)[before:]
+    assert isinstance(event, Received)
+    assert (event.customer, event.own, event.envelope.recipients) == ("acme", "account", ("anna@acme.test",))
+    said = bytes(unpack(store.objects[event.key])[1]).decode()
+    assert "inserisci il tuo indirizzo" in said
+    assert "evil" not in said  # the tests' Host
+    found = re.search(rf"{re.escape(USERS)}(/link/\S+)\r", said)
+    assert found is not None
+    form = {"address": "anna@acme.test", "password": PASSWORD, "again": PASSWORD}
+    assert (await house.browser().post(found[1], form)).status == 303
 
 
 async def test_a_group_has_members_and_no_password(house: UsersHouse) -> None:

@@ -21,6 +21,7 @@ class SubmissionConfig(IngressConfig, frozen=True, kw_only=True):
     """The defaults differ where customers' MTAs differ from strangers."""
 
     port: Annotated[int, msgspec.Meta(ge=0, le=65535)] = 2587  # 0: any free port
+    tls_port: Annotated[int, msgspec.Meta(ge=0, le=65535)] = 0  # where TLS comes first (RFC 8314); 0: nowhere
     max_recipients: Annotated[int, msgspec.Meta(ge=100)] = 100  # a message; it is stored once for each of their domains
     exempt: tuple[str, ...] = ()
     reverse_dns: bool = False

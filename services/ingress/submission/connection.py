@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import ssl
 
 from services.core import replies
 from services.core.replies import Reply
@@ -26,6 +27,9 @@ class SubmissionConnection(Connection):
     def __init__(self, front: Front) -> None:
         super().__init__(front)
         self._verbs["AUTH"] = self._auth
+
+    def _tls(self) -> ssl.SSLContext | None:
+        return None if self._front.tls is None else self._visitor.tls() or self._front.tls
 
     async def _auth(self, argument: str) -> None:
         mechanism, _, initial = argument.partition(" ")

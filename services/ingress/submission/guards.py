@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import os
+import ssl
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from schemas.events import Customer, Event
 from services.core import replies
+from services.core.client_certificates import Shown, anchors, known_by
 from services.core.clock import Clock
 from services.core.directory import Directory
 from services.core.errors import StartError
@@ -18,6 +21,7 @@ from services.ingress import decide
 from services.ingress.guards import Guards
 from services.ingress.limits import Window
 from services.ingress.reputation import Facts
+from services.ingress.submission.asking import Asking
 from services.ingress.submission.passwords import Passwords
 from services.ingress.submission.sasl import Credentials
 from services.ingress.visitor import Visitor
@@ -55,11 +59,17 @@ class SubmissionGuards(Guards):
         """See Guards."""
         super().__init__(config, dns=dns, directory=directory, signals=signals, clock=clock, publish=publish)
         self.holds = SenderHolds()  # followed from `start` on
+        self.asking = Asking(config, self.clock, lambda: anchors(directory.senders()))
         self.passwords = Passwords(config.auth_at_once, self.clock.monotonic, os.urandom)
         self._by_address = Window(config.address_window)
         self._by_sender = Window(config.sender_window)
         self._by_customer = Window(config.customer_window)
         self._failed = Window(config.auth_window)
+
+    @property
+    def tasks(self) -> list[asyncio.Task[None]]:
+        """See Guards."""
+        return [*super().tasks, *([self.asking.task] if self.asking.task is not None else [])]
 
     async def start(self, bus: Bus) -> None:
         """See Guards. It returns once the holds of the past are known: until then, who is held could send."""
@@ -74,6 +84,12 @@ class SubmissionGuards(Guards):
                 await known.wait()
         except TimeoutError as error:
             raise StartError(f"who is held could not be read within {HOLDS_WITHIN:.0f} s") from error
+        await self.asking.start()
+
+    async def close(self) -> None:
+        """See Guards."""
+        await self.asking.close()
+        await super().close()
 
     def ask(self, ip: str) -> asyncio.Task[Facts] | None:  # noqa: ARG002  # of nobody
         """See Guards."""
@@ -131,16 +147,34 @@ class Submitter(Visitor):
         super().__init__(guards, ip)
         self.wanted = True  # it isn't made to wait; until it is known it can only sign in
         self.account = ""  # that signed in
+        self._shown: Shown | None = None
 
     @property
     def submitter(self) -> str:
         """How the trace names it."""
-        return self.account or self.ip
+        if self.account or not self._certified():
+            return self.account or self.ip
+        return f"certificate {hashlib.sha256(self._shown.own).hexdigest()[:16]}" if self._shown else self.ip
+
+    def tls(self) -> ssl.SSLContext | None:
+        """Return what TLS begins with where the client is to be asked who it is; None: it need not be."""
+        return None if self._guards.directory.submitters(self.ip) else self._guards.asking.of(self.ip)
+
+    def showed(self, engine: ssl.SSLObject) -> None:
+        """See Visitor."""
+        self._shown = self._guards.asking.shown(engine)
+
+    def showed_unknown(self) -> None:
+        """See Visitor."""
+        self._guards.asking.unknown(self.ip)
+
+    def _certified(self) -> tuple[Customer, ...]:
+        return () if self._shown is None else known_by(self._guards.directory.senders(), self._shown)
 
     def customers(self) -> tuple[Customer, ...]:
         """Return whose mail it may send, by the customers' records of this moment."""
         if not self.account:
-            return self._guards.directory.submitters(self.ip)
+            return self._certified() or self._guards.directory.submitters(self.ip)
         found = self._guards.directory.account(self.account)
         return () if found is None else (found[0],)
 

@@ -1,0 +1,1 @@
+"""What data-loss rules look for, and the text that they look into."""
