@@ -18,6 +18,7 @@ from services.console.credentials import Passwords
 from services.console.customers import Customers, spec_of
 from services.console.export import to_yaml
 from services.console.roles import Role
+from services.console.second import forget_factors
 from services.console.signin import SignIn, canonical
 from services.console.tables import ACCOUNTS
 from services.console.tables import CUSTOMERS as ROWS
@@ -45,8 +46,11 @@ def _author() -> Author:
     return Author(f"{getpass.getuser()} (command line)")
 
 
-async def operator(site: Site, address: str, language: str) -> str:
-    """Make an operator, or find the one that there is, and return a link with which to choose a password."""
+async def operator(site: Site, address: str, language: str, *, reset_factors: bool = False) -> str:
+    """Make an operator, or find the one that there is, and return a link with which to choose a password.
+
+    `reset_factors`: take his second factors away.
+    """
     config = load(ConsoleConfig, os.environ, PREFIX)
     async with _book(site) as book:
         signin = SignIn(book, Passwords(), by_client=1, by_subject=1)
@@ -70,6 +74,9 @@ async def operator(site: Site, address: str, language: str) -> str:
                     "closed_at": 0.0,
                 }
                 await change.connection.execute(insert(ACCOUNTS), [made])
+            if reset_factors:
+                await forget_factors(change, account)
+                await change.note("", "second-factors-reset", name)
             link = await signin.make_link(change.connection, account, "reset", change.new_id())
             await change.note("", "operator-link-made", name)
     return f"{config.base}/link/{link}"

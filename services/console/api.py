@@ -13,7 +13,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 
 from services.console import models
-from services.console.caller import ACT, Caller, Forbidden, Lapsed, NotFound, Refused
+from services.console.caller import ACT, Caller, FactorDue, Forbidden, Lapsed, NotFound, Refused
 from services.console.desk import Desk
 from services.console.texts import text
 from services.console.users.room import Management
@@ -36,7 +36,9 @@ def routes_of(desk: Desk) -> list[Route]:
     return [
         ("GET", "/me", desk.accounts.me),
         ("GET", "/me/sessions", desk.accounts.sessions),
+        ("DELETE", "/me/sessions", desk.accounts.end_other_sessions),
         ("DELETE", "/me/sessions/{session}", desk.accounts.end_session),
+        ("GET", "/me/factors", desk.factors.factors),
         ("GET", "/customers", desk.customers.customers),
         ("POST", "/customers", desk.customers.add_customer),
         ("GET", "/purges", desk.purged.purges),
@@ -72,6 +74,12 @@ def routes_of(desk: Desk) -> list[Route]:
         ("POST", f"{OF}/accounts", desk.accounts.invite),
         ("PATCH", who, desk.accounts.change_account),
         ("POST", f"{who}/link", desk.accounts.send_link),
+        ("DELETE", f"{who}/sessions", desk.accounts.sign_out),
+        ("DELETE", f"{who}/factors", desk.factors.reset_factors),
+        ("GET", f"{OF}/sign-in", desk.signon.sign_in),
+        ("PUT", f"{OF}/sign-in/second-factor", desk.signon.require_factor),
+        ("PUT", f"{OF}/sign-in/provider", desk.signon.set_provider),
+        ("DELETE", f"{OF}/sign-in/provider", desk.signon.remove_provider),
         *user_routes(desk.users),
         ("GET", f"{OF}/tokens", desk.tokens.tokens),
         ("POST", f"{OF}/tokens", desk.tokens.make_token),
@@ -186,6 +194,10 @@ def answer_errors(app: FastAPI) -> None:
     @app.exception_handler(Forbidden)
     async def forbidden(_request: Request, _error: Exception) -> Response:
         return line(403, "this role or token may not do this")
+
+    @app.exception_handler(FactorDue)
+    async def factor_due(_request: Request, _error: Exception) -> Response:
+        return line(403, "a second factor has to be set up first")
 
     @app.exception_handler(Lapsed)
     async def lapsed(_request: Request, _error: Exception) -> Response:

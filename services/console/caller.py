@@ -12,7 +12,7 @@ from sqlalchemy import select
 
 from services.console.book import Author, Book
 from services.console.licence import State, state_of
-from services.console.roles import RENEWAL, Act, Role, may
+from services.console.roles import OF_DOMAINS, RENEWAL, Act, Role, may
 from services.console.tables import CUSTOMERS
 from services.core.clock import Clock
 from services.core.errors import Permanent
@@ -33,6 +33,10 @@ class Forbidden(Permanent):
 
 class Lapsed(Permanent):
     """The customer's licence has lapsed: renewal is all that is open."""
+
+
+class FactorDue(Permanent):
+    """A second factor is required of the caller, and he has none yet: to set one up is all that is open."""
 
 
 class Refused(Permanent):
@@ -56,6 +60,9 @@ class Caller:
     client: str = ""  # the address that he asks from
     session: str = ""  # the id of his session; empty: a token
     scopes: frozenset[Act] | None = None  # None: all that the role may
+    domains: frozenset[str] | None = None  # of the customer's, that he is limited to; None: all
+    begun_at: float = 0.0  # when his session began
+    factor_due: bool = False  # a second factor is required of him, and his session began without one
 
     @property
     def author(self) -> Author:
@@ -63,8 +70,17 @@ class Caller:
         return Author(f"{self.address} ({self.role.value})", self.client)
 
     def may(self, act: Act) -> bool:
-        """Return whether role and scopes include it."""
-        return may(self.role, act) and (self.scopes is None or act in self.scopes)
+        """Return whether role, scopes and limits include it."""
+        within = self.domains is None or act in OF_DOMAINS
+        return within and may(self.role, act) and (self.scopes is None or act in self.scopes)
+
+    def sees(self, domain: str) -> bool:
+        """Return whether the domain is within what he is limited to."""
+        return self.domains is None or domain in self.domains
+
+    def covers(self, domains: frozenset[str] | None) -> bool:
+        """Return whether somebody who is limited to these (None: to nothing) sees no more than he does."""
+        return self.domains is None or (domains is not None and domains <= self.domains)
 
 
 class Room(Protocol):
@@ -78,16 +94,19 @@ class Room(Protocol):
 
 S = TypeVar("S", bound=Room)
 ACT: Final = "__act__"  # on an operation: what it needs
+LIMITED: Final = "__limited__"  # on an operation: that it keeps to the domains that its caller is limited to
 
 
 Operation = Callable[Concatenate[S, Caller, P], Awaitable[R]]
 
 
-def allowed(act: Act) -> Callable[[Operation[S, P, R]], Operation[S, P, R]]:
+def allowed(act: Act, *, limited: bool = False) -> Callable[[Operation[S, P, R]], Operation[S, P, R]]:
     """Let an operation be called only by who may. One with a `customer` is refused for another's as if there were none.
 
-    It raises NotFound, Forbidden or Lapsed before anything of the operation runs.
+    `limited` says that it keeps to `caller.domains` by itself; one that doesn't is closed to whoever is limited.
+    It raises NotFound, Forbidden, FactorDue or Lapsed before anything of the operation runs.
     """
+    limited = limited or act is Act.SELF
 
     def wrap(operation: Operation[S, P, R]) -> Operation[S, P, R]:
         signature = inspect.signature(operation)
@@ -98,14 +117,17 @@ def allowed(act: Act) -> Callable[[Operation[S, P, R]], Operation[S, P, R]]:
             customer = cast("str | None", given.get("customer"))
             if customer is not None and caller.customer not in {EVERY, customer}:
                 raise NotFound("another customer's")
-            if not caller.may(act):
+            if not caller.may(act) or (caller.domains is not None and not limited):
                 raise Forbidden(act.value)
+            if caller.factor_due and act is not Act.SELF:
+                raise FactorDue(act.value)
             concerned = customer if customer is not None else caller.customer
             if act not in RENEWAL and caller.role is not Role.OPERATOR and concerned:
                 await _not_lapsed(room.book, concerned)
             return await operation(room, caller, *args, **kwargs)
 
         setattr(guarded, ACT, act)
+        setattr(guarded, LIMITED, limited)
         return guarded
 
     return wrap

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import urllib.parse
 from typing import Annotated, Final
 
@@ -35,6 +36,8 @@ class ConsoleConfig(msgspec.Struct, frozen=True, kw_only=True):
     private_relays: bool = False  # customers may name MTAs at private addresses
     promise_seconds: float = 5.0  # in which a message that nothing holds up is to be delivered
     private_directories: bool = False  # customers may name LDAP servers at private addresses
+    private_issuers: bool = False  # customers may name providers of single sign-on at private addresses, without TLS
+    operators_second_factor: bool = False  # operators get no further without one
     failures_by_client: Count = 30  # in a quarter of an hour, before an address waits
     failures_by_account: Count = 8  # in a quarter of an hour, before an account waits, whoever tries
 
@@ -58,6 +61,16 @@ class ConsoleConfig(msgspec.Struct, frozen=True, kw_only=True):
     def secure(self) -> bool:
         """Whether people come by TLS."""
         return self.url.startswith("https://")
+
+    @property
+    def host_name(self) -> str:
+        """The name that people reach it by, empty for an address: passkeys need a name (WebAuthn section 5.1.2)."""
+        name = urllib.parse.urlsplit(self.url).hostname or ""
+        try:
+            ipaddress.ip_address(name)
+        except ValueError:
+            return name
+        return ""
 
     @property
     def regions(self) -> tuple[str, ...]:

@@ -57,10 +57,12 @@ class Customers:
         shown = [self._shown(row, counts.get(row.id, 0)) for row in rows]
         return models.Customers(customers=shown, after=rows[-1].id if len(rows) == PAGE else "")
 
-    @allowed(Act.CUSTOMER_SHOW)
-    async def customer(self, caller: Caller, customer: str) -> models.Customer:  # noqa: ARG002 - `allowed` reads it
+    @allowed(Act.CUSTOMER_SHOW, limited=True)
+    async def customer(self, caller: Caller, customer: str) -> models.Customer:
         """One customer."""
         counted = select(func.count()).select_from(DOMAINS).where(DOMAINS.c.customer == customer)
+        if caller.domains is not None:
+            counted = counted.where(DOMAINS.c.name.in_(caller.domains))
         async with self.book.reading() as connection:
             row = await found(connection, customer)
             return self._shown(row, int(await connection.scalar(counted) or 0))
@@ -103,11 +105,13 @@ class Customers:
             await change.note(customer, "customer-removed", customer, before=_summary(before))
         return models.Empty()
 
-    @allowed(Act.CUSTOMER_EXPORT)
-    async def export(self, caller: Caller, customer: str) -> models.Yaml:  # noqa: ARG002 - `allowed` reads it
+    @allowed(Act.CUSTOMER_EXPORT, limited=True)
+    async def export(self, caller: Caller, customer: str) -> models.Yaml:
         """A customer as the customers file has it; domains without a host to relay to are left out."""
         async with self.book.reading() as connection:
             spec = await spec_of(connection, customer)
+        if caller.domains is not None:
+            spec = _limited(spec, caller)
         return models.Yaml(yaml=to_yaml([spec]))
 
     async def take_in(self, specs: list[CustomerSpec], author: Author) -> int:
@@ -178,6 +182,14 @@ class Customers:
             domains=domains,
             licence=licence_of(row, self.book),
         )
+
+
+def _limited(spec: CustomerSpec, caller: Caller) -> CustomerSpec:
+    """Return what is of the caller's domains alone: what holds for all of the customer is left out."""
+    event = spec.customer
+    domains = tuple(domain for domain in event.domains if caller.sees(domain.name))
+    recipients = tuple(address for address in spec.recipients if caller.sees(address.rpartition("@")[2]))
+    return CustomerSpec(Customer(id=event.id, name=event.name, domains=domains), recipients)
 
 
 def _domain_row(customer: str, place: int, domain: Domain, now: float) -> dict[str, Any]:

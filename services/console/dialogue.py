@@ -19,6 +19,7 @@ from typing import Final
 from schemas.events import Host
 from services.core.errors import DnsUnavailable
 from services.core.headers import field
+from services.core.outside import is_public
 from services.runtime.dns import Dns
 
 WITHIN: Final = 30.0  # seconds for all of it
@@ -111,7 +112,7 @@ class Dialogue:
             found = [ipaddress.ip_address(str(text)) for text in texts]
         if not found:
             lines.append(Line("*", f"{name} has no address"))
-        allowed = [address for address in found if self._private or address.is_global]
+        allowed = [address for address in found if self._private or is_public(str(address))]
         if found and not allowed:
             lines.append(Line("*", f"{name} has private addresses only, which this service does not connect to"))
         return [str(address) for address in allowed]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import ipaddress
 import os
 import secrets
 from collections.abc import Callable, Sequence
@@ -16,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from schemas.events import Domain, Host
 from services.console import models
 from services.console.book import Book, Change, domain_of, written
-from services.console.caller import Caller, NotFound, Refused, allowed
+from services.console.caller import Caller, Forbidden, NotFound, Refused, allowed
 from services.console.config import ConsoleConfig
 from services.console.customers import found
 from services.console.dialogue import Dialogue
@@ -26,6 +25,7 @@ from services.core.address import parse, parse_domain
 from services.core.directory import Directory
 from services.core.errors import BadAddress, ConfigError, DnsUnavailable
 from services.core.ids import message_id
+from services.core.outside import may_be_public
 from services.core.relay_hosts import Tls, parse_host
 from services.core.senders import Senders
 from services.core.tree import Place, Scalar
@@ -56,8 +56,8 @@ class Domains:
         self.book = book
         self._around = around
 
-    @allowed(Act.DOMAINS_SHOW)
-    async def domains(self, caller: Caller, customer: str) -> models.Domains:  # noqa: ARG002 - `allowed` reads it
+    @allowed(Act.DOMAINS_SHOW, limited=True)
+    async def domains(self, caller: Caller, customer: str) -> models.Domains:
         """A customer's domains, and what it claims."""
         proved = select(DOMAINS).where(DOMAINS.c.customer == customer).order_by(DOMAINS.c.place)
         claimed = select(CLAIMS).where(CLAIMS.c.customer == customer).order_by(CLAIMS.c.name)
@@ -65,18 +65,21 @@ class Domains:
             await found(connection, customer)
             shown = [self._proved(customer, row) for row in await connection.execute(proved)]
             shown += [_claimed(row) for row in await connection.execute(claimed)]
-        return models.Domains(domains=shown)
+        return models.Domains(domains=[each for each in shown if caller.sees(each.name)])
 
-    @allowed(Act.DOMAINS_SHOW)
-    async def domain(self, caller: Caller, customer: str, name: str) -> models.Domain:  # noqa: ARG002 - as above
+    @allowed(Act.DOMAINS_SHOW, limited=True)
+    async def domain(self, caller: Caller, customer: str, name: str) -> models.Domain:
         """One of them."""
+        _seen(caller, name)
         async with self.book.reading() as connection:
             return await self._shown(connection, customer, name)
 
-    @allowed(Act.DOMAINS_CHANGE)
+    @allowed(Act.DOMAINS_CHANGE, limited=True)
     async def add_domain(self, caller: Caller, customer: str, body: models.NewDomain) -> models.Domain:
         """Claim a domain; a TXT record proves it."""
         name = _name(body.name)
+        if not caller.sees(name):
+            raise Forbidden("a domain that the caller doesn't see")
         async with self.book.change(caller.author) as change:
             if not await change.hold(customer):
                 raise NotFound(customer)
@@ -95,9 +98,10 @@ class Domains:
             await change.note(customer, "domain-claimed", name)
             return await self._shown(change.connection, customer, name)
 
-    @allowed(Act.DOMAINS_CHANGE)
+    @allowed(Act.DOMAINS_CHANGE, limited=True)
     async def prove_domain(self, caller: Caller, customer: str, name: str) -> models.Domain:
         """Look for the TXT record, and take the domain when it is there."""
+        _seen(caller, name)
         async with self.book.reading() as connection:
             shown = await self._shown(connection, customer, name)
         if shown.proved:
@@ -116,9 +120,10 @@ class Domains:
             await take_domain(change, self._around.directory, customer, name, by="TXT")
             return await self._shown(change.connection, customer, name)
 
-    @allowed(Act.DOMAINS_CHANGE)
+    @allowed(Act.DOMAINS_CHANGE, limited=True)
     async def route_domain(self, caller: Caller, customer: str, name: str, body: models.Routing) -> models.Domain:
         """Say where the domain's mail goes. From the first time on mail to it is taken, and a welcome mail goes out."""
+        _seen(caller, name)
         wanted = tuple(self._host(each) for each in body.relay)
         if len({(host.host, host.port, host.lookup) for host in wanted}) < len(wanted):
             raise Refused("relay.twice")
@@ -138,9 +143,10 @@ class Domains:
                 await self._welcome(change, customer, name)
             return await self._shown(change.connection, customer, name)
 
-    @allowed(Act.DOMAINS_CHANGE)
+    @allowed(Act.DOMAINS_CHANGE, limited=True)
     async def remove_domain(self, caller: Caller, customer: str, name: str) -> models.Empty:
         """Let go of a domain or a claim: mail to it is refused from now on."""
+        _seen(caller, name)
         async with self.book.change(caller.author) as change:
             await change.hold(customer)
             claim = (CLAIMS.c.customer == customer, CLAIMS.c.name == name)
@@ -155,9 +161,10 @@ class Domains:
                 await change.note(customer, "domain-claim-removed", name)
         return models.Empty()
 
-    @allowed(Act.DOMAINS_TEST)
+    @allowed(Act.DOMAINS_TEST, limited=True)
     async def test_domain(self, caller: Caller, customer: str, name: str, body: models.Test) -> models.Dialogue:
         """Send a test message to one of the domain's hosts, or by its MX records, and return the dialogue."""
+        _seen(caller, name)
         async with self.book.reading() as connection:
             domain = domain_of(await _row(connection, customer, name))
         if body.host >= len(domain.relay):
@@ -184,9 +191,10 @@ class Domains:
         lines = [models.DialogueLine(mark=line.mark, text=line.text) for line in report.lines]
         return models.Dialogue(good=report.good, lines=lines)
 
-    @allowed(Act.DOMAINS_SHOW)
-    async def mx(self, caller: Caller, customer: str, name: str) -> models.Mx:  # noqa: ARG002 - as above
+    @allowed(Act.DOMAINS_SHOW, limited=True)
+    async def mx(self, caller: Caller, customer: str, name: str) -> models.Mx:
         """What the domain's MX records are to say, and what they say now."""
+        _seen(caller, name)
         async with self.book.reading() as connection:
             region = str((await found(connection, customer)).region)
             await self._shown(connection, customer, name)
@@ -220,7 +228,7 @@ class Domains:
             host = parse_host(Place("", "", Scalar(1, body.host.strip())), Tls())
         except ConfigError as error:
             raise Refused("relay.bad", host=body.host[:100]) from error
-        if not self._around.config.private_relays and _is_private(host.host):
+        if not self._around.config.private_relays and not may_be_public(host.host):
             raise Refused("relay.private", host=host.host)
         if host.port != Host(host="").port and body.port == Host(host="").port:
             body = body.model_copy(update={"port": host.port})
@@ -272,6 +280,11 @@ async def take_domain(change: Change, directory: Directory, customer: str, name:
     await change.note(customer, "domain-proved", name, after={"by": by})
 
 
+def _seen(caller: Caller, name: str) -> None:
+    if not caller.sees(name):
+        raise NotFound(name)
+
+
 def _claimed(row: Row[Any]) -> models.Domain:
     return models.Domain(
         name=row.name,
@@ -313,11 +326,3 @@ def _name(text: str) -> str:
     if len(labels) < 2 or labels[-1].isdigit() or "_" in name:  # noqa: PLR2004  # a name and what it is under
         raise Refused("domain.bad")
     return name
-
-
-def _is_private(host: str) -> bool:
-    """Return whether the host is written as an address of a network of ours, or as a name that only such a one has."""
-    try:
-        return not ipaddress.ip_address(host).is_global
-    except ValueError:
-        return "." not in host or host.rpartition(".")[2] in {"localhost", "local", "internal", "localdomain"}

@@ -31,12 +31,14 @@ class History:
         self.book = book
         self._trace = trace
 
-    @allowed(Act.AUDIT_SHOW)
-    async def audit(self, caller: Caller, customer: str, after: str = "") -> models.AuditLines:  # noqa: ARG002 - `allowed` reads it
+    @allowed(Act.AUDIT_SHOW, limited=True)
+    async def audit(self, caller: Caller, customer: str, after: str = "") -> models.AuditLines:
         """What was changed for a customer and by whom, the latest first."""
         asked = select(AUDIT).where(AUDIT.c.customer == customer).order_by(AUDIT.c.id.desc()).limit(PAGE)
         if after:
             asked = asked.where(AUDIT.c.id < after)
+        if caller.domains is not None:  # what was done to his domains, and by himself
+            asked = asked.where(AUDIT.c.subject.in_(caller.domains) | (AUDIT.c.by == caller.author.name))
         async with self.book.reading() as connection:
             rows = (await connection.execute(asked)).all()
         lines = [
@@ -54,10 +56,10 @@ class History:
         ]
         return models.AuditLines(lines=lines, after=rows[-1].id if len(rows) == PAGE else "")
 
-    @allowed(Act.TRACE_SHOW)
+    @allowed(Act.TRACE_SHOW, limited=True)
     async def trace(  # noqa: PLR0913, PLR0917  # what can be asked for
         self,
-        caller: Caller,  # noqa: ARG002 - `allowed` reads it
+        caller: Caller,
         customer: str,
         sender: str = "",
         recipient: str = "",
@@ -86,6 +88,7 @@ class History:
                 until=until,
                 before=before,
                 limit=min(limit, PAGE_MOST),
+                domains=caller.domains,
             )
         except ConfigError as error:
             raise Refused("trace.bad", reason=str(error)) from error
@@ -93,10 +96,10 @@ class History:
         shown = [_traced(message) for message in messages]
         return models.Trace(messages=shown, before=messages[-1].id if len(messages) == query.limit else "")
 
-    @allowed(Act.TRACE_SHOW)
-    async def traced(self, caller: Caller, customer: str, message: str) -> models.TracedMessage:  # noqa: ARG002 - as above
+    @allowed(Act.TRACE_SHOW, limited=True)
+    async def traced(self, caller: Caller, customer: str, message: str) -> models.TracedMessage:
         """One of them, with all that happened to it."""
-        known = await self._trace.get(message, customer) if is_message_id(message) else None
+        known = await self._trace.get(message, customer, caller.domains) if is_message_id(message) else None
         if known is None:
             raise NotFound(message)
         told = await self._trace.events(message, customer)

@@ -27,7 +27,7 @@ class Licences:
         self.book = book
         self._key = key
 
-    @allowed(Act.LICENCE_SHOW)
+    @allowed(Act.LICENCE_SHOW, limited=True)
     async def licence(self, caller: Caller, customer: str) -> models.Licence:  # noqa: ARG002 - `allowed` reads it
         """Where the customer stands."""
         async with self.book.reading() as connection:

@@ -12,6 +12,7 @@ from services.console.roles import Act, Role
 Short = Annotated[str, Field(max_length=320)]
 Language = Literal["en", "it"]
 Attribute = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9-]{0,100}$")]
+Limits = Annotated[list[Annotated[str, Field(max_length=255)]], Field(max_length=200)]  # domains
 
 
 class Strict(BaseModel):
@@ -322,6 +323,7 @@ class Account(BaseModel):
     active: bool  # has a password
     closed: bool
     made_at: float
+    domains: list[str]  # that it is limited to; empty: all of the customer's
 
 
 class Accounts(BaseModel):
@@ -337,6 +339,7 @@ class NewAccount(Strict):
     name: Annotated[str, Field(max_length=200)] = ""
     role: Role
     language: Language = "en"
+    domains: Limits = []  # empty: all that the caller may give
 
 
 class AccountChange(Strict):
@@ -344,6 +347,7 @@ class AccountChange(Strict):
 
     role: Role | None = None
     closed: bool | None = None
+    domains: Limits | None = None
 
 
 class Session(BaseModel):
@@ -371,6 +375,7 @@ class Me(BaseModel):
     address: str
     role: Role
     scopes: list[Act]
+    domains: list[str]  # that he is limited to; empty: all
 
 
 class Token(BaseModel):
@@ -382,6 +387,7 @@ class Token(BaseModel):
     scopes: list[Act]
     made_at: float
     expires_at: float
+    used_at: float  # last, to the minute; 0: never
     revoked: bool
 
 

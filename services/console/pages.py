@@ -21,7 +21,7 @@ from fastapi.responses import FileResponse, HTMLResponse, RedirectResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from pydantic import ValidationError
 
-from services.console.caller import EVERY, Caller, Forbidden, Lapsed, NotFound, Refused
+from services.console.caller import EVERY, Caller, FactorDue, Forbidden, Lapsed, NotFound, Refused
 from services.console.config import ConsoleConfig
 from services.console.credentials import csrf_of
 from services.console.desk import Desk
@@ -41,7 +41,10 @@ POLICY: Final = (
     "default-src 'none'; style-src 'self'; img-src 'self' data:; form-action 'self'; base-uri 'none'; "
     "frame-ancestors 'none'"
 )
+STATIC: Final = {"console.css": "text/css", "passkey.js": "text/javascript"}
+SCRIPTED: Final = f"{POLICY}; script-src 'self'"  # of pages with passkeys: browsers give them to script alone
 SESSION_AGE: Final = 43_200  # seconds that a browser keeps the cookie
+STEP_AGE: Final = 300  # seconds that it keeps the cookie of somebody who is half-way in
 
 
 class Person(Protocol):
@@ -212,6 +215,7 @@ class AnyDoors(Generic[D, C]):
         self._site = site
         # __Host-: no other host of the domain can set it, and it never goes over a plain connection.
         self.cookie = f"__Host-{cookie}" if site.secure else cookie
+        self.step_cookie = f"{self.cookie}-step"
 
     def open(self, path: str, show: Handler[D, C], post: Handler[D, C] | None = None, *, anybody: bool = False) -> None:
         """Add a page. `post` deals with its forms; what it refuses is said on the page itself."""
@@ -243,6 +247,8 @@ class AnyDoors(Generic[D, C]):
             return await self._problem(visit, "not-found", 404)
         except Forbidden:
             return await self._problem(visit, "forbidden", 403)
+        except FactorDue:
+            return RedirectResponse("/me/factors", 303)
         except Lapsed:
             return RedirectResponse(f"/c/{visit.customer}/licence", 303)
         except Temporary:
@@ -299,21 +305,28 @@ class AnyDoors(Generic[D, C]):
         return await self._frame.page(bare, "problem", status, kind=kind)
 
     def begin(self, response: Response, session: str) -> Response:
-        """Set the cookie of a session."""
-        response.set_cookie(
-            self.cookie,
-            session,
-            max_age=SESSION_AGE,
-            path="/",
-            secure=self._site.secure,
-            httponly=True,
-            samesite="lax",
-        )
-        return response
+        """Set the cookie of a session; whoever was half-way in is in."""
+        self._forget(response, self.step_cookie)
+        return self._keep(response, self.cookie, session, SESSION_AGE)
+
+    def step(self, response: Response, text: str) -> Response:
+        """Set the cookie of somebody who is half-way in."""
+        return self._keep(response, self.step_cookie, text, STEP_AGE)
+
+    def step_of(self, visit: AnyVisit[D, C]) -> str:
+        """Return what that cookie says."""
+        return visit.request.cookies.get(self.step_cookie, "")
 
     def end(self, response: Response) -> Response:
-        """Take the cookie away."""
-        response.delete_cookie(self.cookie, path="/", secure=self._site.secure, httponly=True, samesite="lax")
+        """Take the session's cookie away."""
+        return self._forget(response, self.cookie)
+
+    def _keep(self, response: Response, name: str, value: str, age: int) -> Response:
+        response.set_cookie(name, value, max_age=age, path="/", secure=self._site.secure, httponly=True, samesite="lax")
+        return response
+
+    def _forget(self, response: Response, name: str) -> Response:
+        response.delete_cookie(name, path="/", secure=self._site.secure, httponly=True, samesite="lax")
         return response
 
 
@@ -347,8 +360,13 @@ def make_pages_app(site: Site, policy: str = POLICY) -> FastAPI:
         headers["Strict-Transport-Security"] = "max-age=31536000"
     guarded(app, policy, headers)
 
-    async def style() -> Response:
-        return FileResponse(HERE / "static" / "console.css", media_type="text/css; charset=utf-8")
-
-    app.add_api_route("/static/console.css", style, methods=["GET", "HEAD"], include_in_schema=False)
+    for name, kind in STATIC.items():
+        app.add_api_route(f"/static/{name}", _file(name, kind), methods=["GET", "HEAD"], include_in_schema=False)
     return app
+
+
+def _file(name: str, kind: str) -> Callable[[], Awaitable[Response]]:
+    async def file() -> Response:
+        return FileResponse(HERE / "static" / name, media_type=f"{kind}; charset=utf-8")
+
+    return file

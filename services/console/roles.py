@@ -50,6 +50,8 @@ class Act(enum.StrEnum):
     HELD_CHANGE = "held.change"
     REPORTS_SHOW = "reports.show"
     REPORTS_CHANGE = "reports.change"
+    SIGNIN_SHOW = "sign-in.show"
+    SIGNIN_CHANGE = "sign-in.change"
     POLICIES_SHOW = "policies.show"
     POLICIES_CHANGE = "policies.change"
     POLICIES_TRY = "policies.try"  # on mail that came: it is shown
@@ -94,6 +96,9 @@ MAY: Final[dict[Act, frozenset[Role]]] = {
     Act.HELD_CHANGE: frozenset({Role.OWNER, Role.ADMINISTRATOR, Role.HELPDESK}),
     Act.REPORTS_SHOW: _OF_CUSTOMER - {Role.READER},
     Act.REPORTS_CHANGE: frozenset({Role.OWNER, Role.ADMINISTRATOR}),
+    Act.SIGNIN_SHOW: _MANAGERS | {Role.AUDITOR},
+    # Not the operator's: a provider of his own would let him in as anybody, and so to what he isn't to see.
+    Act.SIGNIN_CHANGE: frozenset({Role.OWNER}),
     Act.POLICIES_SHOW: _ALL,
     Act.POLICIES_CHANGE: _MANAGERS,
     Act.POLICIES_TRY: _MANAGERS - {Role.OPERATOR},
@@ -102,6 +107,26 @@ MAY: Final[dict[Act, frozenset[Role]]] = {
     Act.SETTINGS_SHOW: _ALL,
     Act.SETTINGS_CHANGE: _MANAGERS,
 }
+
+# What can be asked for by an account that is limited to domains: the rest concerns all of the customer.
+OF_DOMAINS: Final = frozenset(
+    {
+        Act.SELF,
+        Act.CUSTOMER_SHOW,
+        Act.CUSTOMER_EXPORT,
+        Act.DOMAINS_SHOW,
+        Act.DOMAINS_CHANGE,
+        Act.DOMAINS_TEST,
+        Act.ACCOUNTS_SHOW,
+        Act.ACCOUNTS_CHANGE,
+        Act.PASSWORDS_RESET,
+        Act.TOKENS_SHOW,
+        Act.TOKENS_CHANGE,
+        Act.LICENCE_SHOW,
+        Act.AUDIT_SHOW,
+        Act.TRACE_SHOW,
+    }
+)
 
 # What stays when a customer's licence has lapsed: renewal, and leaving.
 RENEWAL: Final = frozenset({Act.SELF, Act.CUSTOMER_SHOW, Act.LICENCE_SHOW, Act.LICENCE_CHANGE, Act.CUSTOMER_EXPORT})

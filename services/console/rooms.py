@@ -20,7 +20,8 @@ from services.console.outbound_room import OutboundRoom
 from services.console.pages import Doors, Frame, Visit, go, make_pages_app
 from services.console.policy_rooms import PolicyRooms
 from services.console.report_rooms import ReportRooms
-from services.console.roles import Act, Role, acts_of, may_manage
+from services.console.roles import Act, Role, may_manage
+from services.console.signin_rooms import SignInRooms, enter
 from services.console.traffic_rooms import TrafficRooms
 from services.console.users.management import ManagementPages
 from services.core.clock import Clock
@@ -34,7 +35,7 @@ def make_console(desk: Desk, config: ConsoleConfig, clock: Clock) -> FastAPI:
     app.mount("/api/v1", make_api(desk, clock))
     frame = Frame(config, clock)
     doors = Doors(app, desk, frame, config)
-    for rooms in (Rooms, TrafficRooms, MessageRooms, ReportRooms, PolicyRooms, MailRooms, ManagementPages):
+    for rooms in (Rooms, SignInRooms, TrafficRooms, MessageRooms, ReportRooms, PolicyRooms, MailRooms, ManagementPages):
         rooms(frame, doors).open()
     return app
 
@@ -78,12 +79,13 @@ class Rooms:
     # --- the way in
 
     async def login(self, visit: Visit) -> Response:
-        return await self._page(visit, "login", address=visit.field("address"), signup=self._signup)
+        offers = {"signup": self._signup, "passkeys": visit.desk.passkeys is not None}
+        return await self._page(visit, "login", address=visit.field("address"), **offers)
 
     async def do_login(self, visit: Visit) -> Response:
         agent = visit.request.headers.get("user-agent", "")
-        session = await visit.desk.signin.login(visit.field("address"), visit.field("password"), visit.client, agent)
-        return self._doors.begin(go("/"), session.text)
+        admitted = await visit.desk.signin.login(visit.field("address"), visit.field("password"), visit.client, agent)
+        return enter(self._doors, admitted, go("/"))
 
     async def do_logout(self, visit: Visit) -> Response:
         await visit.desk.signin.logout(visit.who)
@@ -107,8 +109,8 @@ class Rooms:
         if password != visit.field("again"):
             raise Refused("password.differ")
         agent = visit.request.headers.get("user-agent", "")
-        session = await visit.desk.signin.set_password(visit.path("link"), password, visit.client, agent)
-        return self._doors.begin(go("/", "password-set"), session.text)
+        admitted = await visit.desk.signin.set_password(visit.path("link"), password, visit.client, agent)
+        return enter(self._doors, admitted, go("/", "password-set"))
 
     async def signup(self, visit: Visit) -> Response:
         return await self._page(visit, "signup", regions=self._regions)
@@ -156,6 +158,9 @@ class Rooms:
         return await self._page(visit, "me", sessions=found.sessions)
 
     async def do_me(self, visit: Visit) -> Response:
+        if visit.field("action") == "others":
+            await visit.desk.accounts.end_other_sessions(visit.who)
+            return go("/me", "sessions-ended")
         await visit.desk.accounts.end_session(visit.who, session=visit.field("session"))
         return go("/me", "session-ended")
 
@@ -310,7 +315,8 @@ class Rooms:
 
     async def do_accounts(self, visit: Visit) -> Response:
         accounts, who, customer = visit.desk.accounts, visit.who, visit.customer
-        path = f"/c/{customer}/accounts"
+        path, account = f"/c/{customer}/accounts", visit.field("account")
+        change = None
         match visit.field("action"):
             case "invite":
                 body = models.NewAccount(
@@ -318,25 +324,33 @@ class Rooms:
                     name=visit.field("name"),
                     role=_role(visit.field("role")),
                     language="it" if visit.field("language") == "it" else "en",
+                    domains=visit.field("domains").lower().split(),
                 )
                 await accounts.invite(who, customer=customer, body=body)
                 return go(path, "account-invited")
             case "link":
-                await accounts.send_link(who, customer=customer, account=visit.field("account"))
+                await accounts.send_link(who, customer=customer, account=account)
                 return go(path, "link-sent")
+            case "sign-out":
+                await accounts.sign_out(who, customer=customer, account=account)
+                return go(path, "sessions-ended")
+            case "factors":
+                await visit.desk.factors.reset_factors(who, customer=customer, account=account)
+                return go(path, "factors-reset")
             case "close" | "reopen":
                 change = models.AccountChange(closed=visit.field("action") == "close")
-                await accounts.change_account(who, customer=customer, account=visit.field("account"), body=change)
-                return go(path, "account-changed")
+            case "limit":
+                change = models.AccountChange(domains=visit.field("domains").lower().split())
             case "role":
                 change = models.AccountChange(role=_role(visit.field("role")))
-                await accounts.change_account(who, customer=customer, account=visit.field("account"), body=change)
-                return go(path, "account-changed")
-        raise NotFound("no such action")
+        if change is None:
+            raise NotFound("no such action")
+        await accounts.change_account(who, customer=customer, account=account, body=change)
+        return go(path, "account-changed")
 
     async def tokens(self, visit: Visit) -> Response:
         found = await visit.desk.tokens.tokens(visit.who, customer=visit.customer)
-        scopes = [act for act in Act if act in acts_of(visit.who.role)]
+        scopes = [act for act in Act if visit.who.may(act)]
         return await self._page(visit, "tokens", tokens=found.tokens, scopes=scopes, made=visit.shown.get("made", ""))
 
     async def do_tokens(self, visit: Visit) -> Response:
@@ -345,7 +359,8 @@ class Rooms:
             return go(f"/c/{visit.customer}/tokens", "token-revoked")
         if not visit.form.get("scope"):
             raise Refused("token.no-scope")
-        body = models.NewToken(label=visit.field("label"), scopes=[Act(each) for each in visit.form["scope"]])
+        asked = {"label": visit.field("label"), "scopes": visit.form["scope"], "days": visit.field("days", "365")}
+        body = models.NewToken.model_validate(asked)
         made = await visit.desk.tokens.make_token(visit.who, customer=visit.customer, body=body)
         return await self.tokens(dataclasses.replace(visit, shown={"made": made.token}))
 

@@ -27,6 +27,7 @@ from services.console.reminders import Reminders
 from services.console.report_mail import ReportMails
 from services.console.reports import Reporter, Scheduler
 from services.console.rooms import make_console
+from services.console.second import Seconds
 from services.console.secrets import Keeper
 from services.console.signin import SignIn
 from services.console.users.config import PREFIX as USERS_PREFIX
@@ -67,7 +68,15 @@ async def serve(ctx: Context) -> None:
         await migrate(database_url(around.database), QUARANTINE)  # whichever of the two services is up first
         trace = await Index.open(around.database)
         stack.push_async_callback(trace.close)
-        signin = SignIn(book, Passwords(), by_client=config.failures_by_client, by_subject=config.failures_by_account)
+        secrets = open_secrets(ctx.environ)
+        signin = SignIn(
+            book,
+            Passwords(),
+            by_client=config.failures_by_client,
+            by_subject=config.failures_by_account,
+            seconds=Seconds(Keeper(secrets, Purpose.SECOND_FACTOR)),
+            operators_factor=config.operators_second_factor,
+        )
         surroundings = Surroundings(
             config=config,
             hostname=around.hostname,
@@ -86,12 +95,21 @@ async def serve(ctx: Context) -> None:
         ports = Ports(
             bus=ctx.bus,
             reader=LdapReader(reading, ctx.environ, ctx.clock),
-            keeper=Keeper(open_secrets(ctx.environ), Purpose.DIRECTORY),
+            keeper=Keeper(secrets, Purpose.DIRECTORY),
             private=config.private_directories,
         )
         waiting = QueueView()
         desk = make_desk(
-            book, signin, surroundings, trace, around.licences(), ports, directory, _keys(ctx), waiting=waiting
+            book,
+            signin,
+            surroundings,
+            trace,
+            around.licences(),
+            ports,
+            directory,
+            _keys(ctx),
+            waiting=waiting,
+            secrets=secrets,
         )
         reports = ReportMails(book, Reporter(trace, config.promise_seconds), config.base)
         post = MailPath(book, signin, ctx.store, ctx.bus, config, around.hostname, reports, users=users.base)

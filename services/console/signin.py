@@ -6,27 +6,33 @@ Known and unknown accounts get the same answers and cost the same work.
 from __future__ import annotations
 
 import dataclasses
+import secrets
 from typing import Any, Final
 
 from sqlalchemy import Row, delete, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from services.console import steps
 from services.console.book import Author, Book, Change
 from services.console.caller import Caller, Refused
 from services.console.credentials import Passwords, new_secret, password_problem, same, split
 from services.console.roles import Act, Role
-from services.console.tables import ACCOUNTS, LINKS, SESSIONS, TOKENS
+from services.console.second import BY_RECOVERY, Kinds, Seconds
+from services.console.secrets import Keeper
+from services.console.tables import ACCOUNTS, CUSTOMERS, LINKS, SESSIONS, STEPS, TOKENS
 from services.console.throttle import Throttle
 from services.core.address import parse
 from services.core.errors import BadAddress
+from services.core.secrets import Purpose
 
 IDLE: Final = 1_800.0  # seconds after which a session that isn't used ends
 SESSION_MOST: Final = 43_200.0  # seconds after which any ends
-SEEN_EVERY: Final = 60.0  # seconds between notes of a session's use
+SEEN_EVERY: Final = 60.0  # seconds between notes of a session's or a token's use
 LINK_SECONDS: Final = {"activate": 7 * 86_400.0, "reset": 3_600.0}
 SESSIONS_MOST: Final = 20  # of one account; the oldest goes
 TOKEN_KIND: Final = "gpc"  # noqa: S105  # how the text of an API token begins
 _AGENT_MOST: Final = 200  # characters
+_NO_KEY: Final = Seconds(Keeper(None, Purpose.SECOND_FACTOR))
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -35,6 +41,14 @@ class Session:
 
     text: str
     caller: Caller
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Halfway:
+    """The password was right, and one of these is awaited: `text` is what the cookie of the step says."""
+
+    text: str
+    kinds: Kinds
 
 
 def canonical(address: str) -> str:
@@ -48,17 +62,33 @@ def canonical(address: str) -> str:
 class SignIn:
     """Begins sessions. Every method raises DatabaseUnavailable."""
 
-    def __init__(self, book: Book, passwords: Passwords, *, by_client: int, by_subject: int) -> None:
+    def __init__(
+        self,
+        book: Book,
+        passwords: Passwords,
+        *,
+        by_client: int,
+        by_subject: int,
+        seconds: Seconds = _NO_KEY,
+        operators_factor: bool = False,
+    ) -> None:
+        """`operators_factor`: operators get no further without a second factor."""
         self._book = book
         self._passwords = passwords
+        self._seconds = seconds
+        self._operators_factor = operators_factor
+        self._codes = Throttle("second", book.clock, by_client=by_client, by_subject=by_subject)
         self._logins = Throttle("login", book.clock, by_client=by_client, by_subject=by_subject)
         self._links = Throttle("link", book.clock, by_client=by_client, by_subject=by_subject)
         self._resets = Throttle("reset", book.clock, by_client=by_client, by_subject=by_subject)
 
     # --- by password
 
-    async def login(self, address: str, password: str, client: str, agent: str) -> Session:
-        """Return a new session; raise Refused, with one text for whatever was wrong, or `login.wait`."""
+    async def login(self, address: str, password: str, client: str, agent: str) -> Session | Halfway:
+        """Return a new session, or the step before it where the account has a second factor.
+
+        Raises Refused, with one text for whatever was wrong, or `login.wait`.
+        """
         try:
             name = canonical(address)
         except Refused:
@@ -74,11 +104,25 @@ class SignIn:
                 await self._logins.note(change.connection, client, name)
             else:
                 await self._logins.forget(change.connection, name)
-                await change.note(row.customer, "logged-in", name)
-                return await self._begin(change, row, client, agent)
+                return await self._after_password(change, row, client, agent)
         raise Refused("login.wrong")
 
-    async def _begin(self, change: Change, row: Row[Any], client: str, agent: str) -> Session:
+    async def _after_password(self, change: Change, row: Row[Any], client: str, agent: str) -> Session | Halfway:
+        kinds = await self._seconds.kinds(change.connection, row.id)
+        if not kinds.any:
+            return await self._begin(change, row, client, agent, by="password", strong=False)
+        payload = {"challenge": secrets.token_urlsafe(32)}  # for a passkey to answer
+        begun = await steps.begin(
+            change.connection, steps.SECOND, change.now, change.new_id(), account=row.id, payload=payload
+        )
+        return Halfway(begun, kinds)
+
+    async def admit(self, change: Change, row: Row[Any], client: str, agent: str, *, by: str) -> Session:
+        """Begin a session for the row of an account that has shown more than a password."""
+        return await self._begin(change, row, client, agent, by=by, strong=True)
+
+    async def _begin(self, change: Change, row: Row[Any], client: str, agent: str, *, by: str, strong: bool) -> Session:
+        await change.note(row.customer, "logged-in", row.address, after={"by": by})
         identity = change.new_id()
         secret = new_secret(identity)
         mine = SESSIONS.c.account == row.id
@@ -98,10 +142,52 @@ class SignIn:
                     "seen_at": change.now,
                     "client": client,
                     "agent": agent[:_AGENT_MOST],
+                    "strong": int(strong),
                 }
             ],
         )
         return Session(secret.text, _caller(row, client, identity))
+
+    # --- by a second factor
+
+    async def halfway(self, text: str) -> tuple[Row[Any], Kinds] | None:
+        """Return whose step it is and what he may show, None when it is none or its time is over."""
+        async with self._book.reading() as connection:
+            step = await steps.look(connection, steps.SECOND, text, self._book.clock.now())
+            if step is None:
+                return None
+            row = (await connection.execute(select(ACCOUNTS).where(ACCOUNTS.c.id == step.account))).first()
+            if row is None or row.closed_at:
+                return None
+            return row, await self._seconds.kinds(connection, row.id)
+
+    async def second(self, text: str, shown: str, client: str, agent: str) -> Session:
+        """Return a new session for who has shown a code; raise Refused, with one text for every wrong one."""
+        found = await self.halfway(text)
+        if found is None:
+            raise Refused("second.over")
+        row, _ = found
+        async with self._book.change(Author(row.address, client)) as change:
+            await self._hold(change, row.id)  # so that many at once count as one after the other
+            if await self._codes.waits(change.connection, client, row.id):
+                raise Refused("login.wait")
+            by = await self._seconds.take(change, row.id, shown)
+            if by and await steps.use(change.connection, steps.SECOND, text, change.now) is not None:
+                await self._codes.forget(change.connection, row.id)
+                if by == BY_RECOVERY:
+                    left = (await self._seconds.kinds(change.connection, row.id)).recovery
+                    await change.note(row.customer, "recovery-code-used", row.address, after={"left": left})
+                return await self.admit(change, row, client, agent, by=by)
+            await self._codes.note(change.connection, client, row.id)
+        raise Refused("second.wrong")
+
+    @staticmethod
+    async def _hold(change: Change, account: str) -> None:
+        """Hold the account's row until the transaction ends; raise Refused when it was closed meanwhile."""
+        mine = (ACCOUNTS.c.id == account, ACCOUNTS.c.closed_at == 0)
+        held = await change.connection.execute(update(ACCOUNTS).where(*mine).values(address=ACCOUNTS.c.address))
+        if not held.rowcount:
+            raise Refused("second.over")
 
     # --- by cookie or token
 
@@ -109,8 +195,17 @@ class SignIn:
         """Return who holds the session, None when it is none or its time is over."""
         identity, secret = split(text)
         now = self._book.clock.now()
-        joined = select(SESSIONS.c.hash, SESSIONS.c.made_at.label("begun_at"), SESSIONS.c.seen_at, *ACCOUNTS.c).join(
-            ACCOUNTS, ACCOUNTS.c.id == SESSIONS.c.account
+        joined = (
+            select(
+                SESSIONS.c.hash,
+                SESSIONS.c.made_at.label("begun_at"),
+                SESSIONS.c.seen_at,
+                SESSIONS.c.strong,
+                CUSTOMERS.c.second_factor,
+                *ACCOUNTS.c,
+            )
+            .join(ACCOUNTS, ACCOUNTS.c.id == SESSIONS.c.account)
+            .outerjoin(CUSTOMERS, CUSTOMERS.c.id == ACCOUNTS.c.customer)
         )
         async with self._book.reading() as connection:
             row = (await connection.execute(joined.where(SESSIONS.c.id == identity))).first()
@@ -121,7 +216,9 @@ class SignIn:
         if now >= row.seen_at + SEEN_EVERY:
             async with self._book.database.writing() as connection:
                 await connection.execute(update(SESSIONS).where(SESSIONS.c.id == identity).values(seen_at=now))
-        return _caller(row, client, identity)
+        asked = self._operators_factor if row.role == Role.OPERATOR.value else bool(row.second_factor)
+        caller = _caller(row, client, identity)
+        return dataclasses.replace(caller, begun_at=row.begun_at, factor_due=asked and not row.strong)
 
     async def token(self, text: str, client: str) -> Caller | None:
         """Return who holds the API token, None when it is none, was revoked, or its time is over."""
@@ -132,14 +229,19 @@ class SignIn:
             TOKENS.c.scopes,
             TOKENS.c.expires_at,
             TOKENS.c.revoked_at,
+            TOKENS.c.used_at,
             *ACCOUNTS.c,
         ).join(ACCOUNTS, ACCOUNTS.c.id == TOKENS.c.account)
         async with self._book.reading() as connection:
             row = (await connection.execute(joined.where(TOKENS.c.id == identity))).first()
         if not same(None if row is None else bytes(row.hash), secret) or row is None or row.closed_at:
             return None
-        if row.revoked_at or self._book.clock.now() >= row.expires_at:
+        now = self._book.clock.now()
+        if row.revoked_at or now >= row.expires_at:
             return None
+        if now >= row.used_at + SEEN_EVERY:
+            async with self._book.database.writing() as connection:
+                await connection.execute(update(TOKENS).where(TOKENS.c.id == identity).values(used_at=now))
         scopes = frozenset(Act(each) for each in row.scopes.split())
         return dataclasses.replace(_caller(row, client, ""), scopes=scopes, customer=row.of)
 
@@ -200,8 +302,12 @@ class SignIn:
             return None
         return row
 
-    async def set_password(self, text: str, password: str, client: str, agent: str) -> Session:
-        """Use the link up, set the password, end every session of the account and begin a new one. Raises Refused."""
+    async def set_password(self, text: str, password: str, client: str, agent: str) -> Session | Halfway:
+        """Use the link up, set the password, and end every session of the account.
+
+        Returns a new session, or the step before it: who reads somebody's mail has not his second factor. Raises
+        Refused.
+        """
         address = await self.link(text, client)
         if address is None:
             raise Refused("link.bad")
@@ -219,10 +325,11 @@ class SignIn:
             if row is None or not used.rowcount:
                 raise Refused("link.bad")
             await change.connection.execute(update(ACCOUNTS).where(ACCOUNTS.c.id == row.id).values(password=stored))
-            await change.connection.execute(delete(SESSIONS).where(SESSIONS.c.account == row.id))
+            for begun in (SESSIONS, STEPS):  # what the old password began ends with it
+                await change.connection.execute(delete(begun).where(begun.c.account == row.id))
             await self._logins.forget(change.connection, address)
             await change.note(row.customer, "password-set", address)
-            return await self._begin(change, row, client, agent)
+            return await self._after_password(change, row, client, agent)
 
 
 def _caller(row: Row[Any], client: str, session: str) -> Caller:
@@ -234,4 +341,5 @@ def _caller(row: Row[Any], client: str, session: str) -> Caller:
         language=row.language,
         client=client,
         session=session,
+        domains=frozenset(row.domains.split()) or None,
     )

@@ -103,7 +103,7 @@ class SignUp:
             await change.publish(row.customer)
             await change.note(row.customer, "customer-added", row.customer, after={"name": row.name, "by": "sign-up"})
             owner = models.NewAccount(address=row.address, role=Role.OWNER, language=row.language)
-            account = await add_account(change, row.customer, owner, told=False)
+            account = await add_account(change, row.customer, owner, invited=False)
             return await self._signin.make_link(change.connection, account, "activate", change.new_id())
 
     def _open(self) -> None:

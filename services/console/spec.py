@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any, cast
 
 from services.console.api import make_api
@@ -18,6 +17,7 @@ from services.console.queues import QueueView
 from services.console.signin import SignIn
 from services.core.clock import SystemClock
 from services.core.directory import Directory
+from services.runtime.database import Database
 from services.runtime.dns import Resolver
 from services.trace.index import Index
 
@@ -31,7 +31,7 @@ def spec() -> dict[str, Any]:
         config=ConsoleConfig(), hostname="", directory=Directory(), resolver=lambda: Resolver("", clock)
     )
     nothing = cast("Any", None)
-    book = cast("Book", SimpleNamespace(clock=clock))
+    book = Book(cast("Database", nothing), clock)
     desk = make_desk(
         book, cast("SignIn", nothing), around, cast("Index", nothing), None, cast("Ports", nothing), waiting=QueueView()
     )

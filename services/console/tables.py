@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from sqlalchemy import Column, Double, ForeignKey, Index, Integer, LargeBinary, MetaData, Table, Text
+from sqlalchemy import BigInteger, Column, Double, ForeignKey, Index, Integer, LargeBinary, MetaData, Table, Text
 
 METADATA: Final = MetaData()
 
@@ -24,6 +24,7 @@ CUSTOMERS: Final = Table(
     Column("paid_until", Double, nullable=False),  # 0: on trial
     Column("users", Integer, nullable=False),  # that are paid for; 0: not counted
     Column("licence", Text, nullable=False),  # the id of the key that is in force; empty: none yet
+    Column("second_factor", Integer, nullable=False, server_default="0"),  # 1: nobody gets further without one
 )
 
 DOMAINS: Final = Table(
@@ -65,6 +66,7 @@ ACCOUNTS: Final = Table(
     Column("password", Text, nullable=False),  # argon2's own form; empty: none yet
     Column("made_at", Double, nullable=False),
     Column("closed_at", Double, nullable=False),  # 0 while it may log in
+    Column("domains", Text, nullable=False, server_default=""),  # that it is limited to, one a line; empty: all
     Index("console_accounts_of_customer", "customer", "address"),
 )
 
@@ -90,6 +92,7 @@ SESSIONS: Final = Table(
     Column("seen_at", Double, nullable=False),
     Column("client", Text, nullable=False),  # the address that it was begun from
     Column("agent", Text, nullable=False),  # what its browser calls itself
+    Column("strong", Integer, nullable=False, server_default="0"),  # 1: more than a password began it
     Index("console_sessions_of_account", "account"),
 )
 
@@ -105,6 +108,7 @@ TOKENS: Final = Table(
     Column("made_at", Double, nullable=False),
     Column("expires_at", Double, nullable=False),
     Column("revoked_at", Double, nullable=False),  # 0 while it is good
+    Column("used_at", Double, nullable=False, server_default="0"),  # last, to the minute; 0: never
     Index("console_tokens_of_customer", "customer", "id"),
 )
 
@@ -229,4 +233,61 @@ UPLOADS: Final = Table(
     Column("customer", Text, ForeignKey("console_customers.id"), primary_key=True),
     Column("addresses", Text, nullable=False),  # canonical, one a line: a list that was uploaded and not applied yet
     Column("made_at", Double, nullable=False),
+)
+
+# --- ways in beside the password
+
+TOTP: Final = Table(
+    "console_totp",
+    METADATA,
+    Column("account", Text, ForeignKey("console_accounts.id"), primary_key=True),
+    Column("seed", Text, nullable=False),  # sealed
+    Column("confirmed_at", Double, nullable=False),  # 0: shown, and not used yet
+    Column("last_step", Integer, nullable=False),  # of the last code that was taken: none up to it is taken again
+)
+
+RECOVERY: Final = Table(
+    "console_recovery",
+    METADATA,
+    Column("hash", LargeBinary, primary_key=True),  # SHA-256 of the code; a code that was used is gone
+    Column("account", Text, ForeignKey("console_accounts.id"), nullable=False),
+    Index("console_recovery_of_account", "account"),
+)
+
+PASSKEYS: Final = Table(
+    "console_passkeys",
+    METADATA,
+    Column("id", Text, primary_key=True),
+    Column("account", Text, ForeignKey("console_accounts.id"), nullable=False),
+    Column("credential", LargeBinary, nullable=False, unique=True),  # the id that its authenticator knows it by
+    Column("public_key", LargeBinary, nullable=False),  # COSE
+    Column("sign_count", BigInteger, nullable=False),  # that its authenticator told last
+    Column("label", Text, nullable=False),
+    Column("made_at", Double, nullable=False),
+    Column("used_at", Double, nullable=False),  # 0: never
+    Index("console_passkeys_of_account", "account"),
+)
+
+# What somebody who is on the way in has done already: his cookie has the secret, and each is good once.
+STEPS: Final = Table(
+    "console_steps",
+    METADATA,
+    Column("id", Text, primary_key=True),
+    Column("hash", LargeBinary, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("account", Text, nullable=False),  # empty: not known yet
+    Column("payload", Text, nullable=False),  # JSON
+    Column("expires_at", Double, nullable=False),
+    Index("console_steps_of_account", "account"),
+    Index("console_steps_by_end", "expires_at"),
+)
+
+SIGNON: Final = Table(
+    "console_signon",
+    METADATA,
+    Column("customer", Text, ForeignKey("console_customers.id"), primary_key=True),
+    Column("issuer", Text, nullable=False),
+    Column("client", Text, nullable=False),  # the id that the provider knows us by
+    Column("secret", Text, nullable=False),  # sealed
+    Column("role", Text, nullable=False),  # of accounts that are made at the first sign-in; empty: none are made
 )

@@ -7,6 +7,7 @@ from typing import Final
 
 from services.console import texts_policy, texts_traffic
 from services.console.texts_outbound import OUTBOUND
+from services.console.texts_signin import SIGNIN
 from services.console.users.texts import USERS
 
 LANGUAGES: Final = ("en", "it")
@@ -610,6 +611,7 @@ _TEXTS: Final[Mapping[str, tuple[str, str]]] = {
         "Others may see the change up to 48 hours late. The page shows what the record says now:",
         "Altri possono vedere la modifica con un ritardo fino a 48 ore. La pagina mostra il valore attuale:",
     ),
+    **SIGNIN,
 }
 
 

@@ -7,6 +7,7 @@ from typing import Final
 from sqlalchemy import insert, select, update
 
 from services.console import models
+from services.console.accounts import limits_of
 from services.console.book import Book
 from services.console.caller import Caller, Forbidden, NotFound, allowed
 from services.console.credentials import new_secret
@@ -24,10 +25,10 @@ class Tokens:
     def __init__(self, book: Book) -> None:
         self.book = book
 
-    @allowed(Act.TOKENS_SHOW)
-    async def tokens(self, caller: Caller, customer: str) -> models.Tokens:  # noqa: ARG002 - `allowed` reads it
+    @allowed(Act.TOKENS_SHOW, limited=True)
+    async def tokens(self, caller: Caller, customer: str) -> models.Tokens:
         """A customer's tokens, without their secrets."""
-        asked = select(TOKENS, ACCOUNTS.c.address).join(ACCOUNTS, ACCOUNTS.c.id == TOKENS.c.account)
+        asked = select(TOKENS, ACCOUNTS.c.address, ACCOUNTS.c.domains).join(ACCOUNTS, ACCOUNTS.c.id == TOKENS.c.account)
         asked = asked.where(TOKENS.c.customer == customer).order_by(TOKENS.c.id.desc()).limit(TOKENS_MOST)
         async with self.book.reading() as connection:
             rows = (await connection.execute(asked)).all()
@@ -40,13 +41,15 @@ class Tokens:
                     scopes=[Act(each) for each in row.scopes.split()],
                     made_at=row.made_at,
                     expires_at=row.expires_at,
+                    used_at=row.used_at,
                     revoked=bool(row.revoked_at),
                 )
                 for row in rows
+                if caller.covers(limits_of(row))
             ]
         )
 
-    @allowed(Act.TOKENS_CHANGE)
+    @allowed(Act.TOKENS_CHANGE, limited=True)
     async def make_token(self, caller: Caller, customer: str, body: models.NewToken) -> models.MadeToken:
         """Make a token for this customer, with scopes that the caller has himself; it is shown this once."""
         if not all(caller.may(scope) for scope in body.scopes):
@@ -72,11 +75,15 @@ class Tokens:
             await change.note(customer, "token-made", body.label, after={"id": identity, "scopes": scopes})
         return models.MadeToken(id=identity, token=secret.text)
 
-    @allowed(Act.TOKENS_CHANGE)
+    @allowed(Act.TOKENS_CHANGE, limited=True)
     async def revoke_token(self, caller: Caller, customer: str, token: str) -> models.Empty:
         """Revoke a token from now on."""
         good = (TOKENS.c.id == token, TOKENS.c.customer == customer, TOKENS.c.revoked_at == 0)
+        whose = select(ACCOUNTS.c.domains).join(TOKENS, TOKENS.c.account == ACCOUNTS.c.id).where(*good)
         async with self.book.change(caller.author) as change:
+            row = (await change.connection.execute(whose)).first()
+            if row is None or not caller.covers(limits_of(row)):
+                raise NotFound(token)
             gone = await change.connection.execute(update(TOKENS).where(*good).values(revoked_at=change.now))
             if not gone.rowcount:
                 raise NotFound(token)

@@ -17,6 +17,7 @@ class Purpose(enum.StrEnum):
 
     DIRECTORY = "directory passwords"  # about: customer/source
     SECOND_FACTOR = "second factors"  # about: the account
+    SIGN_ON = "single sign-on"  # about: the customer
 
 
 class Secrets:

@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any, Final
 
 from schemas.events import Host
+from services.core import outside
 from services.core.errors import DnsUnavailable, Permanent
 from services.runtime.dns import Dns
 
@@ -184,4 +185,4 @@ def _info(address: ipaddress.IPv4Address | ipaddress.IPv6Address, port: int) -> 
 
 def is_public(info: AddressInfo) -> bool:
     """Return whether the address is one of the Internet's: a stranger's record must not lead into our own network."""
-    return ipaddress.ip_address(info[4][0].partition("%")[0]).is_global
+    return outside.is_public(str(info[4][0]))

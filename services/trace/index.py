@@ -213,13 +213,20 @@ class Index:
                     recipients[message][recipient] = state
         return [_found(row._mapping, recipients[row.id]) for row in rows]
 
-    async def get(self, message: str, customer: str | None = None) -> Found | None:
-        """Return the message or refusal of this id, None when there is none, or it is another customer's."""
+    async def get(
+        self, message: str, customer: str | None = None, domains: frozenset[str] | None = None
+    ) -> Found | None:
+        """Return the message or refusal of this id, None when there is none.
+
+        None, too, when it is another customer's, or for none of the domains (None: for any).
+        """
         wanted = [MESSAGES.c.day == day_of(message), MESSAGES.c.id == message]
         others = [RECIPIENTS.c.day == day_of(message), RECIPIENTS.c.id == message]
         if customer is not None:
             wanted.append(MESSAGES.c.customer == customer)
             others.append(RECIPIENTS.c.customer == customer)
+        if domains is not None:
+            wanted.append(MESSAGES.c.domain.in_(domains))
         async with self._database.reading() as connection:
             row = (await connection.execute(select(MESSAGES).where(*wanted))).one_or_none()
             if row is None:

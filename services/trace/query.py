@@ -37,6 +37,7 @@ class Query:
     until: float = 0.0
     before: str = ""
     limit: int = 50
+    domains: frozenset[str] | None = None  # only what is for these; None: for any
 
     def __post_init__(self) -> None:
         if self.before and not is_message_id(self.before):
@@ -128,6 +129,8 @@ def conditions(query: Query) -> list[ColumnElement[bool]]:
     found: list[ColumnElement[bool]] = []
     if query.recipient.startswith("@"):
         found.append(MESSAGES.c.domain == query.recipient[1:].lower())
+    if query.domains is not None:
+        found.append(MESSAGES.c.domain.in_(query.domains))
     if query.sender.startswith("@"):
         found.append(MESSAGES.c.sender_domain == query.sender[1:].lower())
     elif query.sender:

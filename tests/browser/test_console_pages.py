@@ -6,6 +6,7 @@ GATEPOST_TEST_AXE names axe-core's axe.min.js. GATEPOST_TEST_SHOTS names a folde
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 import os
 from collections.abc import AsyncIterator
@@ -20,6 +21,7 @@ from services.console.accounts import add_account
 from services.console.book import Author
 from services.console.licence import DAY
 from services.console.roles import Role
+from services.console.totp import code_at
 from services.core.ids import message_id
 from services.policy.decide import decide, with_received
 from services.quarantine.api.serve import listening, server_of
@@ -38,7 +40,7 @@ SERIOUS = {"serious", "critical"}
 @contextlib.asynccontextmanager
 async def served(folder: Path) -> AsyncIterator[ConsoleHouse]:
     (port,) = free_ports(1)
-    url = f"http://127.0.0.1:{port}"
+    url = f"http://localhost:{port}"  # a name: an address has no passkeys
     async with console_house(folder, base=url) as house:
         with listening("127.0.0.1", port) as listener:
             server = server_of(house.app)
@@ -113,6 +115,8 @@ class Walk:
     async def login(self) -> None:
         await self.go("/login")
         await self.browser.submit({"address": "owner@acme.test", "password": PASSWORD})
+        if await self.browser.run("location.pathname") == "/second":
+            await self.browser.submit({}, "button[value=passkey]")
 
     async def operator(self) -> None:
         """Of the operator: the ways in, and an invitation."""
@@ -145,6 +149,34 @@ class Walk:
         await self.house.settle()
         await self.browser.submit({}, "button[value=test]")
         await self.look("domain-test")
+
+    async def factors(self) -> None:
+        """Of the owner: the ways in beside the password."""
+        await self.see("/me/factors", "factors")
+        await self.browser.submit({}, "button[value=begin]")
+        await self.look("factors-secret")
+        secret = await self.browser.run("document.querySelector('section pre').innerText")
+        seed = base64.b32decode(secret.replace(" ", ""))
+        code = code_at(seed, self.house.clock.now())
+        await self.browser.submit({"code": code}, "button[value=confirm]")
+        await self.look("factors-codes")
+        await self.browser.authenticator()
+        await self.see("/me/passkeys", "passkey-new")
+        await self.browser.submit({"label": "laptop"}, "button[value=passkey]")
+        await self.see("/me/factors", "factors-passkeys")
+        await self.see("/c/acme/sign-in", "sign-in")
+        await self.browser.submit({}, ".who button")
+        await self.see("/sso", "sso")
+        await self.see("/sso/acme", "sso-start")
+        await self.see("/passkey", "passkey")
+        await self.browser.submit({}, "button[value=passkey]")
+        assert await self.browser.run("location.pathname") == "/c/acme"
+        await self.browser.submit({}, ".who button")
+        await self.go("/login")
+        await self.browser.submit({"address": "owner@acme.test", "password": PASSWORD})
+        await self.look("second")
+        await self.browser.submit({}, "button[value=passkey]")
+        assert await self.browser.run("location.pathname") == "/c/acme"
 
     async def policies(self) -> None:
         """Rules, one of them tried, and what else is chosen for mail."""
@@ -213,5 +245,6 @@ async def test_every_page_can_be_seen_and_heard(tmp_path: Path, axe: str, langua
         walk = Walk(house, browser, axe, language)
         await walk.operator()
         await walk.domain()
+        await walk.factors()
         await walk.rest()
     assert walk.wrong == []

@@ -70,6 +70,19 @@ class Chromium:
 
         await eventually(holds, within=WITHIN, every=0.03)
 
+    async def authenticator(self) -> None:
+        """Have an authenticator that is always there, and whose finger is always the right one (WebAuthn)."""
+        await self.tell("WebAuthn.enable")
+        options = {
+            "protocol": "ctap2",
+            "transport": "internal",
+            "hasResidentKey": True,
+            "hasUserVerification": True,
+            "isUserVerified": True,
+            "automaticPresenceSimulation": True,
+        }
+        await self.tell("WebAuthn.addVirtualAuthenticator", options=options)
+
     async def shape(self, width: int, height: int, *, dark: bool = False) -> None:
         """Be a window of this size, by day or by night."""
         await self.tell(

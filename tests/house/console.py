@@ -29,6 +29,7 @@ from services.console.report_mail import ReportMails
 from services.console.reports import Reporter
 from services.console.roles import Role
 from services.console.rooms import make_console
+from services.console.second import Seconds
 from services.console.secrets import Keeper
 from services.console.signin import SignIn
 from services.console.users.fakes import FakeDirectory
@@ -71,8 +72,14 @@ class ConsoleHouse:
         self._followed = {CUSTOMERS.name: 0, RECIPIENTS.name: 0, SENDERS.name: 0}
         self.licences = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
         self.config = ConsoleConfig(url=base, mx=("eu:mx1.console.test", "eu:mx2.console.test"), **settings)  # type: ignore[arg-type]  # a test's own
+        self.secrets = Secrets(bytes(range(32)), os.urandom)
         self.signin = SignIn(
-            book, Passwords(time_cost=1, memory_kib=8), by_client=100, by_subject=self.config.failures_by_account
+            book,
+            Passwords(time_cost=1, memory_kib=8),
+            by_client=100,
+            by_subject=self.config.failures_by_account,
+            seconds=Seconds(Keeper(self.secrets, Purpose.SECOND_FACTOR)),
+            operators_factor=self.config.operators_second_factor,
         )
         self.people = FakeDirectory()
         around = Surroundings(
@@ -83,14 +90,21 @@ class ConsoleHouse:
             senders=self.senders,
         )
         self.reader = MemoryReader()
-        self.secrets = Secrets(bytes(32), os.urandom)
-        ports = Ports(self.bus, self.reader, Keeper(self.secrets, Purpose.DIRECTORY))
+        self.ports = Ports(self.bus, self.reader, Keeper(self.secrets, Purpose.DIRECTORY))
         self.store = MemoryStore()
         self.keys = DkimKeys(self.store, bytes(32), self.clock, os.urandom)
-        licences = self.licences.public_key()
         self.waiting = QueueView()
         self.desk = make_desk(
-            book, self.signin, around, trace, licences, ports, self.people, self.keys, waiting=self.waiting
+            book,
+            self.signin,
+            around,
+            trace,
+            self.licences.public_key(),
+            self.ports,
+            self.people,
+            self.keys,
+            waiting=self.waiting,
+            secrets=self.secrets,
         )
         self.post = FakePost(book, self.signin)
         self.outbox = Outbox(book, self.bus, self.post, "one")

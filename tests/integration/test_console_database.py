@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import re
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -15,15 +16,17 @@ from schemas.events import Customer, Domain
 from services.console import models
 from services.console.book import FOLDER, Author, written
 from services.console.caller import Caller, Refused
+from services.console.models_signin import Code
 from services.console.outbox import Outbox
 from services.console.roles import Role
 from services.console.tables import DOMAINS, METADATA, OUTBOX
+from services.console.totp import STEP, code_at
 from services.console.users.models import EndUsersTable, NewEndUser
 from services.console.users.people import seen_by
 from services.core.errors import DatabaseUnavailable
 from services.runtime.database import Database, database_url
 from services.runtime.migrate import migrate
-from tests.house.console import OPERATOR, ConsoleHouse, console_house
+from tests.house.console import OPERATOR, PASSWORD, ConsoleHouse, console_house
 from tests.migrations import differences
 from tests.parts import named
 
@@ -165,3 +168,19 @@ async def test_two_relays_share_one_outbox_without_a_record_too_few(house: Conso
     assert {event.id for event in house.bus.events(CUSTOMERS) if isinstance(event, Customer)} == {"one", "two", "three"}
     async with house.book.reading() as connection:
         assert (await connection.execute(select(OUTBOX))).all() == []
+
+
+async def test_of_two_who_show_the_same_code_at_once_one_is_let_in(house: ConsoleHouse) -> None:
+    await house.customer("acme")
+    browser = await house.person(Role.ADMINISTRATOR, address="ann@acme.test")
+    me = await house.signin.session(browser.cookies["__Host-gatepost"], "")
+    assert me is not None
+    shown = await house.desk.factors.begin_totp(me)
+    seed = base64.b32decode(shown.secret.replace(" ", ""))
+    await house.desk.factors.confirm_totp(me, body=Code(code=code_at(seed, house.clock.now())))
+    house.clock.advance(STEP)
+    code = code_at(seed, house.clock.now())
+    begun = [await house.signin.login("ann@acme.test", PASSWORD, "", "") for _ in range(4)]
+    tried = [house.signin.second(each.text, code, "", "") for each in begun]
+    found = await asyncio.gather(*tried, return_exceptions=True)
+    assert sorted(type(each).__name__ for each in found) == ["Refused", "Refused", "Refused", "Session"]

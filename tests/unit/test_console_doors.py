@@ -20,6 +20,7 @@ from services.console import (
     customers,
     directories,
     domains,
+    factors,
     figures,
     held,
     history,
@@ -32,6 +33,7 @@ from services.console import (
     purged,
     queues,
     reports,
+    signon,
     tokens,
 )
 from services.console.accounts import add_account
@@ -62,6 +64,8 @@ EXPECTED: Final[dict[str, str]] = {
     "me": "owahur",
     "sessions": "owahur",
     "end_session": "owahur",
+    "end_other_sessions": "owahur",
+    "factors": "owahur",
     "customers": "o",
     "add_customer": "o",
     "purges": "o",
@@ -98,6 +102,12 @@ EXPECTED: Final[dict[str, str]] = {
     "invite": "owa",
     "change_account": "owa",
     "send_link": "owah",
+    "sign_out": "owa",
+    "reset_factors": "owa",
+    "sign_in": "owau",
+    "require_factor": "w",
+    "set_provider": "w",
+    "remove_provider": "w",
     "users": "wahu",
     "user": "wahu",
     "add_user": "wa",
@@ -159,6 +169,8 @@ BODIES: Final[dict[str, Any]] = {
     "order_queue": {"action": "flush", "destination": "mx.acme.test:25"},
     "act_held": {"action": "release", "items": [{"id": "01K8Z4N5QJ3M8V7T2R6XW9YB0C", "recipient": "a@acme.test"}]},
     "add_schedule": {"account": "01K8Z4N5QJ3M8V7T2R6XW9YB0C", "period": "daily"},
+    "require_factor": {"required": False},
+    "set_provider": {"issuer": "https://login.acme.test", "client": "gatepost", "secret": "s"},
     "set_policy": {"version": "x"},
     "what_if": {"version": "x"},
     "change_senders": {"senders": ["a@b.test"], "list": "approved"},
@@ -245,6 +257,8 @@ async def test_ids_of_another_customers_things_are_nothing_under_ones_own(house:
         ("POST", "/customers/acme/domains/globex.test/test", {}),
         ("PATCH", f"/customers/acme/accounts/{account}", {"closed": True}),
         ("POST", f"/customers/acme/accounts/{account}/link", None),
+        ("DELETE", f"/customers/acme/accounts/{account}/sessions", None),
+        ("DELETE", f"/customers/acme/accounts/{account}/factors", None),
         ("DELETE", f"/customers/acme/tokens/{made}", None),
         ("DELETE", f"/me/sessions/{session}", None),
     ):
@@ -308,6 +322,8 @@ def test_every_act_has_roles_and_every_operation_an_act() -> None:
         purged.Purged,
         proofs.Proofs,
         directories.Directories,
+        factors.Factors,
+        signon.SignOn,
         policies.Policies,
         listed.Lists,
         protections.Protections,
@@ -393,6 +409,35 @@ async def test_sessions_end_by_rest_and_by_age_and_by_hand(house: ConsoleHouse) 
     assert (await two.get("/c/acme")).to == "/login"
 
 
+async def test_all_sessions_end_at_once_by_their_owner_or_by_who_manages_the_account(house: ConsoleHouse) -> None:
+    one, two, three = await house.person(Role.HELPDESK, address="h@acme.test"), house.browser(), house.browser()
+    for browser in (two, three):
+        await browser.post("/login", {"address": "h@acme.test", "password": PASSWORD})
+    assert (await one.fill("/me", {"action": "others"})).to == "/me?done=sessions-ended"
+    for browser, status in ((one, 200), (two, 303), (three, 303)):
+        assert (await browser.get("/c/acme")).status == status
+    admin = await token(house, Role.ADMINISTRATOR, "acme")
+    listed = (await admin.api("GET", "/customers/acme/accounts")).json["accounts"]
+    ids = {each["address"]: each["id"] for each in listed}
+    assert (await admin.api("DELETE", f"/customers/acme/accounts/{ids['first@acme.test']}/sessions")).status == 403
+    assert (await admin.api("DELETE", f"/customers/acme/accounts/{ids['h@acme.test']}/sessions")).status == 200
+    assert (await one.get("/c/acme")).to == "/login"
+
+
+async def test_a_token_says_when_it_was_used_last(house: ConsoleHouse) -> None:
+    owner = await house.person(Role.OWNER)
+    made = await owner.fill("/c/acme/tokens", {"action": "make", "label": "x", "scope": "tokens.show", "days": "2"})
+    shown = re.search(r"gpc_\w{26}_[\w-]{43}", made.text)
+    assert shown is not None
+    program = Browser(house.app, BASE, token=shown[0])
+    for seconds in (DAY, 1, 60):
+        house.clock.advance(seconds)
+        (listed,) = (await program.api("GET", "/customers/acme/tokens")).json["tokens"]
+        assert house.clock.now() - listed["used_at"] in {0, 1}
+    house.clock.advance(DAY)
+    assert (await program.api("GET", "/customers/acme/tokens")).status == 401
+
+
 async def test_known_and_unknown_accounts_are_answered_alike_and_wait_alike(house: ConsoleHouse) -> None:
     await house.person(Role.OWNER, address="known@acme.test")
     seen: dict[str, list[tuple[int, str]]] = {}
@@ -474,7 +519,11 @@ async def test_pages_run_no_script_and_links_never_come_from_host(house: Console
         "/c/acme/domains",
         "/c/acme/audit",
         "/me",
+        "/me/factors",
+        "/c/acme/sign-in",
         "/login",
+        "/sso",
+        "/sso/acme",
         "/nowhere",
         "/c/acme/messages?sender=%22%3E%3Cscript%3E",
     ):

@@ -17,14 +17,15 @@ def console() -> None:
 @console.command("operator")
 @click.argument("address")
 @click.option("--language", type=click.Choice(["en", "it"]), default="en", show_default=True)
+@click.option("--reset-second-factor", is_flag=True, help="Take the operator's second factors away: they are lost.")
 @data_option
 @command
-async def console_operator(address: str, language: str, data: Path) -> None:
+async def console_operator(address: str, language: str, *, reset_second_factor: bool, data: Path) -> None:
     """Make ADDRESS an operator of the service, and print the link with which to choose a password."""
     from services.cli import console as work
     from services.cli import site
 
-    print(await work.operator(site.find(data), address, language))
+    print(await work.operator(site.find(data), address, language, reset_factors=reset_second_factor))
 
 
 @console.command("import")
