@@ -501,7 +501,7 @@ class Match(Event, frozen=True, kw_only=True):
     scanner: str = ""  # narrows `status`, `min_score` and `evidence` to one scanner
     min_score: float | None = None
     evidence: tuple[str, ...] = ()  # any of these codes
-    recipients: tuple[str, ...] = ()  # addresses, or @domain
+    recipients: tuple[str, ...] = ()  # addresses, @domain, or group:NAME
     senders: tuple[str, ...] = ()  # reverse-path addresses, or @domain
     min_size: int | None = None  # octets of the message as stored
     max_size: int | None = None
@@ -524,6 +524,13 @@ class Rule(Event, frozen=True, kw_only=True):
     notify: tuple[str, ...] = ()
     stamp: str = ""
     off: bool = False  # kept, and passed over
+
+
+class Group(Event, frozen=True, kw_only=True):
+    """Recipients of a customer's that its rules name together."""
+
+    name: str
+    members: tuple[str, ...]  # addresses, or @domain
 
 
 class Host(Event, frozen=True, kw_only=True):
@@ -682,6 +689,7 @@ class Customer(Event, frozen=True, kw_only=True):
     outbound: Outbound = Outbound()
     lapses_at: float = 0.0  # when the licence lapses, from when a notice is put on what is delivered; 0: never
     trial: Trial = Trial()
+    groups: tuple[Group, ...] = ()
     users_release: str = "all"  # what recipients may release by themselves: all, spam, none; the rest they ask for
 
 

@@ -124,7 +124,8 @@ def policy_tree(customer: Customer) -> dict[str, Any]:
     unscanned = ""
     if not customer.hold_unscanned:
         unscanned = "deliver" if customer.unscanned is Action.DELIVER else "quarantine"
-    return _some(unscanned=unscanned, rules=[rule_tree(rule) for rule in customer.rules])
+    groups = {group.name: list(group.members) for group in customer.groups}
+    return _some(unscanned=unscanned, groups=groups, rules=[rule_tree(rule) for rule in customer.rules])
 
 
 def rule_tree(rule: Rule) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
 from typing import Final
 
 from fastapi import Response
@@ -11,7 +10,7 @@ from fastapi import Response
 from services.console import mail_models, models
 from services.console.caller import NotFound, Refused
 from services.console.pages import Doors, Frame, Visit, go
-from services.console.rule_form import lines
+from services.console.rule_form import lines, listed, named
 from services.console.texts import text
 
 TLS: Final = ("", "none", "required", "verified")
@@ -56,9 +55,9 @@ class MailRooms:
     async def protection(self, visit: Visit) -> Response:
         found = await visit.desk.protections.protection(visit.who, customer=visit.customer)
         values = {
-            "persons": _listed([(person.name, person.addresses) for person in found.persons]),
+            "persons": listed([(person.name, person.addresses) for person in found.persons]),
             "partners": "\n".join(found.partners),
-            "brands": _listed([(brand.name, brand.domains) for brand in found.brands]),
+            "brands": listed([(brand.name, brand.domains) for brand in found.brands]),
             "allowed": "\n".join(found.allowed),
         }
         return await self._page(visit, "protection", values={name: visit.field(name, values[name]) for name in values})
@@ -66,9 +65,9 @@ class MailRooms:
     async def do_protection(self, visit: Visit) -> Response:
         body = mail_models.Protection.model_validate(
             {
-                "persons": [{"name": name, "addresses": rest} for name, rest in _named(visit.field("persons"))],
+                "persons": [{"name": name, "addresses": rest} for name, rest in named(visit.field("persons"))],
                 "partners": lines(visit.field("partners")),
-                "brands": [{"name": name, "domains": rest} for name, rest in _named(visit.field("brands"))],
+                "brands": [{"name": name, "domains": rest} for name, rest in named(visit.field("brands"))],
                 "allowed": lines(visit.field("allowed")),
             }
         )
@@ -105,16 +104,3 @@ class MailRooms:
         body = mail_models.Retention.model_validate(fields)
         await visit.desk.protections.set_retention(visit.who, customer=visit.customer, body=body)
         return go(f"/c/{visit.customer}/retention", "mail-saved")
-
-
-def _listed(named: Sequence[tuple[str, Sequence[str]]]) -> str:
-    return "\n".join(f"{name}: {', '.join(rest)}" if rest else name for name, rest in named)
-
-
-def _named(written: str) -> list[tuple[str, list[str]]]:
-    """Return the names, one a line, and what stands behind their colons."""
-    found = []
-    for line in lines(written):
-        name, _, rest = line.partition(":")
-        found.append((name.strip(), [each.strip() for each in rest.split(",") if each.strip()]))
-    return found

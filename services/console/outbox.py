@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Final, Protocol
 
 import msgspec
-from sqlalchemy import Row, delete, insert, select, update
+from sqlalchemy import Row, delete, select, update
 
 from schemas import wire
 from schemas.catalog import BY_NAME, CUSTOMERS, RECIPIENTS
@@ -144,7 +144,8 @@ class Outbox:
         async with self._book.database.writing() as connection:
             row = (await connection.execute(select(LEASES).where(LEASES.c.name == NAME))).first()
             if row is None:
-                await connection.execute(insert(LEASES), [{"name": NAME, "holder": "", "until": 0.0}])
+                nobody = self._book.database.insert(LEASES).values(name=NAME, holder="", until=0.0)
+                await connection.execute(nobody.on_conflict_do_nothing())  # another process may do the same now
             elif row.holder != self._holder and now < row.until:
                 self._until = 0.0
                 return False

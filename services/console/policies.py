@@ -33,7 +33,7 @@ BACK: Final = 7 * DAY  # how far it goes
 PAGE: Final = 100  # messages that are read and decided together
 AT_ONCE: Final = 2  # who look back at the same time
 WAITING_MOST: Final = 6  # who do or wait to
-FIELDS: Final = ("rules", "hold_unscanned", "unscanned")
+FIELDS: Final = ("rules", "groups", "hold_unscanned", "unscanned")
 _NAME: Final = "policy"
 
 
@@ -137,14 +137,15 @@ class Policies:
             except ConfigError as error:
                 raise _bad(error) from error
         rules = [_some(rule) for rule in body.rules]
-        return Place(_NAME, "", node_of({"unscanned": body.unscanned, "rules": rules}))
+        groups = {"groups": body.groups} if body.groups else {}
+        return Place(_NAME, "", node_of({"unscanned": body.unscanned, **groups, "rules": rules}))
 
 
 def _changed(before: Customer, body: models.NewPolicy, written: Place) -> Customer:
     """Return the customer with the policy; raise Refused when it is none, or another has been saved meanwhile."""
     if body.version != version_of(before):
         raise Refused("policy.changed")
-    bare = msgspec.structs.replace(before, rules=(), hold_unscanned=True, unscanned=Action.QUARANTINE)
+    bare = msgspec.structs.replace(before, rules=(), groups=(), hold_unscanned=True, unscanned=Action.QUARANTINE)
     try:
         after = with_policy(bare, written)
     except ConfigError as error:
@@ -171,6 +172,7 @@ def _shown(customer: Customer) -> models.Policy:
     return models.Policy(
         rules=[_rule(rule) for rule in customer.rules or RULES],
         own=bool(customer.rules),
+        groups={group.name: list(group.members) for group in customer.groups},
         unscanned=unscanned,
         version=version_of(customer),
     )

@@ -7,7 +7,7 @@ from typing import Annotated, Final, Literal
 from pydantic import BaseModel, Field
 
 from services.console.models import Short, Strict
-from services.core.customer_rules import COPIES_MOST, RULES_MOST, STAMP_LIMIT
+from services.core.customer_rules import COPIES_MOST, GROUPS_MOST, RULES_MOST, STAMP_LIMIT
 
 YAML_MOST: Final = 200_000  # characters
 Shorts = Annotated[list[Short], Field(max_length=1_000)]
@@ -24,7 +24,7 @@ class Condition(Strict):
     scanner: Short = ""  # whose status, score and evidence; empty: all scanners'
     min_score: float | None = None
     evidence: Shorts = Field(default_factory=list)  # codes
-    recipients: Shorts = Field(default_factory=list)  # addresses, or @domain
+    recipients: Shorts = Field(default_factory=list)  # addresses, @domain, or group:NAME
     senders: Shorts = Field(default_factory=list)
     auth: Shorts = Field(default_factory=list)  # dmarc=fail and the like
     attachments: Shorts = Field(default_factory=list)  # endings with their dot, or types: .exe, zip
@@ -52,6 +52,7 @@ class Policy(BaseModel):
 
     rules: list[Rule]
     own: bool  # False: the customer wrote none, and these are Gatepost's
+    groups: dict[str, list[str]]  # of recipients, that rules name together
     unscanned: Unscanned
     version: str  # names this state of the policy
 
@@ -61,6 +62,7 @@ class NewPolicy(Strict):
 
     version: Short
     rules: Annotated[list[Rule], Field(max_length=RULES_MOST)] = Field(default_factory=list)
+    groups: Annotated[dict[str, Shorts], Field(max_length=GROUPS_MOST)] = Field(default_factory=dict)
     unscanned: Unscanned = "hold"
     yaml: Annotated[str, Field(max_length=YAML_MOST)] = ""
 

@@ -15,7 +15,9 @@ from services.console.rule_form import (
     ACTIONS,
     STATUSES,
     Values,
+    listed,
     moved,
+    named,
     new,
     placed,
     read,
@@ -43,7 +45,8 @@ class PolicyRooms:
 
     async def policies(self, visit: Visit) -> Response:
         policy = await self._policy(visit)
-        return await self._page(visit, "policies", policy=policy, unscanned=UNSCANNED)
+        groups = visit.field("groups", listed(policy.groups.items()))
+        return await self._page(visit, "policies", policy=policy, unscanned=UNSCANNED, groups=groups)
 
     async def do_policies(self, visit: Visit) -> Response:
         policy, name = await self._policy(visit), visit.field("rule")
@@ -54,7 +57,7 @@ class PolicyRooms:
                 rules = moved(policy, name, 1)
             case "off" | "on":
                 rules = switched(policy, name, off=visit.field("action") == "off")
-            case "unscanned":
+            case "unscanned" | "groups":
                 rules = policy.rules
             case _:
                 raise NotFound("no such action")
@@ -62,6 +65,7 @@ class PolicyRooms:
             {
                 "version": visit.field("version"),
                 "rules": rules,
+                "groups": dict(named(visit.field("groups"))) if "groups" in visit.form else policy.groups,
                 "unscanned": visit.field("unscanned", policy.unscanned),
             }
         )
@@ -91,7 +95,8 @@ class PolicyRooms:
             rules = without(policy, old)
         else:
             rules = placed(policy, old, read(visit.form), visit.field("place"))
-        body = NewPolicy(version=visit.field("version"), rules=rules, unscanned=policy.unscanned)
+        version = visit.field("version")
+        body = NewPolicy(version=version, rules=rules, groups=policy.groups, unscanned=policy.unscanned)
         return await self._tried_or_saved(visit, body, self.rule, trying=action.startswith("try"))
 
     # --- all of them

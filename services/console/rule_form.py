@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from services.console.caller import Refused
@@ -100,6 +100,20 @@ def switched(policy: Policy, name: str, *, off: bool) -> list[Rule]:
 def lines(text: str) -> list[str]:
     """Return what stands on the lines of a text, blanks around it and empty lines left out."""
     return [line.strip() for line in text.splitlines() if line.strip()]
+
+
+def named(text: str) -> list[tuple[str, list[str]]]:
+    """Return the names, one a line, and what stands behind their colons, with commas between."""
+    found = []
+    for line in lines(text):
+        name, _, rest = line.partition(":")
+        found.append((name.strip(), [each.strip() for each in rest.split(",") if each.strip()]))
+    return found
+
+
+def listed(named: Iterable[tuple[str, Sequence[str]]]) -> str:
+    """Return the text of which `named` makes this."""
+    return "\n".join(f"{name}: {', '.join(rest)}" if rest else name for name, rest in named)
 
 
 def _headers(text: str) -> dict[str, str]:

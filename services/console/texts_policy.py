@@ -49,6 +49,13 @@ TEXTS: Final[dict[str, tuple[str, str]]] = {
     "unscanned.hold": ("hold it and ask again (recommended)", "trattenere e riprovare (consigliato)"),
     "unscanned.quarantine": ("put it into quarantine", "mettere in quarantena"),
     "unscanned.deliver": ("deliver it with a header that says so", "consegnare con un'intestazione che lo dice"),
+    # --- groups
+    "groups.title": ("Groups of recipients", "Gruppi di destinatari"),
+    "groups.label": ("Groups", "Gruppi"),
+    "groups.hint": (
+        "One a line, such as sales: ann@acme.example, @sales.acme.example. A rule names one as group:sales.",
+        "Uno per riga, come vendite: ann@acme.example, @vendite.acme.example. Una regola lo nomina group:vendite.",
+    ),
     # --- one rule
     "rule.new": ("New rule", "Nuova regola"),
     "rule.title": ("Rule {name}", "Regola {name}"),
@@ -94,6 +101,10 @@ TEXTS: Final[dict[str, tuple[str, str]]] = {
     ),
     "rule.senders": ("Senders", "Mittenti"),
     "rule.recipients": ("Recipients", "Destinatari"),
+    "rule.recipients.hint": (
+        "Addresses, @domain or group:name, one a line.",
+        "Indirizzi, @dominio o group:nome, uno per riga.",
+    ),
     "rule.addresses.hint": ("Addresses or @domain, one a line.", "Indirizzi o @dominio, uno per riga."),
     "rule.min-size": ("Size of at least", "Dimensione minima"),
     "rule.max-size": ("Size of at most", "Dimensione massima"),

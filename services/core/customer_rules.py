@@ -8,7 +8,7 @@ from typing import Final
 
 import msgspec
 
-from schemas.events import Action, Match, Rule, Status
+from schemas.events import Action, Group, Match, Rule, Status
 from services.core.address import parse, parse_domain
 from services.core.errors import BadAddress
 from services.core.sizes import size
@@ -20,6 +20,9 @@ STAMP_LIMIT: Final = 500  # characters below a text: each message of the rule ca
 HEADER_LIMIT: Final = 500  # characters of a header's value
 SCORE_MOST: Final = 10_000.0
 SIZE_MOST: Final = 157_286_400  # octets; the largest message that any customer may take
+GROUP: Final = "group:"  # before a group's name, where recipients are named
+GROUPS_MOST: Final = 100
+MEMBERS_MOST: Final = 1_000  # of one group
 COPIES_MOST: Final = 10  # addresses of one rule that get a copy, or are told
 
 _CODE: Final = re.compile(r"[A-Z][A-Z0-9_]{0,63}")
@@ -33,36 +36,58 @@ _TAKEN: Final = frozenset(
 _TAKEN_PREFIXES: Final = ("content-", "resent-", "arc-", "x-gatepost")
 _STATUSES: Final = {status.value: status for status in Status if status is not Status.GONE}
 _ACTIONS: Final = {action.value: action for action in Action}
+_GROUP: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
 _FILE: Final = re.compile(r"\.?[a-z0-9][a-z0-9_-]{0,38}")
 _AUTH: Final = re.compile(r"(?:spf|dkim|dmarc|arc)=(?:pass|fail|softfail|neutral|none|policy|temperror|permerror)")
 _YES: Final = {"yes": True, "true": True, "no": False, "false": False}
 _RULE: Final = ("name", "off", "when", "then", "tag_subject", "add_headers", "redirect_to", "stamp", "bcc", "notify")
 
 
+def parse_groups(place: Place, domains: Collection[str]) -> tuple[Group, ...]:
+    """Return the groups of recipients, by name and in the order written; raise ConfigError for what is none."""
+    found: dict[str, Group] = {}
+    for key, value in place.pairs():
+        name = _shaped(key, _GROUP, "the name of a group: a-z, 0-9 and -")
+        if name in found:
+            raise key.wrong(f"{name} is given twice")
+        members = _some(value)
+        if len(members) > MEMBERS_MOST:
+            raise value.wrong(f"{len(members)} members, and {MEMBERS_MOST} is the most")
+        found[name] = Group(name=name, members=tuple(dict.fromkeys(whom(each, domains) for each in members)))
+    if len(found) > GROUPS_MOST:
+        raise place.wrong(f"{len(found)} groups, and {GROUPS_MOST} is the most")
+    return tuple(found.values())
+
+
 def parse_rules(
-    place: Place, domains: Collection[str] | None, senders: Collection[str] | None = None
+    place: Place,
+    domains: Collection[str] | None,
+    senders: Collection[str] | None = None,
+    groups: Collection[str] = (),
 ) -> tuple[Rule, ...]:
     """Return the rules in the order written; raise ConfigError for the first that means nothing or never applies.
 
-    `domains` are those that recipients may be in, `senders` those of senders; None: any.
+    `domains` are those that recipients may be in, `senders` those of senders; None: any. `groups` are their names.
     """
     places = place.items("a list of rules")
     if len(places) > RULES_MOST:
         raise place.wrong(f"{len(places)} rules, and {RULES_MOST} is the most")
     rules: list[Rule] = []
     for each in places:
-        rule = _rule(each, domains, senders)
+        rule = _rule(each, domains, senders, groups)
         if any(rule.name == other.name for other in rules):
             raise each.wrong(f"another rule is named {quoted(rule.name)}, and the trace would not tell them apart")
         rules.append(rule)
     return tuple(rules)
 
 
-def _rule(place: Place, domains: Collection[str] | None, senders: Collection[str] | None) -> Rule:
+def _rule(
+    place: Place, domains: Collection[str] | None, senders: Collection[str] | None, groups: Collection[str]
+) -> Rule:
     fields = place.fields(*_RULE, required=["name"])
     rule = Rule(
         name=fields["name"].text(100),
-        when=_match(fields["when"], domains, senders) if "when" in fields else Match(),
+        when=_match(fields["when"], domains, senders, groups) if "when" in fields else Match(),
         action=fields["then"].choice(_ACTIONS) if "then" in fields else None,
         tag_subject=fields["tag_subject"].text(TAG_LIMIT) if "tag_subject" in fields else "",
         add_headers=_headers(fields["add_headers"]) if "add_headers" in fields else (),
@@ -80,7 +105,9 @@ def _rule(place: Place, domains: Collection[str] | None, senders: Collection[str
     return rule
 
 
-def _match(place: Place, domains: Collection[str] | None, senders: Collection[str] | None) -> Match:
+def _match(
+    place: Place, domains: Collection[str] | None, senders: Collection[str] | None, groups: Collection[str]
+) -> Match:
     fields = place.fields(*Match.__struct_fields__)
     if not fields:
         raise place.wrong("no condition; leave `when` out of a rule that always applies")
@@ -97,7 +124,7 @@ def _match(place: Place, domains: Collection[str] | None, senders: Collection[st
         "evidence": lambda at: _shaped(at, _CODE, "a code, such as DMARC_REJECT"),
         "auth": lambda at: _shaped(at, _AUTH, "a result such as dmarc=fail"),
         "attachments": lambda at: _shaped(at, _FILE, "an ending such as .exe, or a type such as zip, in lower case"),
-        "recipients": lambda at: whom(at, domains),
+        "recipients": lambda at: _recipient(at, domains, groups),
         "senders": lambda at: whom(at, senders),
     }
     found = {name: one[name](at) if name in one else tuple(map(each[name], _some(at))) for name, at in fields.items()}
@@ -118,6 +145,15 @@ def _shaped(place: Place, shape: re.Pattern[str], what: str) -> str:
     text = place.text()
     if not shape.fullmatch(text):
         raise place.wrong(f"{quoted(text)} is not {what}")
+    return text
+
+
+def _recipient(place: Place, domains: Collection[str] | None, groups: Collection[str]) -> str:
+    text = place.text()
+    if not text.startswith(GROUP):
+        return whom(place, domains)
+    if text.removeprefix(GROUP) not in groups:
+        raise place.wrong(f"{quoted(text)} is none of this customer's groups")
     return text
 
 

@@ -22,7 +22,7 @@ import msgspec
 from schemas.events import Action, Customer, DigestPlan, Domain, Host, Protect
 from services.core.address import parse, parse_domain
 from services.core.customer_outbound import parse_outbound
-from services.core.customer_rules import parse_rules
+from services.core.customer_rules import parse_groups, parse_rules
 from services.core.directory_config import parse_directory
 from services.core.errors import BadAddress
 from services.core.networks import normal
@@ -192,12 +192,15 @@ def with_policy(customer: Customer, place: Place) -> Customer:
 
     Raises ConfigError for the first mistake, a rule for a domain that is none of the customer's among them.
     """
-    fields = place.fields("unscanned", "rules")
+    fields = place.fields("unscanned", "groups", "rules")
     hold, unscanned = customer.hold_unscanned, customer.unscanned
     if "unscanned" in fields:
         hold, unscanned = fields["unscanned"].choice(_UNSCANNED)
-    rules = parse_rules(fields["rules"], [domain.name for domain in customer.domains]) if "rules" in fields else ()
-    return _replace(customer, hold_unscanned=hold, unscanned=unscanned, rules=rules)
+    domains = [domain.name for domain in customer.domains]
+    groups = parse_groups(fields["groups"], domains) if "groups" in fields else ()
+    names = [group.name for group in groups]
+    rules = parse_rules(fields["rules"], domains, groups=names) if "rules" in fields else ()
+    return _replace(customer, hold_unscanned=hold, unscanned=unscanned, groups=groups, rules=rules)
 
 
 def _with_limits(customer: Customer, place: Place) -> Customer:

@@ -99,7 +99,11 @@ class Delivery:
             ours=ours or _always,
         )
         self._copies = Copies(
-            config, store, customer, lambda message, recipient: (message, recipient) in self.queue.seen
+            config,
+            store,
+            customer,
+            lambda message, recipient: (message, recipient) in self.queue.seen,
+            self._attempts.budget,
         )
         self.partitions: set[int] = set()  # that are this member's
         self._flying: set[tuple[str, str]] = set()  # message and recipient of records that aren't finished

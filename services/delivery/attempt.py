@@ -70,7 +70,7 @@ class Attempts:
         self._notices = Notices(
             config, store, lambda entry: expires_at(entry, customer(entry.disposition.received.customer))
         )
-        self._budget = Budget(config.relay_memory_bytes)
+        self.budget = Budget(config.relay_memory_bytes)
 
     async def make(
         self, entry: Deferred, customer: Customer | None, hosts: tuple[Host, ...], purse: Budget, before: Before
@@ -82,7 +82,7 @@ class Attempts:
         received = entry.disposition.received
         if hosts:
             try:
-                async with purse.hold(received.size), self._budget.hold(received.size):
+                async with purse.hold(received.size), self.budget.hold(received.size):
                     relayed = await self._relay(entry, customer, hosts, before)
             except ObjectNotFound:
                 # Its last recipient got an outcome, or it was never accepted: nobody waits for this message.

@@ -39,14 +39,19 @@ class Copies:
     """Makes them. Knows nothing of queues."""
 
     def __init__(
-        self, config: DeliveryConfig, store: Store, customer: Callable[[str], Customer | None], seen: Seen
+        self,
+        config: DeliveryConfig,
+        store: Store,
+        customer: Callable[[str], Customer | None],
+        seen: Seen,
+        budget: Budget,
     ) -> None:
-        """`seen` says whether a message has an outcome for a recipient already."""
+        """`seen` says whether a message has an outcome for a recipient already; `budget` is the memory for messages."""
         self._config = config
         self._store = store
         self._customer = customer
         self._seen = seen
-        self._budget = Budget(config.relay_memory_bytes)
+        self._budget = budget
 
     async def of(self, disposition: Disposition, branches: list[int]) -> list[Received]:
         """Return what these branches ask for, stored and not yet published. Raises StoreUnavailable."""

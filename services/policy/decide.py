@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import msgspec
@@ -13,6 +14,7 @@ from schemas.events import (
     Contact,
     Customer,
     Disposition,
+    Group,
     Match,
     Outcome,
     Pending,
@@ -22,6 +24,7 @@ from schemas.events import (
     Status,
     Verdict,
 )
+from services.core.customer_rules import GROUP
 from services.core.direction import INBOUND_ONLY, outbound, written_here
 from services.core.trial import UNTRIED, tries
 from services.policy import data_loss
@@ -34,6 +37,9 @@ OWN = "own-mail"  # the rule of what we wrote ourselves
 FRONT = "front"  # the name under which rules may mean what the door saw
 EVIDENCE_MOST = 20  # pieces that a disposition carries; each verdict has its own in full
 LOST_FIRST, LOST_MOST = 60.0, 600.0  # seconds without any answer after which a question counts as lost
+
+Groups = Mapping[str, frozenset[str]]  # as conditions name them → who belongs to them, case folded
+NOBODY: Groups = {}
 
 _SEVERITY = {
     Status.GONE: 0,
@@ -211,34 +217,42 @@ def _each(received: Received, answers: Mapping[str, Verdict], customer: Customer
     else:
         rules = (*(customer.rules or RULES), LAST)
     recipients = dict.fromkeys(received.envelope.recipients)
+    groups = _members(customer.groups) if customer.groups else {}
     chosen: list[Branch] = []
     if not outbound(received):
         chosen = [_untried(each) for each in recipients if not tries(customer, each)]
         recipients = {each: None for each in recipients if tries(customer, each)}
     if lists is None or severe(answers):
-        return [*chosen, *(_apply(rules, received, answers, recipient) for recipient in recipients)]
+        return [*chosen, *(_apply(rules, received, answers, recipient, groups) for recipient in recipients)]
     calm = without_spam(answers)
     for recipient in recipients:
         listed = lists(recipient)
         if listed is None:
-            chosen.append(_apply(rules, received, answers, recipient))
+            chosen.append(_apply(rules, received, answers, recipient, groups))
         elif not listed.entry.approved:
-            chosen.append(blocked(_apply(rules, received, answers, recipient), listed))
+            chosen.append(blocked(_apply(rules, received, answers, recipient, groups), listed))
         elif counts(customer, received.envelope.reverse_path, answers):
-            chosen.append(approved(_apply(rules, received, calm, recipient), listed))
+            chosen.append(approved(_apply(rules, received, calm, recipient, groups), listed))
         else:
-            chosen.append(_apply(rules, received, answers, recipient))
+            chosen.append(_apply(rules, received, answers, recipient, groups))
     return chosen
 
 
-def _apply(rules: Iterable[Rule], received: Received, answers: Mapping[str, Verdict], recipient: str) -> Branch:
+@functools.lru_cache(maxsize=256)
+def _members(groups: tuple[Group, ...]) -> Groups:
+    return {f"{GROUP}{group.name}": frozenset(map(str.casefold, group.members)) for group in groups}
+
+
+def _apply(
+    rules: Iterable[Rule], received: Received, answers: Mapping[str, Verdict], recipient: str, groups: Groups
+) -> Branch:
     """Walk the rules: tags, headers and copies add up, the first action ends the walk and gives its name and reason."""
     walked: list[Rule] = []
     redirect = ""
     for rule in rules:
         if rule.off:
             continue
-        reason = _matches(rule.when, received, answers, recipient)
+        reason = _matches(rule.when, received, answers, recipient, groups)
         if reason is None:
             continue
         walked.append(rule)
@@ -273,9 +287,11 @@ def _group(chosen: Iterable[Branch]) -> tuple[Branch, ...]:
     return tuple(msgspec.structs.replace(branch, recipients=tuple(names)) for branch, names in together.items())
 
 
-def _matches(when: Match, received: Received, answers: Mapping[str, Verdict], recipient: str) -> str | None:
+def _matches(
+    when: Match, received: Received, answers: Mapping[str, Verdict], recipient: str, groups: Groups
+) -> str | None:
     """Return why the condition holds, in words; None when it doesn't."""
-    if not _fits(when, received, recipient):
+    if not _fits(when, received, recipient, groups):
         return None
     reasons: list[str] = []
     for found in _found(when, answers):
@@ -302,9 +318,9 @@ def _found(when: Match, answers: Mapping[str, Verdict]) -> Iterator[list[str]]:
         yield [f"attachment {kind}" for v in answers.values() for kind in v.files if kind in when.attachments][:3]
 
 
-def _fits(when: Match, received: Received, recipient: str) -> bool:
+def _fits(when: Match, received: Received, recipient: str, groups: Groups) -> bool:
     """Return whether what is known without any scanner is as the condition wants it."""
-    if when.recipients and not _listed(recipient, when.recipients):
+    if when.recipients and not _listed(recipient, when.recipients, groups):
         return False
     if when.senders and not _listed(received.envelope.reverse_path, when.senders):
         return False
@@ -317,11 +333,12 @@ def _because(verdict: Verdict) -> str:
     return f" ({verdict.evidence[0].text})" if verdict.evidence else ""
 
 
-def _listed(address: str, names: Iterable[str]) -> bool:
+def _listed(address: str, names: Iterable[str], groups: Groups = NOBODY) -> bool:
     """Return whether the address or its @domain is in the list; case never tells addresses apart here."""
     folded = address.casefold()
     _, at, domain = folded.rpartition("@")
-    return any(name.casefold() in {folded, at + domain} for name in names)
+    said = {folded, at + domain}
+    return any(name.casefold() in said or not said.isdisjoint(groups.get(name, ())) for name in names)
 
 
 def _disposition(

@@ -10,7 +10,20 @@ from typing import Any
 import msgspec
 import pytest
 
-from schemas.events import Action, Disposition, Envelope, Match, Received, Rule, SenderEntry, Status, Verdict
+from schemas.events import (
+    Action,
+    Disposition,
+    Envelope,
+    Evidence,
+    Group,
+    Match,
+    Received,
+    Rule,
+    SenderEntry,
+    Status,
+    Verdict,
+)
+from services.console.book import Author
 from services.console.export import to_yaml
 from services.console.licence import DAY
 from services.console.policies import PAGE
@@ -20,6 +33,7 @@ from services.core.customers import CustomerSpec, parse_customers
 from services.core.ids import message_id
 from services.policy.decide import decide, with_received
 from services.policy.defaults import RULES
+from services.replay.whatif import as_joined
 from services.runtime.yaml_tree import parse_tree
 from services.trace.decide import facts
 from tests.house.asgi import Browser
@@ -137,6 +151,28 @@ async def test_what_cannot_be_meant_is_said_and_what_was_filled_in_stays(house: 
     assert (await browser.get(f"{RULE}?name=nobody")).status == 404
 
 
+async def test_a_group_is_made_used_and_not_taken_away_from_under_a_rule(house: ConsoleHouse) -> None:
+    browser = await house.person(Role.OWNER)
+    bad = await save(browser, POLICIES, action="groups", groups="sales: ann@acme.test")
+    assert "in none of this customer" in bad  # it has no domain yet
+    assert ">sales: ann@acme.test</textarea>" in bad
+    spec = parse_customers(parse_tree(FILE, "file"))
+    await house.desk.customers.take_in(spec, Author("test"))
+    await save(browser, POLICIES, action="groups", groups="sales: ann@acme.test, @acme.test\n")
+    await save(browser, name="sales", place="1", recipients="group:sales", tag_subject="[S]")
+    await house.settle()
+    known = house.published("acme")
+    assert known is not None
+    assert known.groups == (Group(name="sales", members=("ann@acme.test", "@acme.test")),)
+    assert known.rules[0].when.recipients == ("group:sales",)
+    assert "is none of this customer" in await save(browser, POLICIES, action="groups", groups="")
+    exported = await browser.fill(f"{POLICIES}/yaml", {"action": "export"})
+    await save(browser, f"{POLICIES}/yaml", yaml="rules: []")
+    await save(browser, f"{POLICIES}/yaml", yaml=exported.text)
+    await house.settle()
+    assert house.published("acme") == known
+
+
 async def test_two_who_change_it_at_once_do_not_undo_each_other(house: ConsoleHouse) -> None:
     one, two = await house.person(Role.OWNER), await house.person(Role.ADMINISTRATOR)
     version = re.search(r'name="version" value="(\w+)"', (await one.get(RULE)).text)
@@ -252,7 +288,7 @@ async def test_what_if_counts_who_would_be_treated_otherwise_and_shows_them_and_
     assert "policy-changed" not in (await browser.get("/c/acme/audit")).text
 
 
-async def test_what_if_knows_bursts_lists_and_several_pages(house: ConsoleHouse) -> None:
+async def test_what_if_knows_lists_and_goes_over_several_pages(house: ConsoleHouse) -> None:
     now = house.clock.now()
     house.senders.apply(SenderEntry(customer="acme", whom="*", sender="a@b.test", approved=False, by="x", at=now))
     for count in range(PAGE + 1):
@@ -267,6 +303,25 @@ async def test_what_if_knows_bursts_lists_and_several_pages(house: ConsoleHouse)
     shown = await save(program, f"{POLICIES}/yaml", yaml=yaml, action="try")
     assert f"{PAGE + 2} messages looked at" in shown
     assert f"{PAGE + 1} would be treated otherwise" in shown  # who is blocked is held as it is
+
+
+def test_what_was_one_of_a_burst_is_judged_as_one_again() -> None:
+    message = received()
+    burst = Evidence(code="OUTBREAK", text="one of 90 alike", score=15.0)
+    said = (verdict(message, "outbreak", score=0.5), verdict(message, "virus"))
+    decided = Disposition(
+        received=message,
+        branches=(),
+        status=Status.SPAM,
+        score=15.5,
+        evidence=(burst,),
+        scanners=("outbreak/1=spam", "virus/1=clean"),
+        decided_at=1.0,
+    )
+    outbreak, virus = as_joined(said, decided)
+    assert (outbreak.status, outbreak.score, outbreak.evidence) == (Status.SPAM, 15.5, (burst,))
+    assert virus == said[1]
+    assert as_joined(said, msgspec.structs.replace(decided, scanners=("outbreak/1=clean",))) == said
 
 
 async def test_an_operator_changes_policies_and_sees_nobodys_mail(house: ConsoleHouse) -> None:

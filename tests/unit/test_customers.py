@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from schemas.events import Action, Brand, Customer, Domain, Host, Match, Person, Protect, Rule, Status
+from schemas.events import Action, Brand, Customer, Domain, Group, Host, Match, Person, Protect, Rule, Status
 from services.cli.customers_file import read_customers
 from services.core.customers import CustomerSpec, example, parse_customers
 from services.core.errors import ConfigError
@@ -65,7 +65,7 @@ def test_the_example_that_is_shipped_is_valid_and_shows_every_key() -> None:
     (source,) = acme.customer.directory
     assert (source.name, source.password_env) == ("head-office", "GATEPOST_LDAP_ACME")
     keys = (
-        "directory drop_percent name unscanned rules when then tag_subject add_headers redirect_to bcc"
+        "directory drop_percent name unscanned groups rules when then tag_subject add_headers redirect_to bcc"
         " stamp notify off min_size auth attachments max_size queue_days"
         " quarantine_days protect persons partners brands allowed"
     )
@@ -183,6 +183,16 @@ def test_a_whole_rule() -> None:
             off=True,
         ),
     )
+
+
+def test_groups() -> None:
+    rules = "[{name: a, when: {recipients: 'group:staff'}, then: delete}]"
+    (spec,) = parse(customer(more=f"  policy: {{groups: {{staff: [X@A.example, '@a.example']}}, rules: {rules}}}"))
+    assert spec.customer.groups == (Group(name="staff", members=("X@a.example", "@a.example")),)
+    assert spec.customer.rules[0].when.recipients == ("group:staff",)
+    for wrong in ("{Staff: x@a.example}", "{staff: []}", "{staff: x@other.example}", "[staff]"):
+        with pytest.raises(ConfigError):
+            parse(customer(more=f"  policy: {{groups: {wrong}}}"))
 
 
 def test_own_lists_and_bounces() -> None:
@@ -348,6 +358,9 @@ MISTAKES = {
     ),
     ruled("{name: a, add_headers: {X-A: b, x-a: c}}"): f"9: {RULE}.add_headers.x-a: x-a is given twice",
     ruled("{name: a, add_headers: [X-A]}"): f"9: {RULE}.add_headers: expected a mapping of header names to values",
+    ruled("{name: a, then: deliver, when: {recipients: ['group:x']}}"): (
+        f"9: {RULE}.when.recipients[0]: 'group:x' is none of this customer's groups"
+    ),
     ruled("{name: a, bcc: []}"): f"9: {RULE}.bcc: an empty list, which nothing matches",
     ruled("{name: a, then: delete, bcc: x@y.z}"): f"9: {RULE}: a rule that deletes a message changes nothing in it",
     ruled("{name: a, then: deliver, off: maybe}"): f"9: {RULE}.off: 'maybe' is not yes, true, no or false",

@@ -32,6 +32,7 @@ from services.core.customers import parse_customers
 from services.core.direction import plan_of
 from services.core.errors import ConfigError
 from services.core.stored import pack
+from services.delivery.budget import Budget
 from services.delivery.config import DeliveryConfig
 from services.delivery.copies import Copies
 from services.delivery.decide import ended, fresh, hosts_of, refusal, to_deliver, where_of
@@ -261,7 +262,9 @@ async def test_its_people_are_told_without_a_word_of_what_was_written_and_get_a_
     event = going_out(subject="the list")
     await put(store, event)
     disposition = decided(event, customer(msgspec.structs.replace(BLOCK, bcc=("watch@example.test",))), "DLP_CARDS")
-    copies = Copies(DeliveryConfig(hostname="gp.test"), store, {"example": customer()}.get, lambda *_: False)
+    copies = Copies(
+        DeliveryConfig(hostname="gp.test"), store, {"example": customer()}.get, lambda *_: False, Budget(1 << 20)
+    )
     made = await copies.of(disposition, [0])
     whom = {each.own: each for each in made}
     assert {each.own: each.envelope.recipients for each in made} == {

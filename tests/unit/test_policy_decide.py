@@ -10,6 +10,7 @@ from schemas.events import (
     Disposition,
     Envelope,
     Evidence,
+    Group,
     Match,
     Outcome,
     Pending,
@@ -133,6 +134,20 @@ def test_rules_are_walked_per_recipient_and_grouped() -> None:
     ]
     clean = branches(message, {"content": verdict(message, "content")}, Customer(id="example", rules=rules))
     assert {b.redirect_to for b in clean if "a@example.test" in b.recipients} == {"all@example.test"}
+
+
+def test_a_group_is_who_belongs_to_it() -> None:
+    rules = (Rule(name="staff", when=Match(recipients=("x@c.test", "group:staff")), action=Action.QUARANTINE),)
+    groups = (Group(name="staff", members=("Ann@A.test", "@b.test")), Group(name="other", members=("@d.test",)))
+    to = ("ann@a.test", "ben@a.test", "c@B.test", "x@c.test", "y@d.test")
+    message = received(envelope=Envelope(reverse_path="x@y.test", recipients=to, client_ip="192.0.2.1"))
+    chosen = branches(message, {}, Customer(id="example", rules=rules, groups=groups))
+    assert {branch.rule: branch.recipients for branch in chosen} == {
+        "staff": ("ann@a.test", "c@B.test", "x@c.test"),
+        "default": ("ben@a.test", "y@d.test"),
+    }
+    nobody = branches(message, {}, Customer(id="example", rules=rules))
+    assert next(branch for branch in nobody if branch.rule == "staff").recipients == ("x@c.test",)
 
 
 def test_a_condition_can_be_narrowed_to_one_scanner() -> None:

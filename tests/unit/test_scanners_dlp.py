@@ -106,6 +106,7 @@ def test_hostile_text_takes_linear_time(kind: str) -> None:
         "DE11" * 100_000,
         "AAAAAA" * 60_000,
         "4111111111111112 " * 30_000,
+        "1 " * 200_000 + "1A",
     ):
         try:
             list(find(kind, hostile))
@@ -164,6 +165,21 @@ async def test_a_number_in_a_files_name_is_masked_as_well() -> None:
     (evidence,) = await met(with_file(b"nothing", "4111111111111111.txt"), CARDS)
     assert "4111" not in evidence.text.replace("1111.txt", "")
     assert "•1111.txt" in evidence.text
+
+
+@pytest.mark.parametrize("hostile", ["<script>", "<!--", "<style", "<a ", "<", "<script>x</script", "&#52;", "</p"])
+async def test_hostile_markup_takes_linear_time(hostile: str) -> None:
+    page = (
+        f"From: b@example.test\nContent-Type: text/html\n\n{hostile * (2_000_000 // len(hostile))}\n{CARD}\n".encode()
+    )
+    began = time.process_time()
+    assert await met(going_out(page), CARDS) != []
+    assert time.process_time() - began < 5
+
+
+async def test_what_isnt_shown_of_a_page_is_not_read() -> None:
+    page = f"<script>{CARD}</script><!-- {CARD} --><style>{CARD}</style><p>hello</p>"
+    assert await met(going_out(f"From: b@example.test\nContent-Type: text/html\n\n{page}\n".encode()), CARDS) == []
 
 
 async def test_what_comes_in_is_not_looked_at_and_without_rules_nothing_is() -> None:

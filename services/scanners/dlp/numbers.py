@@ -71,7 +71,7 @@ KINDS: Final = {  # text is in capitals
 }
 CARD, IBAN = "card", "iban"
 _CALLED: Final = {CARD: "payment card number", IBAN: "IBAN"}
-_RUN = re.compile(r"(?<![0-9A-Z.,])\d++(?:[ \-]\d++)*+(?![0-9A-Z])")
+_RUN = re.compile(r"(?<![0-9A-Z.,])\d++(?:[ \-]\d++)*+")
 _LONGEST: Final = 5  # groups of a card's number
 _IBAN_START = re.compile(r"(?<![0-9A-Z])[A-Z]{2}\d{2}(?=[ \-]?[0-9A-Z])")
 _IBAN_LONGEST: Final = 34
@@ -109,6 +109,8 @@ def _cards(text: str) -> Iterator[str]:
     count = 0
     for run in _RUN.finditer(text):
         groups = _BETWEEN.split(run.group())
+        if "A" <= text[run.end() : run.end() + 1] <= "Z":  # of a word: not in the pattern, which would begin anew in it
+            groups.pop()
         sizes = [len(group) for group in groups]
         for at in range(len(groups)):
             for end in range(at + 1, min(at + _LONGEST, len(groups)) + 1):

@@ -18,10 +18,8 @@ OCTETS_MOST: Final = 8_388_608  # of one file that are looked into
 PAGES_MOST: Final = 500  # of a PDF
 PDF_SECONDS: Final = 5.0  # for one of them
 
-_TAG = re.compile(
-    r"<!--.{0,10000}?-->|<(script|style)\b.{0,200000}?</\1\s*>|<[/?!]?([A-Za-z][\w:.-]{0,60})[^<>]{0,20000}>",
-    re.DOTALL | re.IGNORECASE,
-)
+_TAG = re.compile(r"<!--|<([/?!]?)([A-Za-z][\w:.-]{0,60})[^<>]*+>")
+_UNSHOWN: Final = frozenset({"!--", "script", "style"})
 _INLINE_NAMES: Final = """
     a abbr b bdi bdo big cite code del em font i ins kbd mark q s samp small span strike strong sub sup tt u var wbr
 """
@@ -88,10 +86,28 @@ def decoded(data: bytes, charset: str) -> str:
 def _without_tags(markup: str, names: frozenset[str], *, inline: bool) -> str:
     """Return the text between the tags. `names` are those that end no word (`inline`), or the only ones that do."""
 
-    def gap(found: re.Match[str]) -> str:
-        return "" if ((found.group(2) or "").lower() in names) is inline else "\n"
+    lower = markup.lower()
+    pieces: list[str] = []
+    unclosed: set[str] = set()  # looked for once: looking again and again would take quadratic time
+    at = 0
+    while (found := _TAG.search(markup, at)) is not None:
+        name = (found.group(2) or "!--").lower()
+        pieces += (markup[at : found.start()], "" if (name in names) is inline else "\n")
+        at = found.end()
+        if name in _UNSHOWN and not found.group(1):
+            at = _past(lower, name, at, unclosed)
+    pieces.append(markup[at:])
+    return html.unescape("".join(pieces))
 
-    return html.unescape(_TAG.sub(gap, markup))
+
+def _past(lower: str, name: str, at: int, unclosed: set[str]) -> int:
+    """Return where reading goes on after what isn't shown; what is never closed is read."""
+    close = "-->" if name == "!--" else f"</{name}"
+    end = -1 if name in unclosed else lower.find(close, at)
+    if end < 0:
+        unclosed.add(name)
+        return at
+    return end + len(close) if name == "!--" else end
 
 
 def _rtf(data: bytes) -> str:
