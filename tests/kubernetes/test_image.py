@@ -13,7 +13,7 @@ from services.cli.probe import EICAR
 from tests.parts import program
 
 IMAGE = os.environ.get("GATEPOST_TEST_IMAGE", "gatepost:test")
-MOST = 200_000_000  # octets, unpacked
+MOST = 215_000_000  # octets, unpacked; 13 million of them read PDFs and set reports in them
 CONFINED = ("--rm", "--read-only", "--tmpfs", "/tmp", "--network", "none", "--cap-drop", "ALL")  # noqa: S108 - its own
 
 
