@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import cast
 
 from schemas.catalog import RESCANS, VERDICTS
-from schemas.events import Customer, Person, Protect, Rescan, Status, Verdict
+from schemas.events import Customer, Direction, Person, Protect, Rescan, Status, Verdict
+from services.core.direction import plan_of
 from services.core.stored import pack
 from services.runtime.fakes import MemoryBus
 from services.runtime.folder_store import FolderStore
@@ -20,7 +21,7 @@ from tests.mails import EICAR, PLAIN, crlf
 from tests.samples import NOW, received
 
 
-async def test_every_scanner_answers_every_message(tmp_path: Path) -> None:
+async def test_every_scanner_of_incoming_mail_answers_every_message(tmp_path: Path) -> None:
     store = await FolderStore.open(str(tmp_path))
     bus = MemoryBus()
     ready: list[str] = []
@@ -33,7 +34,8 @@ async def test_every_scanner_answers_every_message(tmp_path: Path) -> None:
     for event in messages:
         await store.put(event.key, [pack(event), raw])
     gone = received()
-    every = len(discover()) * (len(messages) + 1)
+    asked = plan_of(Direction.INBOUND, tuple(discover()))
+    every = len(asked) * (len(messages) + 1)
     task = asyncio.create_task(serve(ctx))
     try:
         await eventually(lambda: "scanners" in ready, 30.0)
