@@ -67,7 +67,11 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "submission": ("submission",),  # where some customer sends through us; last, so that no other's metrics port moves
 }
 BOOKKEEPING = {"signals", "trace", "api", "shadow"}  # no mail waits for these: where cores are few they come second
-SETTINGS: dict[str, dict[str, str]] = {name: {"GATEPOST_NICE": "10"} for name in BOOKKEEPING}
+SETTINGS: dict[str, dict[str, str]] = {
+    **{name: {"GATEPOST_NICE": "10"} for name in BOOKKEEPING},
+    # A burst is taken first and scanned then: what waits lies in the log, and a sender that waits goes away.
+    "scanners": {"GATEPOST_NICE": "5"},
+}
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
