@@ -11,6 +11,7 @@ import argparse
 import re
 import sys
 from collections.abc import Mapping
+from itertools import dropwhile, takewhile
 from pathlib import Path
 
 import uvloop
@@ -28,8 +29,13 @@ Rows = Mapping[tuple[str, str], Mapping[str, str]]
 
 
 def rows(report: str) -> Rows:
-    """Return the cells of a report of `bench.peers` by setting and contestant; a column's second name has a 2."""
-    lines = [[cell.strip() for cell in line.strip("|").split("|")] for line in report.splitlines() if line[:1] == "|"]
+    """Return the cells of a report of `bench.peers` by setting and contestant; a column's second name has a 2.
+
+    The report's table is the first one: what stands below it was written by a person.
+    """
+    began = dropwhile(lambda line: line[:1] != "|", report.splitlines())
+    table = takewhile(lambda line: line[:1] == "|", began)
+    lines = [[cell.strip() for cell in line.strip("|").split("|")] for line in table]
     names: list[str] = []
     for name in lines[0]:
         names.append(f"{name} 2" if name in names else name)
