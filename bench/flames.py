@@ -81,7 +81,9 @@ async def _watched(spy: str, pid: int, path: Path) -> AsyncIterator[None]:
 
 def _told(path: Path) -> None:
     found: Counter[str] = Counter()
-    for function, samples in _TITLE.findall(path.read_text()):
+    graph = re.sub(r"[^\s>]*/py-spy ", "py-spy ", path.read_text())  # its title would name a folder of this machine
+    path.write_text(graph)
+    for function, samples in _TITLE.findall(graph):
         found[html.unescape(function)] += int(samples.replace(",", ""))
     for function, samples in found.most_common(SHOWN):
         print(f"  {samples / found['all']:6.1%}  {function}")
