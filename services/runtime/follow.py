@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
+from typing import TypeVar
 
 from schemas.catalog import CONTACTS, CUSTOMERS, RECIPIENTS, SCANNERS, SENDER_HOLDS, SENDERS, SENT, SIGNALS, Topic
-from schemas.events import Contact, SenderEntry, SenderHold, Sent, Signal
+from schemas.events import Contact, Event, SenderEntry, SenderHold, Sent, Signal
 from services.core.contacts import Contacts
 from services.core.directory import Directory
 from services.core.errors import UnreadableEvent
@@ -17,6 +19,7 @@ from services.core.signals import Signals
 from services.runtime.bus import Bus
 
 log = logging.getLogger("gatepost.directory")
+E = TypeVar("E", bound=Event)
 
 
 async def follow(bus: Bus, directory: Directory) -> None:
@@ -56,51 +59,54 @@ async def follow_signals(bus: Bus, signals: Signals, caught_up: asyncio.Event) -
 
     Nobody has to wait for that: without signals the door decides by what it counted itself.
     """
-    async for record in bus.follow(SIGNALS, caught_up):
-        if isinstance(record.event, Signal):
-            signals.apply(record.event)
-        else:
-            signals.remove(record.key)
+    await _keep(bus, SIGNALS, Signal, signals.apply, signals.remove, caught_up)
 
 
 async def follow_contacts(bus: Bus, contacts: Contacts) -> None:
     """Apply every correspondent to the memory, for ever. Nobody waits for that: until then nobody is called new."""
-    caught_up = asyncio.Event()
-    async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(_tell(caught_up, contacts), name="contacts-caught-up")
-        async for record in bus.follow(CONTACTS, caught_up):
-            if isinstance(record.event, Contact):
-                contacts.apply(record.event)
+    await _remember(bus, CONTACTS, Contact, contacts.apply, contacts.caught_up)
 
 
 async def follow_sent(bus: Bus, sent: SentMail) -> None:
     """Apply every message that went out to the memory, for ever. Nobody waits for that either."""
-    caught_up = asyncio.Event()
-    async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(_tell(caught_up, sent), name="sent-caught-up")
-        async for record in bus.follow(SENT, caught_up):
-            if isinstance(record.event, Sent):
-                sent.apply(record.event)
-
-
-async def _tell(caught_up: asyncio.Event, memory: Contacts | SentMail) -> None:
-    await caught_up.wait()
-    memory.caught_up()
+    await _remember(bus, SENT, Sent, sent.apply, sent.caught_up)
 
 
 async def follow_senders(bus: Bus, senders: Senders, caught_up: asyncio.Event) -> None:
     """Apply every entry of the sender lists and every tombstone, for ever; `caught_up` is set at the topic's end."""
-    async for record in bus.follow(SENDERS, caught_up):
-        if isinstance(record.event, SenderEntry):
-            senders.apply(record.event)
-        else:
-            senders.remove(record.key)
+    await _keep(bus, SENDERS, SenderEntry, senders.apply, senders.remove, caught_up)
 
 
 async def follow_holds(bus: Bus, holds: SenderHolds, caught_up: asyncio.Event) -> None:
     """Apply every hold on a sender and every tombstone, for ever; `caught_up` is set at the topic's end."""
-    async for record in bus.follow(SENDER_HOLDS, caught_up):
-        if isinstance(record.event, SenderHold):
-            holds.apply(record.event)
+    await _keep(bus, SENDER_HOLDS, SenderHold, holds.apply, holds.remove, caught_up)
+
+
+async def _keep(
+    bus: Bus,
+    topic: Topic,
+    kind: type[E],
+    apply: Callable[[E], None],
+    remove: Callable[[str], None],
+    caught_up: asyncio.Event,
+) -> None:
+    async for record in bus.follow(topic, caught_up):
+        if isinstance(record.event, kind):
+            apply(record.event)
         else:
-            holds.remove(record.key)
+            remove(record.key)
+
+
+async def _remember(
+    bus: Bus, topic: Topic, kind: type[E], apply: Callable[[E], None], tell: Callable[[], None]
+) -> None:
+    """Apply what the topic brings, and tell the memory once it knows all; its tombstones mean nothing to it."""
+    caught_up = asyncio.Event()
+
+    async def told() -> None:
+        await caught_up.wait()
+        tell()
+
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(told(), name=f"{topic.name}-caught-up")
+        await _keep(bus, topic, kind, apply, lambda _: None, caught_up)
