@@ -171,9 +171,9 @@ def hosts_of(
 
 
 def where_of(hosts: tuple[Host, ...]) -> str:
-    """Return the name of a destination: its hosts as configured. What must be encrypted has destinations of its own:
+    """Return the name of a destination: its hosts as configured.
 
-    that a host has no TLS stops nothing else.
+    What must be encrypted has destinations of its own: that a host has no TLS stops nothing else.
     """
     where = ",".join(f"{host.lookup}:{host.host}:{host.port}".removeprefix(":") for host in hosts)
     return f"{where}+tls" if any(host.tls == SECURE for host in hosts) else where

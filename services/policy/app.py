@@ -78,9 +78,8 @@ class Policy:
         # Asked when a message is decided: what has waited is judged by the latest.
         self._signals = Signals() if signals is None else signals
         self._holds = SenderHolds() if holds is None else holds
-        self._known = (
-            Contacts() if known is None else known
-        )  # of its own: it never catches up, and nobody is a stranger
+        # Of its own it never catches up, and nobody is a stranger.
+        self._known = Contacts() if known is None else known
         self._bus = bus
         self._customer = customer
         self._clock = clock
