@@ -67,11 +67,9 @@ class Doorstep:
     async def look(self, text: str, client: str) -> tuple[str, str] | None:
         """Return the domain and the customer that the link is about, None when it is good for nothing."""
         async with self._book.database.writing() as connection:
-            if await self._links.waits(connection, client, "any"):
-                return None
-            row = await strangers.linked(connection, PROOFS, text, self._book.clock.now())
-            if row is None:
-                await self._links.note(connection, client, client)
+            row = await self._links.found(
+                connection, client, lambda c: strangers.linked(c, PROOFS, text, self._book.clock.now())
+            )
         return None if row is None else (row.domain, row.customer)
 
     async def prove(self, text: str, client: str) -> str:

@@ -15,10 +15,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.console.book import Author, Book
 from services.console.licence import LAPSE_DAYS, PURGE_DAYS, WARN_DAYS, due_before
+from services.console.looks import looking
 from services.console.roles import Role
 from services.console.tables import ACCOUNTS, AUDIT, CUSTOMERS
-from services.core.errors import DatabaseUnavailable
-from services.core.waiting import happens
 
 log = logging.getLogger("gatepost.console")
 
@@ -37,11 +36,7 @@ class Reminders:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Look every now and then, until `stop`."""
-        while not await happens(stop, EVERY):
-            try:
-                await self.send_due()
-            except DatabaseUnavailable as error:
-                log.warning("event=reminders-put-off error=%s", error)
+        await looking(stop, EVERY, self.send_due, "reminders-put-off")
 
     async def send_due(self) -> int:
         """Order what is due now, and return for how many customers that was."""

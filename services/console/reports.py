@@ -14,13 +14,12 @@ from services.console.book import Author, Book
 from services.console.caller import Caller, NotFound, Refused, allowed, standing_state
 from services.console.figures import figured, window
 from services.console.licence import State
+from services.console.looks import looking
 from services.console.periods import PERIODS, last_period
 from services.console.roles import Act, Role, may
 from services.console.tables import ACCOUNTS
 from services.console.tables import REPORTS as ROWS
 from services.console.traffic_models import Depth, Period
-from services.core.errors import DatabaseUnavailable
-from services.core.waiting import happens
 from services.trace.index import Index
 from services.trace.tally import HOUR
 
@@ -141,11 +140,7 @@ class Scheduler:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Look every now and then, until `stop`."""
-        while not await happens(stop, EVERY):
-            try:
-                await self.order_due()
-            except DatabaseUnavailable as error:
-                log.warning("event=reports-put-off error=%s", error)
+        await looking(stop, EVERY, self.order_due, "reports-put-off")
 
     async def order_due(self) -> int:
         """Order what is due now; return how many that was. Of several periods that were missed, only the last."""

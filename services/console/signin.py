@@ -19,19 +19,15 @@ from services.console.credentials import Passwords, new_secret, password_problem
 from services.console.roles import Act, Role
 from services.console.second import BY_RECOVERY, Kinds, Seconds
 from services.console.secrets import Keeper
+from services.console.sessions import IDLE, SEEN_EVERY, SESSION_MOST, open_session
 from services.console.tables import ACCOUNTS, CUSTOMERS, LINKS, SESSIONS, STEPS, TOKENS
 from services.console.throttle import Throttle
 from services.core.address import parse
 from services.core.errors import BadAddress
 from services.core.secrets import Purpose
 
-IDLE: Final = 1_800.0  # seconds after which a session that isn't used ends
-SESSION_MOST: Final = 43_200.0  # seconds after which any ends
-SEEN_EVERY: Final = 60.0  # seconds between notes of a session's or a token's use
 LINK_SECONDS: Final = {"activate": 7 * 86_400.0, "reset": 3_600.0}
-SESSIONS_MOST: Final = 20  # of one account; the oldest goes
 TOKEN_KIND: Final = "gpc"  # noqa: S105  # how the text of an API token begins
-_AGENT_MOST: Final = 200  # characters
 _NO_KEY: Final = Seconds(Keeper(None, Purpose.SECOND_FACTOR))
 
 
@@ -124,28 +120,8 @@ class SignIn:
     async def _begin(self, change: Change, row: Row[Any], client: str, agent: str, *, by: str, strong: bool) -> Session:
         await change.note(row.customer, "logged-in", row.address, after={"by": by})
         identity = change.new_id()
-        secret = new_secret(identity)
-        mine = SESSIONS.c.account == row.id
-        old = select(SESSIONS.c.id).where(mine).order_by(SESSIONS.c.seen_at.desc()).offset(SESSIONS_MOST - 1)
-        gone = [session for (session,) in await change.connection.execute(old.limit(SESSIONS_MOST))]
-        await change.connection.execute(
-            delete(SESSIONS).where(mine, SESSIONS.c.id.in_(gone) | (SESSIONS.c.seen_at < change.now - SESSION_MOST))
-        )
-        await change.connection.execute(
-            insert(SESSIONS),
-            [
-                {
-                    "id": identity,
-                    "hash": secret.hash,
-                    "account": row.id,
-                    "made_at": change.now,
-                    "seen_at": change.now,
-                    "client": client,
-                    "agent": agent[:_AGENT_MOST],
-                    "strong": int(strong),
-                }
-            ],
-        )
+        owner = {"account": row.id}
+        secret = await open_session(change, SESSIONS, identity, owner, client=client, agent=agent, strong=int(strong))
         return Session(secret.text, _caller(row, client, identity))
 
     # --- by a second factor
@@ -284,11 +260,7 @@ class SignIn:
     async def link(self, text: str, client: str) -> str | None:
         """Return the address of the account that the link is good for, None when it is good for none."""
         async with self._book.database.writing() as connection:
-            if await self._links.waits(connection, client, "any"):
-                return None
-            row = await self._link(connection, text)
-            if row is None:
-                await self._links.note(connection, client, client)
+            row = await self._links.found(connection, client, lambda c: self._link(c, text))
         return None if row is None else str(row.address)
 
     async def _link(self, connection: AsyncConnection, text: str) -> Row[Any] | None:

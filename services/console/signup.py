@@ -80,11 +80,9 @@ class SignUp:
         """Return the address that the link is good for, None when it is good for none."""
         self._open()
         async with self._book.database.writing() as connection:
-            if await self._links.waits(connection, client, "any"):
-                return None
-            row = await strangers.linked(connection, SIGNUPS, text, self._book.clock.now())
-            if row is None:
-                await self._links.note(connection, client, client)
+            row = await self._links.found(
+                connection, client, lambda c: strangers.linked(c, SIGNUPS, text, self._book.clock.now())
+            )
         return None if row is None else str(row.address)
 
     async def begin(self, text: str, client: str) -> str:

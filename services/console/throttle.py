@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-from typing import Final
+from collections.abc import Awaitable, Callable
+from typing import Final, TypeVar
 
 from sqlalchemy import delete, func, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -13,6 +14,7 @@ from services.console.tables import FAILURES
 from services.core.clock import Clock
 from services.core.ids import message_id
 
+T = TypeVar("T")
 WINDOW: Final = 900.0  # seconds
 BY_CLIENT: Final = 30  # failures of one address in the window
 BY_SUBJECT: Final = 8  # failures about one account in the window, whoever tried
@@ -48,6 +50,20 @@ class Throttle:
             for key in (_key(f"{self._kind} client", client), _key(self._kind, subject))
         ]
         await connection.execute(insert(FAILURES), rows)
+
+    async def found(
+        self, connection: AsyncConnection, client: str, look: Callable[[AsyncConnection], Awaitable[T | None]]
+    ) -> T | None:
+        """Return what `look` finds for a secret that somebody shows, whatever it is about.
+
+        None when it finds nothing, which is counted, or when the client has to wait.
+        """
+        if await self.waits(connection, client, "any"):
+            return None
+        known = await look(connection)
+        if known is None:
+            await self.note(connection, client, client)
+        return known
 
     async def forget(self, connection: AsyncConnection, subject: str) -> None:
         """Start the subject's count anew."""

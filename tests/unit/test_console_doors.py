@@ -44,7 +44,8 @@ from services.console.credentials import Passwords, new_secret
 from services.console.licence import DAY, Terms, issue_key
 from services.console.pages import POLICY
 from services.console.roles import MAY, RENEWAL, Act, Role, acts_of, may_manage
-from services.console.signin import IDLE, SESSION_MOST, SignIn
+from services.console.sessions import IDLE, SESSION_MOST
+from services.console.signin import SignIn
 from services.console.spec import PATH, spec
 from services.console.tables import ACCOUNTS, CUSTOMERS, TOKENS
 from services.console.throttle import WINDOW

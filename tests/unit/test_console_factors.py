@@ -15,7 +15,7 @@ from services.cli.site import Site
 from services.console import totp
 from services.console.factors import FRESH
 from services.console.roles import Role
-from services.console.signin import IDLE
+from services.console.sessions import IDLE
 from services.console.steps import SECONDS
 from services.console.tables import AUDIT, RECOVERY, TOTP
 from services.console.throttle import WINDOW

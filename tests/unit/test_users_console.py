@@ -13,7 +13,7 @@ from schemas.catalog import COMMANDS, REQUESTS, SENDERS
 from schemas.events import Disposition, LdapSource, QuarantineCommand, QuarantineRequest, SenderEntry, Status
 from services.console.book import Author
 from services.console.roles import Role
-from services.console.signin import IDLE, SESSION_MOST
+from services.console.sessions import IDLE, SESSION_MOST
 from services.console.tables import AUDIT, DOMAINS
 from services.console.throttle import WINDOW
 from services.console.users.decide import Person

@@ -10,10 +10,9 @@ from sqlalchemy import select
 
 from services.console.book import Author, Book, settings_of
 from services.console.caller import NotFound, Refused
+from services.console.looks import looking
 from services.console.tables import CUSTOMERS
 from services.console.users.room import Management
-from services.core.errors import DatabaseUnavailable
-from services.core.waiting import happens
 
 log = logging.getLogger("gatepost.console")
 
@@ -32,11 +31,7 @@ class Readings:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Read what is due, until `stop`."""
-        while not await happens(stop, LOOK):
-            try:
-                await self.read_due()
-            except DatabaseUnavailable as error:
-                log.warning("event=users-not-read error=%s", error)
+        await looking(stop, LOOK, self.read_due, "users-not-read")
 
     async def read_due(self) -> int:
         """Read the directories that are due, and return of how many customers that were."""

@@ -9,15 +9,16 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any
 
-from sqlalchemy import Row, delete, insert, select, update
+from sqlalchemy import Row, delete, select, update
 
 from schemas.events import Customer
 from services.console.book import Author, Book, Change
 from services.console.caller import Refused
-from services.console.credentials import Passwords, new_secret, password_problem, same, split
-from services.console.signin import IDLE, SEEN_EVERY, SESSION_MOST, SESSIONS_MOST, canonical
+from services.console.credentials import Passwords, password_problem, same, split
+from services.console.sessions import IDLE, SEEN_EVERY, SESSION_MOST, open_session
+from services.console.signin import canonical
 from services.console.throttle import Throttle
 from services.console.users import people
 from services.console.users.decide import Person, plan
@@ -27,7 +28,6 @@ from services.console.users.tables import USER_SESSIONS, USERS, Kind
 from services.core.directory import LDAP, Directory
 from services.core.errors import DirectoryRefused, DirectoryUnavailable
 
-_AGENT_MOST: Final = 200  # characters
 Pause = Callable[[float], Any]
 
 
@@ -135,26 +135,8 @@ class UserSignIn:
         return await people.by_address(change.connection, customer.id, name)
 
     async def _begin(self, change: Change, row: Row[Any], client: str, agent: str) -> Begun:
-        identity = change.new_id()
-        secret = new_secret(identity)
-        mine = USER_SESSIONS.c.user == row.id
-        old = select(USER_SESSIONS.c.id).where(mine).order_by(USER_SESSIONS.c.seen_at.desc()).offset(SESSIONS_MOST - 1)
-        gone = [session for (session,) in await change.connection.execute(old.limit(SESSIONS_MOST))]
-        await change.connection.execute(
-            delete(USER_SESSIONS).where(
-                mine, USER_SESSIONS.c.id.in_(gone) | (USER_SESSIONS.c.seen_at < change.now - SESSION_MOST)
-            )
-        )
-        session = {
-            "id": identity,
-            "hash": secret.hash,
-            "user": row.id,
-            "made_at": change.now,
-            "seen_at": change.now,
-            "client": client,
-            "agent": agent[:_AGENT_MOST],
-        }
-        await change.connection.execute(insert(USER_SESSIONS), [session])
+        owner = {"user": row.id}
+        secret = await open_session(change, USER_SESSIONS, change.new_id(), owner, client=client, agent=agent)
         return Begun(secret.text)
 
     # --- by cookie
@@ -251,11 +233,7 @@ class UserSignIn:
     async def link(self, text: str, client: str) -> bool:
         """Return whether the link is good. Whose it is it doesn't say: who uses it writes his address."""
         async with self._book.database.writing() as connection:
-            if await self._links.waits(connection, client, "any"):
-                return False
-            row = await find_link(connection, text, self._book.clock.now())
-            if row is None:
-                await self._links.note(connection, client, client)
+            row = await self._links.found(connection, client, lambda c: find_link(c, text, self._book.clock.now()))
         return row is not None
 
     async def set_password(self, text: str, address: str, password: str, client: str, agent: str) -> Begun:
