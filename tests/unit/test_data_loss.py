@@ -22,6 +22,7 @@ from schemas.events import (
     Outbound,
     Pending,
     Received,
+    Rule,
     State,
     Status,
     Verdict,
@@ -112,8 +113,6 @@ def test_a_block_is_refused_and_its_administrator_hears_of_it() -> None:
 
 
 def test_a_rule_of_the_customers_own_cant_let_out_what_a_data_loss_rule_stops() -> None:
-    from schemas.events import Rule  # noqa: PLC0415
-
     lax = Outbound(enabled=True, data_loss=(BLOCK,), rules=(Rule(name="all", action=Action.DELIVER),))
     whose = msgspec.structs.replace(customer(), outbound=lax)
     (branch,) = decided(going_out(), whose, "DLP_CARDS").branches

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import time
+import zlib
 
 import msgspec
 import pytest
@@ -229,8 +230,6 @@ async def test_an_object_in_a_document_is_looked_into() -> None:
 
 def page(line: str) -> bytes:
     """Return a PDF with one line of text on one page, its content packed."""
-    import zlib  # noqa: PLC0415
-
     content = zlib.compress(f"BT /F1 12 Tf 72 700 Td ({line}) Tj ET".encode())
     objects = [
         b"<</Type/Catalog/Pages 2 0 R>>",

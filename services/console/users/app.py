@@ -273,5 +273,5 @@ def _by_message(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _numbers(visit: Visit, name: str, allowed: set[int]) -> set[int]:
-    found = {int(each) for each in visit.form.get(name, []) if each.isdecimal() and len(each) < 3}  # noqa: PLR2004
+    found = {int(each) for each in visit.form.get(name, []) if each.isdecimal() and len(each) < 3}  # noqa: PLR2004  # an hour or a day has two digits
     return found & allowed
