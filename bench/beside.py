@@ -2,7 +2,7 @@
 
 One data folder, one `gatepost up` after another on it: alone, with a shadow on all live mail, and with
 `gatepost replay` running over what came before, again and again. Each turn sends the folder's messages at a steady
-rate and notes when they arrive. The kinds take turns, so a noisy minute harms all alike; medians, and ratios.
+rate, at times that know nothing of each other, and notes when they arrive. The kinds take turns, at the same times, so a noisy minute harms all alike; medians, and ratios.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import sys
 import tempfile
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
+from random import Random
 
 import uvloop
 
@@ -59,15 +60,16 @@ class Turns:
     async def run(self, name: str, sink: Sink, dns: str) -> None:
         """Start Gatepost, send, and note what was seen."""
         async with House(self._folder, sink.port, dns, environ=BESIDE[name]) as house:
-            await self._send(house, sink, WARM_UP)
+            await self._send(house, sink, WARM_UP, Random(0))  # noqa: S311 - times of messages, no secret
             async with self._replaying(sink.port) if name.startswith("replay") else contextlib.nullcontext():
-                self.figures[name].append(await self._send(house, sink, self._count))
+                times = Random(len(self.figures[name]))  # noqa: S311 - as above
+                self.figures[name].append(await self._send(house, sink, self._count, times))
 
-    async def _send(self, house: House, sink: Sink, count: int) -> Figures:
+    async def _send(self, house: House, sink: Sink, count: int, times: Random) -> Figures:
         ledger = Ledger(self._runs, self._messages, count, DOMAIN)
         self._runs += 1
         sink.note = ledger.note
-        await open_loop(house.port, self._rate, ledger.entries)
+        await open_loop(house.port, self._rate, ledger.entries, times)
         await ledger.settled(QUIET, 1.0)
         return ledger.figures()
 
