@@ -2,7 +2,8 @@
 
 One data folder, one `gatepost up` after another on it: alone, with a shadow on all live mail, and with
 `gatepost replay` running over what came before, again and again. Each turn sends the folder's messages at a steady
-rate, at times that know nothing of each other, and notes when they arrive. The kinds take turns, at the same times, so a noisy minute harms all alike; medians, and ratios.
+rate, at times that know nothing of each other, and notes when they arrive. The kinds take turns, at the same times, so
+a noisy minute harms all alike; medians, and ratios.
 """
 
 from __future__ import annotations
