@@ -37,6 +37,7 @@ from services.runtime.database import first_line
 from services.trace.config import TraceConfig
 from services.trace.decide import AHEAD, DAY, Facts, facts
 from services.trace.index import Index
+from services.trace.rollup import BY_HOUR
 from services.trace.tally import HOUR
 
 log = logging.getLogger("gatepost.trace")
@@ -135,6 +136,8 @@ class Trace(Stateless):
                 today = int(self._clock.now() // DAY)
                 gone = await self._index.forget(today - self._config.days)
                 await self._index.forget_tallies((today - self._config.tally_days) * DAY // HOUR)
+                while not stop.is_set() and await self._index.roll_up(today - BY_HOUR):
+                    pass
             except DatabaseUnavailable as error:
                 log.warning("event=forgetting-put-off error=%s", error)
             else:

@@ -21,6 +21,7 @@ from services.trace.partitions import drop_days, make_days, subject_index
 from services.trace.query import Query, top_recipients, top_senders
 from services.trace.recorded import Recorded, messages
 from services.trace.recorded import told as told_of
+from services.trace.rollup import RollUp, put
 from services.trace.tables import ALL, EVENTS, MESSAGES, RECIPIENTS, TALLIES
 from services.trace.tally import EVERYBODY, Count, Kind, added
 
@@ -86,6 +87,7 @@ class Index:
         self._insert = database.insert
         self.looked_at = LOOKED_AT
         self._days: set[int] = set()  # that PostgreSQL has partitions for
+        self._rollup = RollUp(database)
 
     @classmethod
     async def open(cls, url: str) -> Index:
@@ -137,12 +139,7 @@ class Index:
 
     async def _count(self, connection: AsyncConnection, sums: Sequence[Count]) -> None:
         """Add to the tallies. It comes last: all who write share some of these rows, and hold them from here on."""
-        if sums:
-            put = self._insert(TALLIES)
-            statement = put.on_conflict_do_update(
-                index_elements=list(TALLIES.primary_key), set_={"count": TALLIES.c.count + put.excluded.count}
-            )
-            await connection.execute(statement, [dataclasses.asdict(each) for each in sums])
+        await put(self._database, connection, [dataclasses.asdict(each) for each in sums])
 
     async def _make_days(self, days: set[int]) -> None:
         missing = days - self._days
@@ -188,6 +185,13 @@ class Index:
         """Take out the tallies of every hour before this one (hours since the epoch)."""
         async with self._database.writing() as connection:
             await connection.execute(delete(TALLIES).where(TALLIES.c.hour < before))
+
+    async def roll_up(self, before: int) -> bool:
+        """Make rows of a day of the oldest hours before `before` (days since the epoch); return whether there were any.
+
+        What `tallies` returns in steps of whole days stays what it was.
+        """
+        return await self._rollup.day(before)
 
     async def clear(self) -> None:
         """Take out everything, the tallies as well: what comes again is counted again."""
