@@ -23,7 +23,9 @@ import asyncpg
 from bench.ledger import percentile
 from services.console.roles import Role
 from services.core.clock import ManualClock
+from services.trace.decide import DAY
 from services.trace.index import Index
+from services.trace.rollup import BY_HOUR
 from services.trace.tables import EVENTS, MESSAGES, RECIPIENTS, TALLIES
 from services.trace.tally import EVERYBODY, HOUR, Kind
 from tests.house.asgi import Browser
@@ -105,6 +107,14 @@ async def fill(connection: asyncpg.Connection[Any], customers: int, each: int, n
     await connection.execute("VACUUM ANALYZE")  # as autovacuum leaves it
 
 
+async def sum_up(index: Index, today: int) -> None:
+    """Do what the trace does every ten minutes with what is over."""
+    while await index.roll_up(today - BY_HOUR):
+        pass
+    while await index.count_tops(today):
+        pass
+
+
 async def visitors(house: ConsoleHouse, customers: int) -> dict[str, Browser]:
     """Return a browser for each of some customers, and the operator's."""
     found = {"": await house.person(Role.OPERATOR, "")}
@@ -118,15 +128,17 @@ async def visitors(house: ConsoleHouse, customers: int) -> dict[str, Browser]:
 async def main(url: str, customers: int, each: int) -> None:
     """Fill, ask, and print the table."""
     now = ManualClock().now()
-    await (await Index.open(url)).close()
+    index = await Index.open(url)
     connection = await asyncpg.connect(url)
     try:
         if not await connection.fetchval(f"SELECT count(*) FROM {TALLIES.name}"):  # noqa: S608  # our own name
             await fill(connection, customers, each, now)
+        await sum_up(index, int(now // DAY))
         rows = [await connection.fetchval(f"SELECT count(*) FROM {table.name}") for table in (MESSAGES, TALLIES)]  # noqa: S608  # as above
         version = await connection.fetchval("SHOW server_version")
     finally:
         await connection.close()
+        await index.close()
     taken: dict[str, list[float]] = {}
     weight: dict[str, int] = {}
     chance = random.Random(7)  # noqa: S311  # it repeats

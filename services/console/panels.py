@@ -35,7 +35,7 @@ class Panel:
 
 
 def panels(figures: Figures, language: str) -> list[Panel]:
-    """Return the charts of the figures, without those that there is nothing for. It takes some 10 ms of CPU."""
+    """Return the charts of the figures, without those that there is nothing for. It takes some 30 ms of CPU."""
     found = [
         _over_time(figures, language, "traffic", ("delivered", "held", "deleted", "refused"), _traffic),
         _layers(figures, language),

@@ -14,6 +14,7 @@ log = logging.getLogger("gatepost.host")
 
 ASK_EVERY: Final = 1.0  # seconds; of the store only while it misses
 ASK_STORE_EVERY: Final = 15.0  # seconds: the question is a small write, and on S3 each of them is paid for
+ASK_DATABASE_EVERY: Final = 5.0
 MISSES: Final = 2  # in a row: one answer that is late on a busy machine takes nobody out of a balancer
 
 
@@ -40,15 +41,15 @@ async def watch(
             tasks.create_task(_ask("store", store.check, health, store_every, every), name="neighbours-store")
 
 
-async def watch_database(database: Answers, health: Health, *, every: float = ASK_EVERY) -> None:
+async def watch_database(database: Answers, health: Health, *, every: float = ASK_DATABASE_EVERY) -> None:
     """Keep `health` told of the database, for ever.
 
     A console without it stays ready: its pages say so, and taken out of a balancer nobody would see them.
     """
-    await _ask("database", database.check, health, every, every, health.misses)
+    await _ask("database", database.check, health, every, min(every, ASK_EVERY), health.misses)
 
 
-async def _ask(  # what differs from neighbour to neighbour
+async def _ask(
     name: str,
     check: Callable[[], Awaitable[None]],
     health: Health,

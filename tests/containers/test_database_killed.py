@@ -20,6 +20,7 @@ from sqlalchemy import func, select
 from testcontainers.core.container import DockerContainer
 from testcontainers.core.wait_strategies import LogMessageWaitStrategy
 
+from schemas import catalog
 from schemas.catalog import CUSTOMERS, RECIPIENTS
 from schemas.events import Customer, Event, Recipient
 from services.console import models
@@ -236,6 +237,7 @@ async def answers(operator: Person) -> bool:
 async def complete(url: str, house: House, sent: int) -> None:
     """What the database has the topics have, and the trace has every message."""
     book, index = await Book.open(url, SystemClock()), await Index.open(url)
+    catalog.cut(house.site.partitions)
     bus = KafkaBus(house.site.kafka, "test-database-killed")
     try:
         await bus.start()
@@ -255,6 +257,7 @@ async def complete(url: str, house: House, sent: int) -> None:
 
         await eventually(traced, within=BACK, every=0.2)
     finally:
+        catalog.cut(catalog.PARTITIONS)
         await bus.close()
         await index.close()
         await book.close()
