@@ -156,7 +156,8 @@ def percent(share: float) -> str:
 
 
 def _labels(figures: Figures) -> list[str]:
-    written = "%H:00" if figures.step == HOUR else "%m-%d"
+    # No two alike: of labels that say the same, pygal leaves none out.
+    written = "%H:00" if figures.step == HOUR else "%m-%d" if figures.step >= HOUR * 24 else "%m-%d %H:00"
     return [datetime.fromtimestamp(point.at, UTC).strftime(written) for point in figures.points]
 
 

@@ -35,24 +35,28 @@ class RollUp:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._day: int | None = None  # the first that may have hours; None: not known yet
+        self._done = 0  # days before this one have been looked through: what came late for them waits for a new start
 
     async def day(self, before: int) -> bool:
         """Do the oldest day before `before` (days since the epoch) that has hours; return whether there was one.
 
         Raises DatabaseUnavailable; what was done by then is done.
         """
+        hour = TALLIES.c.hour
+        due = select(func.min(hour)).where(
+            hour > self._done * DAY_HOURS, hour < before * DAY_HOURS, hour % DAY_HOURS != 0
+        )
         async with self._database.reading() as connection:
-            if self._day is None:
-                self._day = int(await connection.scalar(select(func.min(TALLIES.c.hour))) or 0) // DAY_HOURS
-            customers: list[str] = []
-            while self._day < before and not customers:
-                found = select(TALLIES.c.customer).distinct().where(*_hours(self._day))
-                customers = list(await connection.scalars(found))
-                self._day += not customers
+            first = await connection.scalar(due)
+            if first is None:
+                self._done = max(self._done, before)
+                return False
+            day = int(first) // DAY_HOURS
+            customers = list(await connection.scalars(select(TALLIES.c.customer).distinct().where(*_hours(day))))
         for customer in customers:
-            await self._of(customer, self._day)
-        return bool(customers)
+            await self._of(customer, day)
+        self._done = day
+        return True
 
     async def _of(self, customer: str, day: int) -> None:
         # Whoever adds to one of these rows meanwhile has done so before, or makes it again after.
