@@ -113,8 +113,6 @@ class Index:
         recipients = [row for facts in found for row in facts.recipients if row["state"]]
         async with self._database.writing() as connection:
             known = await self._add(connection, MESSAGES, messages)
-            late = {row["day"] for row in messages if row["day"] < today and not row["refused"]}
-            await self._tops.late(connection, late)
             new = await self._add(connection, EVENTS, [facts.event for facts in found])
             if recipients:
                 put = self._insert(RECIPIENTS)
@@ -124,6 +122,9 @@ class Index:
                     where=put.excluded.rank > RECIPIENTS.c.rank,
                 )
                 await connection.execute(statement, _latest(recipients))
+            # These last: all who write share some of their rows, and hold them from here on.
+            taken = (row for row in messages if not row["refused"] and (row["day"], row["id"]) in known)
+            await self._tops.late(connection, {row["day"] for row in taken if row["day"] < today})
             await self._count(connection, added(_first_seen(found, known, new)))
 
     async def _add(self, connection: AsyncConnection, table: Table, rows: Sequence[Row]) -> set[Key]:
@@ -137,7 +138,7 @@ class Index:
         return {tuple(row) for row in await connection.execute(statement, ordered)}
 
     async def _count(self, connection: AsyncConnection, sums: Sequence[Count]) -> None:
-        """Add to the tallies. It comes last: all who write share some of these rows, and hold them from here on."""
+        """Add to the tallies."""
         await put(self._database, connection, [dataclasses.asdict(each) for each in sums])
 
     async def _make_days(self, days: set[int]) -> None:
