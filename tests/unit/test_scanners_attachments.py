@@ -9,8 +9,8 @@ import zipfile
 import pytest
 
 from schemas.events import Status
-from services.scanners import filetypes
-from services.scanners.attached.names import ending
+from services.core import filetypes
+from services.core.filenames import ending
 from services.scanners.checks import attachments
 from services.scanners.contract import Finding
 from tests.corpora.files import (

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from typing import Final
 
 from schemas.events import Evidence, Status
-from services.scanners import filetypes
+from services.core import filetypes
+from services.core.filenames import PROGRAM_TYPES, PROGRAMS, ending
 from services.scanners.attached import documents, names, pages, pdf
 from services.scanners.contents import Content
 from services.scanners.contract import Context, Cost, Finding, Spec
@@ -57,7 +58,7 @@ def kinds_of(content: Content) -> Iterator[str]:
     """Yield the ending of the file's name, with its dot, and its type; nothing of what only a document consists of."""
     if _is_text(content) or content.within in _DOCUMENTS:
         return
-    if end := names.ending(content.filename):
+    if end := ending(content.filename):
         yield f".{end}"
     if content.type:
         yield content.type
@@ -88,7 +89,7 @@ def look(content: Content) -> Iterator[Evidence]:
 
 def _by_name(content: Content) -> Iterator[Evidence]:
     if content.within in _DOCUMENTS:  # names in there are those of streams, unless it is a file
-        if content.type in names.PROGRAM_TYPES or (content.hidden and names.ending(content.filename) in names.PROGRAMS):
+        if content.type in PROGRAM_TYPES or (content.hidden and ending(content.filename) in PROGRAMS):
             text = f"{content.name} is a program in a document"
             yield Evidence(code="ATTACHMENT_PROGRAM", text=text, score=_PLACED)
         elif content.within == "onenote" and content.type not in filetypes.IMAGES:
