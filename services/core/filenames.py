@@ -20,6 +20,9 @@ SHORTCUTS: Final = frozenset({"url", "webloc", "desktop"})
 PROGRAM_TYPES: Final = frozenset(
     {"pe", "elf", "macho", "lnk", "class", "chm", "hta", "wsf", "sct", "reg", "msi", "appx", "apk", "jar"}
 )
+_MACROS: Final = frozenset({"docm", "dotm", "xlsm", "xltm", "xlsb", "xlam", "pptm", "potm", "ppsm", "ppam", "sldm"})
+_ENDINGS: Final = PROGRAMS | DISKS | SHORTCUTS | _MACROS
+_TYPES: Final = PROGRAM_TYPES | {"iso", "disk", "mz", "batch", "script", "url"}
 _TURNS: Final = re.compile("[\u202a-\u202e\u2066-\u2069]")
 
 
@@ -27,3 +30,8 @@ def ending(name: str) -> str:
     """Return the ending that Windows would go by, in lower case: it passes over dots and spaces at the end."""
     last = _TURNS.sub("", name).rpartition("/")[2].rpartition("\\")[2].rstrip(" .\0").lower()
     return last.rpartition(".")[2].strip() if "." in last else ""
+
+
+def dangerous(kind: str) -> bool:
+    """Return whether an ending with its dot, or a type by content, is that of what acts when it is opened."""
+    return kind.removeprefix(".") in _ENDINGS if kind.startswith(".") else kind in _TYPES

@@ -248,6 +248,13 @@ async def test_what_is_ordinary(content: bytes, name: str) -> None:
     assert (finding.status, finding.evidence) == (Status.CLEAN, ())
 
 
+async def test_what_lies_in_an_archive_is_told_apart() -> None:
+    finding = await scan(zipped(("in.exe", PE), ("a.pdf", pdf())), "a.zip")
+    assert finding.files == (".zip", "zip", ".exe", "pe", ".pdf", "pdf")
+    assert finding.packed == (".exe", "pe", ".pdf", "pdf")  # what acts when it is opened comes first
+    assert (await scan(PE, "run.exe")).packed == ()
+
+
 async def test_a_mail_without_attachments() -> None:
     assert await attachments.scan(mail(PLAIN), context()) == Finding(status=Status.CLEAN)
 
