@@ -48,9 +48,10 @@ def taken(octets: bytes, *patterns: str, packed: tuple[str, ...] = (), language:
 def kept(octets: bytes | memoryview) -> list[tuple[str, bytes]]:
     """Return names and octets of what a mail program shows as attachments."""
     return [
-        (part.get_filename() or "", octets)
+        (part.get_filename() or "", content)
         for part in read(octets).walk()
-        if part.get_content_disposition() == "attachment" and isinstance(octets := part.get_payload(decode=True), bytes)
+        if part.get_content_disposition() == "attachment"
+        and isinstance(content := part.get_payload(decode=True), bytes)
     ]
 
 
