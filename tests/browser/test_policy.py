@@ -51,7 +51,7 @@ async def test_a_rule_is_tried_and_works_on_the_next_message(town: Town) -> None
                 break
             number += 1
             assert number < 20
-        await ann.comes(subject, "no advertising")
+        await ann.comes(subject, f"from {ADS}")
         assert not town.arrivals(subject)
         await ann.press("Policies")
         await ann.see("from @ads.test", "hold in quarantine")

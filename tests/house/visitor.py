@@ -43,8 +43,10 @@ class Visitor:
         self.base = base
 
     async def open(self, address: str) -> None:
-        """Open a path of the site, or the whole address of a link."""
-        await self.tab.open(address if address.startswith("http") else self.base + address)
+        """Open a path of the site, or the whole address of a link; it may lead elsewhere."""
+        await self.tab.run("window.here = true")
+        await self.tab.tell("Page.navigate", url=address if address.startswith("http") else self.base + address)
+        await self.tab.until("window.here !== true && document.readyState == 'complete'")
 
     async def text(self) -> str:
         """Return what is to be read on the page."""
