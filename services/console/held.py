@@ -34,10 +34,10 @@ class HeldMail:
     def __init__(self, book: Book) -> None:
         self.book = book
 
-    @allowed(Act.HELD_SHOW)
+    @allowed(Act.HELD_SHOW, limited=True)
     async def held(  # noqa: PLR0913, PLR0917  # what can be asked for
         self,
-        caller: Caller,  # noqa: ARG002 - `allowed` reads it
+        caller: Caller,
         customer: str,
         state: State | None = None,
         sender: str = "",
@@ -63,6 +63,7 @@ class HeldMail:
             held_to=until,
             after=after,
             limit=limit,
+            domains=caller.domains,
         )
         try:
             page = await search(self.book.database, wanted)
@@ -70,13 +71,15 @@ class HeldMail:
             raise Refused("quarantine.bad") from error
         return Messages(messages=[Message.of(row) for row in page.rows], after=page.after)
 
-    @allowed(Act.HELD_CHANGE)
+    @allowed(Act.HELD_CHANGE, limited=True)
     async def act_held(self, caller: Caller, customer: str, body: traffic_models.HeldAct) -> traffic_models.HeldAsked:
         """Release, delete or report held messages, each for the recipients that are named."""
         wanted = {(item.id, item.recipient) for item in body.items if is_message_id(item.id)}
         rows = await self._rows(customer, sorted({identity for identity, _ in wanted}))
         chosen: dict[str, list[str]] = {}
         for row in rows:
+            if not caller.sees(row.recipient.rpartition("@")[2].lower()):
+                continue  # as if it weren't held
             if (row.id, row.recipient) in wanted and (body.action in REPORTS or row.state in WAITING):
                 chosen.setdefault(row.id, []).append(row.recipient)
         if not chosen:

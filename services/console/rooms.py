@@ -13,6 +13,7 @@ from services.console import models
 from services.console.api import make_api
 from services.console.caller import Forbidden, NotFound, Refused
 from services.console.config import ConsoleConfig
+from services.console.data_loss_rooms import DataLossRooms
 from services.console.desk import Desk
 from services.console.mail_rooms import TLS, MailRooms
 from services.console.message_rooms import MessageRooms
@@ -37,6 +38,7 @@ def make_console(desk: Desk, config: ConsoleConfig, clock: Clock) -> FastAPI:
     doors = Doors(app, desk, frame, config)
     for rooms in (Rooms, SignInRooms, TrafficRooms, MessageRooms, ReportRooms, PolicyRooms, MailRooms, ManagementPages):
         rooms(frame, doors).open()
+    DataLossRooms(frame, doors).open()
     return app
 
 

@@ -28,8 +28,9 @@ from services.console.report_mail import ReportMails
 from services.console.reports import Reporter, Scheduler
 from services.console.rooms import make_console
 from services.console.second import Seconds
-from services.console.secrets import Keeper
+from services.console.secrets import Keeper, users_keeper
 from services.console.signin import SignIn
+from services.console.signon import UsersPlace
 from services.console.users.config import PREFIX as USERS_PREFIX
 from services.console.users.config import UsersConfig
 from services.console.users.directory import Asked, DirectoryService, NoDirectory
@@ -110,6 +111,7 @@ async def serve(ctx: Context) -> None:
             _keys(ctx),
             waiting=waiting,
             secrets=secrets,
+            users=UsersPlace(users.base, users_keeper(key)),
         )
         reports = ReportMails(book, Reporter(trace, config.promise_seconds), config.base)
         post = MailPath(book, signin, ctx.store, ctx.bus, config, around.hostname, reports, users=users.base)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from services.console import texts_policy, texts_traffic
+from services.console.texts_data_loss import DATA_LOSS
 from services.console.texts_outbound import OUTBOUND
 from services.console.texts_signin import SIGNIN
 from services.console.users.texts import USERS
@@ -16,6 +17,7 @@ _TEXTS: Final[Mapping[str, tuple[str, str]]] = {
     **texts_policy.TEXTS,
     **texts_traffic.TEXTS,
     **OUTBOUND,
+    **DATA_LOSS,
     # --- frame
     "skip": ("Skip to the content", "Vai al contenuto"),
     "nav": ("Main", "Principale"),

@@ -16,7 +16,7 @@ ROOM = Path(__file__).parents[2] / "services" / "console"
 MADE = re.compile(
     r"(banner|licence\.state|role|language|done|problem|domain\.tls|outbound\.said|nav|mail\.(user-)?(activate|reset|licence|lapse|purge|signup|proof)|users\.(kind|source)"
     r"|held\.(state|reported)|senders|listed\.list|status|treatment|unscanned|rule\.switch|settings\.day|held\.nav"
-    r"|dashboard\.days|queue|quarantine|panel|reports?|sheet|messages\.kind|figure|layer)\."
+    r"|dashboard\.days|queue|quarantine|panel|reports?|sheet|sign-in\.users|dlp\.(number|then|count)|messages\.kind|figure|layer)\."
 )
 
 

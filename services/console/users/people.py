@@ -24,12 +24,6 @@ async def by_address(connection: AsyncConnection, customer: str, address: str) -
     return (await connection.execute(asked)).first()
 
 
-async def by_id(connection: AsyncConnection, customer: str, user: str) -> Row[Any] | None:
-    """Return the user or group of the id."""
-    asked = select(USERS).where(USERS.c.id == user, USERS.c.customer == customer)
-    return (await connection.execute(asked)).first()
-
-
 async def addresses_of(connection: AsyncConnection, customer: str, users: Collection[str]) -> dict[str, list[str]]:
     """Return each one's own addresses, sorted."""
     found: dict[str, list[str]] = defaultdict(list)

@@ -24,7 +24,7 @@ from services.console.users import people
 from services.console.users.decide import Person, plan
 from services.console.users.directory import Asked, bound
 from services.console.users.links import ACTIVATE, RESET, find_link, use_up
-from services.console.users.tables import USER_SESSIONS, USERS, Kind
+from services.console.users.tables import PROVIDER, USER_SESSIONS, USERS, Kind
 from services.core.directory import LDAP, Directory
 from services.core.errors import DirectoryRefused, DirectoryUnavailable
 
@@ -119,8 +119,7 @@ class UserSignIn:
                 await self._logins.note(change.connection, client, name)
             else:
                 await self._logins.forget(change.connection, name)
-                await change.note(row.customer, "user-logged-in", row.address)
-                return await self._begin(change, row, client, agent)
+                return await self.admit(change, row, client, agent)
         raise Refused("login.wrong")
 
     async def _taken_in(
@@ -133,6 +132,11 @@ class UserSignIn:
         there = await people.concerned(change.connection, customer.id, person, LDAP + source)
         await people.carry_out(change, customer.id, plan(there, [person], LDAP + source, replace=False), LDAP + source)
         return await people.by_address(change.connection, customer.id, name)
+
+    async def admit(self, change: Change, row: Row[Any], client: str, agent: str, *, by: str = "") -> Begun:
+        """Return a new session of a user who has shown who he is; the audit log hears of it, and `by` what it was."""
+        await change.note(row.customer, "user-logged-in", row.address, after={"by": by} if by else None)
+        return await self._begin(change, row, client, agent)
 
     async def _begin(self, change: Change, row: Row[Any], client: str, agent: str) -> Begun:
         owner = {"user": row.id}
@@ -224,8 +228,8 @@ class UserSignIn:
             row = await people.by_address(change.connection, customer.id, name) if customer is not None else None
             if row is None or row.kind != Kind.USER or row.closed_at or waits:
                 return
-            if row.source.startswith(LDAP) and not row.password:
-                return  # his password is the directory's
+            if (row.source == PROVIDER or row.source.startswith(LDAP)) and not row.password:
+                return  # his password is the directory's, or his provider's
             kind = RESET if row.password else ACTIVATE
             await change.mail(kind, row.id)
             await change.note(row.customer, f"{kind}-asked", row.address)

@@ -23,6 +23,7 @@ class Kind(enum.StrEnum):
 
 HAND: Final = "hand"  # sources; LDAP's are `ldap:` and the name of the customer's directory
 CSV: Final = "csv"
+PROVIDER: Final = "provider"  # of single sign-on: made at his first sign-in
 
 USERS: Final = Table(
     "console_users",

@@ -23,6 +23,7 @@ USERS: Final[Mapping[str, tuple[str, str]]] = {
     "users.source": ("Comes from", "Proviene da"),
     "users.source.hand": ("made by hand", "inserito a mano"),
     "users.source.csv": ("a table", "una tabella"),
+    "users.source.provider": ("single sign-on", "single sign-on"),
     "users.no-password": ("no password yet", "ancora senza password"),
     "users.search": ("Address or name holds", "L'indirizzo o il nome contiene"),
     "users.add": ("Add a user or a group", "Aggiungi un utente o un gruppo"),
