@@ -693,6 +693,9 @@ class Customer(Event, frozen=True, kw_only=True):
     lapses_at: float = 0.0  # when the licence lapses, from when a notice is put on what is delivered; 0: never
     trial: Trial = Trial()
     groups: tuple[Group, ...] = ()
+    forwarders: tuple[
+        str, ...
+    ] = ()  # networks that forward others' mail to this customer: DMARC that fails says nothing
     users_release: str = "all"  # what recipients may release by themselves: all, spam, none; the rest they ask for
 
 

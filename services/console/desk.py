@@ -17,6 +17,7 @@ from services.console.factors import Factors
 from services.console.figures import Figures
 from services.console.held import HeldMail
 from services.console.history import History
+from services.console.kept import Kept
 from services.console.licences import Licences
 from services.console.listed import Lists
 from services.console.look_back import LookBack
@@ -51,6 +52,7 @@ class Desk:
     passkeys: PasskeyIn | None  # None: people reach the console by an address, and passkeys need a name
     signon_in: SignOnIn
     customers: Customers
+    kept: Kept
     domains: Domains
     accounts: Accounts
     tokens: Tokens
@@ -101,12 +103,14 @@ def make_desk(  # noqa: PLR0913  # what it is made of
     providers = Keeper(secrets, Purpose.SIGN_ON)
     outward = outward or Https(around.resolver, private=config.private_issuers)
     most = config.failures_by_client
+    customers = Customers(book, around.config, around.directory)
     back = LookBack(book.clock, trace, around.senders)
     return Desk(
         signin=signin,
         passkeys=None if ceremony is None else PasskeyIn(book, signin, ceremony, by_client=most),
         signon_in=SignOnIn(book, signin, providers, config, outward),
-        customers=Customers(book, around.config, around.directory),
+        customers=customers,
+        kept=Kept(book, customers, around.directory),
         domains=Domains(book, around),
         accounts=Accounts(book),
         tokens=Tokens(book),

@@ -50,7 +50,7 @@ def _customer(spec: CustomerSpec) -> dict[str, Any]:
         limits=_changed(
             customer, {"queue_days", "delay_warning_hours", "quarantine_days", "retention_hours", "max_size"}
         ),
-        lists=_some(allow=list(customer.allow), block=list(customer.block)),
+        lists=_some(**{name: list(getattr(customer, name)) for name in ("allow", "block", "forwarders")}),
         bounces=_some(key=customer.bounce_key, unsolicited="refuse" if customer.refuse_unsolicited else "")
         if customer.bounce_key
         else {},

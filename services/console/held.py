@@ -5,7 +5,7 @@ It holds no key to held mail: what a message looks like is the quarantine's to s
 
 from __future__ import annotations
 
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 from pydantic import Field
 
@@ -47,14 +47,16 @@ class HeldMail:
         since: float = 0.0,
         until: float = 0.0,
         everything: bool = False,  # a query parameter
+        reported: Literal["", "clean", "spam", "wanted"] = "",
         after: Annotated[str, Field(max_length=1_200)] = "",
         limit: Annotated[int, Field(ge=1, le=PAGE_MOST)] = 50,
     ) -> Messages:
-        """What is held, the latest first; with `everything` what was as well."""
+        """What is held, the latest first; with `everything` what was as well; `reported` wanted: what users ask for."""
         wanted = Query(
             customer=customer,
             state=state,
             everything=everything,
+            reported=reported,
             sender=sender.strip(),
             recipient=recipient.strip(),
             subject=subject.strip(),

@@ -76,6 +76,7 @@ class Hosts(Strict):
 
     allow: Annotated[list[Short], Field(max_length=NETWORKS_MOST)] = Field(default_factory=list)
     block: Annotated[list[Short], Field(max_length=NETWORKS_MOST)] = Field(default_factory=list)
+    forwarders: Annotated[list[Short], Field(max_length=NETWORKS_MOST)] = Field(default_factory=list)
 
 
 class Retention(Strict):

@@ -101,7 +101,9 @@ class MailRooms:
         return await self._page(visit, "hosts", values=values)
 
     async def do_hosts(self, visit: Visit) -> Response:
-        body = mail_models.Hosts(allow=lines(visit.field("allow")), block=lines(visit.field("block")))
+        body = mail_models.Hosts.model_validate(
+            {name: lines(visit.field(name)) for name in mail_models.Hosts.model_fields}
+        )
         await visit.desk.protections.set_hosts(visit.who, customer=visit.customer, body=body)
         return go(f"/c/{visit.customer}/hosts", "mail-saved")
 

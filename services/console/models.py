@@ -252,6 +252,26 @@ class CsvApply(Strict):
     force: bool = False
 
 
+class KeptName(BaseModel):
+    """A customer that a file keeps."""
+
+    id: str
+    name: str
+
+
+class KeptCustomers(BaseModel):
+    """All of them."""
+
+    customers: list[KeptName]
+
+
+class KeptCustomer(KeptName):
+    """One of them as the customers file has it."""
+
+    yaml: str
+    listed: bool  # it lists recipients by address: these are in the file alone
+
+
 class ClientCertificate(BaseModel):
     """What a customer's MTA may show in TLS to be known by."""
 

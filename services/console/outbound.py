@@ -72,7 +72,7 @@ class Outbounds:
 
     @allowed(Act.OUTBOUND_CHANGE)
     async def change_outbound(self, caller: Caller, customer: str, body: models.OutboundChange) -> models.Outbound:
-        """Switch it on or off, say which addresses send, and how much. Switched on, administrators are told more."""
+        """Switch it on or off, say who sends and how much. Switched on, administrators are told how to go on."""
         addresses = None if body.addresses is None else _addresses(body.addresses)
         trial = await self._on_trial(customer)
         async with self.book.change(caller.author) as change:
@@ -87,7 +87,7 @@ class Outbounds:
             if after.enabled and not (after.addresses or after.accounts or after.certificates):
                 raise Refused("outbound.nobody")
             if after != before:
-                await self._write(change, caller, before, after, customer, "outbound-changed")
+                await self._write(change, caller, customer, before, after, "outbound-changed")
             if after.enabled and not before.enabled:
                 await _tell(change, customer)
         return await self.outbound(caller, customer=customer)
@@ -108,7 +108,7 @@ class Outbounds:
                 raise Refused("outbound.bad", problem=f"{ACCOUNTS_MOST}")
             made = Account(name=name, password=phc, domains=tuple(sorted(caller.domains or ())))
             after = _replace(before, accounts=(*others, made))
-            await self._write(change, caller, before, after, customer, "submitter-made", name)
+            await self._write(change, caller, customer, before, after, "submitter-made", name)
         return models.MadeSubmitter(name=name, password=password)
 
     @allowed(Act.OUTBOUND_CHANGE, limited=True)
@@ -124,7 +124,7 @@ class Outbounds:
             after = _replace(before, accounts=left)
             if after.enabled and not (after.addresses or after.accounts or after.certificates):
                 raise Refused("outbound.nobody")
-            await self._write(change, caller, before, after, customer, "submitter-removed", name)
+            await self._write(change, caller, customer, before, after, "submitter-removed", name)
         return models.Empty()
 
     @allowed(Act.OUTBOUND_CHANGE)
@@ -137,7 +137,7 @@ class Outbounds:
             if len(others) >= CERTIFICATES_MOST:
                 raise Refused("outbound.bad", problem=f"{CERTIFICATES_MOST}")
             after = _replace(before, certificates=(*others, listed))
-            await self._write(change, caller, before, after, customer, "certificate-added", _described(listed).subject)
+            await self._write(change, caller, customer, before, after, "certificate-added", _described(listed).subject)
         return await self.outbound(caller, customer=customer)
 
     @allowed(Act.OUTBOUND_CHANGE)
@@ -151,7 +151,7 @@ class Outbounds:
             after = _replace(before, certificates=left)
             if after.enabled and not (after.addresses or after.accounts or after.certificates):
                 raise Refused("outbound.nobody")
-            await self._write(change, caller, before, after, customer, "certificate-removed", certificate)
+            await self._write(change, caller, customer, before, after, "certificate-removed", certificate)
         return models.Empty()
 
     @allowed(Act.OUTBOUND_SHOW, limited=True)
@@ -251,13 +251,13 @@ class Outbounds:
             raise NotFound(customer)
         return settings_of(await found(change.connection, customer)).outbound
 
-    async def _write(  # who changed what of whom
+    async def _write(
         self,
         change: Change,
         caller: Caller,
+        customer: str,
         before: Outbound,
         after: Outbound,
-        customer: str,
         what: str,
         subject: str = "",
     ) -> None:
@@ -289,7 +289,8 @@ def _told(settings: Outbound, caller: Caller) -> dict[str, Any]:
 
 
 def _certificates(body: models.NewCertificate) -> tuple[ClientCertificate, ...]:
-    kind = {"ca": body.certificate, "names": body.names} if body.names else {"certificate": body.certificate}
+    pem = " ".join(body.certificate.split())
+    kind: dict[str, object] = {"ca": pem, "names": body.names} if body.names else {"certificate": pem}
     try:
         return parse_certificates(Place("", "", node_of([kind])))
     except ConfigError as error:

@@ -18,6 +18,7 @@ from services.core.errors import ConfigError
 from services.core.protection import parse_protect
 from services.core.tree import Place, node_of
 
+HOSTS = ("allow", "block", "forwarders")
 KEPT = ("queue_days", "delay_warning_hours", "quarantine_days", "retention_hours")
 
 
@@ -49,7 +50,7 @@ class Protections:
 
     @allowed(Act.SETTINGS_SHOW)
     async def hosts(self, caller: Caller, customer: str) -> models.Hosts:  # noqa: ARG002 - as above
-        """Hosts that are let in whatever lists say of them, and hosts that nothing is taken from."""
+        """Hosts that are let in whatever lists say, that nothing is taken from, and that forward others' mail."""
         async with self.book.reading() as connection:
             return _hosts(await current(connection, customer))
 
@@ -65,7 +66,7 @@ class Protections:
                 raise Refused("hosts.bad", reason=str(error).rpartition("]: ")[2].removeprefix(":1: ")) from error
 
         async with self.book.change(caller.author) as change:
-            return _hosts(await change_settings(change, customer, "hosts-changed", edit, "allow", "block"))
+            return _hosts(await change_settings(change, customer, "hosts-changed", edit, *HOSTS))
 
     @allowed(Act.SETTINGS_SHOW)
     async def retention(self, caller: Caller, customer: str) -> models.Retention:  # noqa: ARG002 - as above
@@ -94,7 +95,7 @@ def _protection(customer: Customer) -> models.Protection:
 
 
 def _hosts(customer: Customer) -> models.Hosts:
-    return models.Hosts(allow=list(customer.allow), block=list(customer.block))
+    return models.Hosts.model_validate({name: list(getattr(customer, name)) for name in HOSTS})
 
 
 def _retention(customer: Customer) -> models.Retention:

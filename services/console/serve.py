@@ -35,6 +35,7 @@ from services.console.users.config import PREFIX as USERS_PREFIX
 from services.console.users.config import UsersConfig
 from services.console.users.directory import Asked, DirectoryService, NoDirectory
 from services.console.users.readings import Readings
+from services.console.users.wishes import Answers
 from services.core.errors import DatabaseUnavailable
 from services.core.secrets import Purpose
 from services.directory.config import DirectoryConfig
@@ -119,7 +120,13 @@ async def serve(ctx: Context) -> None:
         await ctx.directory_ready()
         await stack.enter_async_context(following(follow_queues(ctx.bus, waiting), "console-queues"))
         async with _emptied(outbox):
-            jobs: list[Job] = [outbox, Reminders(book, purges=config.purge), Census(book, ctx.bus), Scheduler(book)]
+            jobs: list[Job] = [
+                outbox,
+                Reminders(book, purges=config.purge),
+                Census(book, ctx.bus),
+                Scheduler(book),
+                Answers(book),
+            ]
             if key is not None:
                 jobs.append(Readings(book, desk.users))
             if config.purge:

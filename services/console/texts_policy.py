@@ -274,6 +274,11 @@ TEXTS: Final[dict[str, tuple[str, str]]] = {
     ),
     "hosts.block": ("Kept out", "Esclusi"),
     "hosts.block.hint": ("One a line: nothing is taken from them", "Uno per riga: non si accetta nulla da questi"),
+    "hosts.forwarders": ("Forwarders", "Chi inoltra"),
+    "hosts.forwarders.hint": (
+        "One a line: they forward to you what others wrote. DMARC that fails for that is held against nobody.",
+        "Uno per riga: ti inoltrano posta di altri. Il DMARC che fallisce per questo non si imputa a nessuno.",
+    ),
     "hosts.bad": ("That does not do: {reason}", "Non va bene: {reason}"),
     "settings.sections": ("Settings", "Impostazioni"),
     "done.mail-saved": ("Saved; it counts within seconds.", "Salvato; vale entro pochi secondi."),

@@ -222,7 +222,7 @@ def _with_limits(customer: Customer, place: Place) -> Customer:
 
 def with_lists(customer: Customer, place: Place) -> Customer:
     """Return the customer with these hosts allowed and blocked; raise ConfigError for the first mistake."""
-    fields = place.fields("allow", "block")
+    fields = place.fields("allow", "block", "forwarders")
     found = {name: _networks(fields[name]) for name in fields}
     for both in set(found.get("allow", ())) & set(found.get("block", ())):
         raise place.wrong(f"{both} is both allowed and blocked")

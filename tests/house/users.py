@@ -239,10 +239,14 @@ DIGEST = DigestPlan(hours=(7, 13), timezone="Europe/Rome", language="it")
 
 
 @contextlib.asynccontextmanager
-async def users_house(folder: Path, base: str = USERS) -> AsyncIterator[UsersHouse]:
-    """A house with the customers acme (acme.test, alt.test) and globex (globex.test)."""
-    path = folder / "quarantine.db"
-    path.write_bytes(await _tables())
+async def users_house(folder: Path, base: str = USERS, *, one_database: bool = False) -> AsyncIterator[UsersHouse]:
+    """A house with the customers acme (acme.test, alt.test) and globex (globex.test).
+
+    `one_database`: the console sees what the quarantine holds.
+    """
+    path = folder / ("console.db" if one_database else "quarantine.db")
+    if not one_database:
+        path.write_bytes(await _tables())
     url = database_url(f"sqlite:///{path}")
     async with console_house(folder) as console:
         index = Index(Database(url))

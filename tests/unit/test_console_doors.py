@@ -69,6 +69,9 @@ EXPECTED: Final[dict[str, str]] = {
     "factors": "owahurl",
     "customers": "o",
     "add_customer": "o",
+    "kept": "o",
+    "kept_customer": "o",
+    "take_over": "o",
     "purges": "o",
     "certificate": "o",
     "customer": "owahurl",
@@ -186,6 +189,7 @@ BODIES: Final[dict[str, Any]] = {
     "what_if": {"version": "x"},
     "change_senders": {"senders": ["a@b.test"], "list": "approved"},
     "set_protection": {"persons": [{"name": "Max Muster"}]},
+    "set_hosts": {"allow": ["192.0.2.0/24"]},
     "set_retention": {"queue_days": 10, "delay_warning_hours": 4, "quarantine_days": 9, "retention_hours": 0},
 }
 

@@ -275,12 +275,13 @@ async def whole_of(house: ConsoleHouse) -> Any:
     known = house.published("acme")
     assert known is not None
     users = (await house.desk.users.users(OWNER, customer="acme")).users
+    team = await house.desk.users.user(OWNER, customer="acme", user=await user_of(house, f"team@{OWN}"))
     return (
         [rule for rule in known.rules if OWN not in rule.name],
         known.groups,
         [account for account in known.outbound.accounts if OWN not in account.name],
         [user for user in users if any(OTHER in address for address in user.addresses)],
-        (await house.desk.users.user(OWNER, customer="acme", user=await user_of(house, f"team@{OWN}"))).members,
+        [each for each in team.members if OWN not in each],
         sorted(entry.whom for entry in house.senders.of("acme") if entry.sender == "@hidden-sender.test"),
     )
 

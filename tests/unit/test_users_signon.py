@@ -14,6 +14,7 @@ from schemas.events import Recipient
 from services.console.caller import Caller
 from services.console.models_signin import Provider as ProviderBody
 from services.console.models_signin import UsersSignOn
+from services.console.outward import Https
 from services.console.roles import Role
 from services.console.tables import AUDIT, SIGNON
 from services.console.users.models import EndUserChange, NewEndUser
@@ -84,7 +85,7 @@ async def test_a_user_comes_in_by_any_of_his_addresses_and_sees_his_own_mail(pla
     assert ("for ann" in page, "for bob" in page, "anna@acme.test" in page) == (True, False, True)
     assert f"{ISSUER}/token" in place.provider.asked
     async with place.house.console.book.reading() as connection:
-        dumped = repr([(await connection.execute(select(table))).all() for table in (AUDIT, SIGNON)])
+        dumped = repr([tuple(row) for table in (AUDIT, SIGNON) for row in await connection.execute(select(table))])
     assert '{"by":"single sign-on"}' in dumped
     assert SECRET not in dumped
 
@@ -153,6 +154,16 @@ async def test_a_provider_is_for_users_only_where_its_owner_says_so(place: Place
     back = await place.sent(browser)
     await place.set("")  # while he was there
     assert (await browser.get(back)).status == 409
+
+
+async def test_a_provider_in_our_own_network_is_not_asked(place: Place) -> None:
+    await place.set("all")
+    dns = place.house.console.dns
+    place.house.signon.flow.outward = Https(lambda: dns)
+    for address in ("127.0.0.1", "10.0.0.1", "169.254.169.254"):
+        dns.zone["login.acme.test", "A"] = (address,)
+        refused = await place.house.browser().get("/sso/acme/start")
+        assert (refused.status, "gave no answer that can be used" in refused.text) == (409, True)
 
 
 async def test_an_answer_counts_once_in_its_browser_and_on_its_side_alone(place: Place) -> None:

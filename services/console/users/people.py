@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.console.book import Change
 from services.console.users.decide import Known, Person, Plan
-from services.console.users.tables import ADDRESSES, MEMBERS, USER_LINKS, USER_SESSIONS, USERS, Kind
+from services.console.users.tables import ADDRESSES, MEMBERS, USER_LINKS, USER_SESSIONS, USERS, WISHES, Kind
 
 AT_ONCE: Final = 500  # values in one statement
 ADDRESSES_MOST: Final = 300  # that somebody sees, his groups' included: what a pass can name
@@ -143,6 +143,7 @@ async def remove(change: Change, customer: str, users: Collection[str]) -> None:
     for some in _some(users):
         await end_sessions(change, some)
         await change.connection.execute(delete(USER_LINKS).where(USER_LINKS.c.user.in_(some)))
+        await change.connection.execute(delete(WISHES).where(WISHES.c.user.in_(some)))
         await change.connection.execute(delete(MEMBERS).where(or_(MEMBERS.c.user.in_(some), MEMBERS.c.group.in_(some))))
         await change.connection.execute(delete(ADDRESSES).where(ADDRESSES.c.user.in_(some)))
         await change.connection.execute(delete(USERS).where(USERS.c.id.in_(some), USERS.c.customer == customer))

@@ -31,6 +31,12 @@ from services.core.errors import DirectoryRefused, DirectoryUnavailable
 Pause = Callable[[float], Any]
 
 
+def _has_password_of_ours(row: Row[Any]) -> bool:
+    """Return whether a link is for him; without one of ours, his password is the directory's, or his provider's."""
+    elsewhere = row.source == PROVIDER or row.source.startswith(LDAP)
+    return row.kind == Kind.USER and not row.closed_at and (bool(row.password) or not elsewhere)
+
+
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class User:
     """Somebody who has signed in."""
@@ -220,19 +226,16 @@ class UserSignIn:
     # --- by link
 
     async def forgot(self, address: str, client: str) -> None:
-        """Send a link, if there is such a user and his password is ours; nothing tells whether there is."""
+        """Send a link, if there is such a user and his password is ours; nothing tells whether there is, as there."""
         name, customer = self._place(address)
         async with self._book.change(Author(name, client)) as change:
             waits = await self._resets.waits(change.connection, client, name)
             await self._resets.note(change.connection, client, name)
             row = await people.by_address(change.connection, customer.id, name) if customer is not None else None
-            if row is None or row.kind != Kind.USER or row.closed_at or waits:
+            if waits:
                 return
-            if (row.source == PROVIDER or row.source.startswith(LDAP)) and not row.password:
-                return  # his password is the directory's, or his provider's
-            kind = RESET if row.password else ACTIVATE
-            await change.mail(kind, row.id)
-            await change.note(row.customer, f"{kind}-asked", row.address)
+            kind = RESET if row is not None and row.password else ACTIVATE
+            await change.link(kind, row.id if row is not None and _has_password_of_ours(row) else "", client)
 
     async def link(self, text: str, client: str) -> bool:
         """Return whether the link is good. Whose it is it doesn't say: who uses it writes his address."""

@@ -61,6 +61,16 @@ MEMBERS: Final = Table(
     Index("console_user_members_of_user", "user"),
 )
 
+WISHES: Final = Table(
+    "console_wishes",
+    METADATA,
+    Column("user", Text, ForeignKey("console_users.id"), primary_key=True),
+    Column("message", Text, primary_key=True),  # held, which he asks for and may not release
+    Column("customer", Text, nullable=False),
+    Column("made_at", Double, nullable=False),
+    Index("console_wishes_of_customer", "customer"),
+)
+
 USER_LINKS: Final = Table(
     "console_user_links",
     METADATA,
