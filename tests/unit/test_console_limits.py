@@ -14,6 +14,7 @@ from schemas.events import (
     Action,
     Branch,
     Customer,
+    Direction,
     Disposition,
     Domain,
     Envelope,
@@ -116,9 +117,9 @@ def new_user(address: str, kind: str = "user", **more: Any) -> NewEndUser:
     return NewEndUser.model_validate({"address": address, "kind": kind, "invite": False, **more})
 
 
-async def held(house: ConsoleHouse, domain: str, subject: str) -> None:
+async def held(house: ConsoleHouse, domain: str, subject: str, **changes: Any) -> None:
     now = house.clock.now()
-    message = received(house, domain, subject)
+    message = msgspec.structs.replace(received(house, domain, subject), **changes)
     branch = Branch(recipients=(f"ann@{domain}",), action=Action.QUARANTINE, rule="spam", reason="spam")
     decided = Disposition(received=message, branches=(branch,), status=Status.SPAM, score=9.0, decided_at=now)
     await Index(house.book.database).hold(holds(decided, Shown(subject, "x@sender.test"), now, 30.0), decided)
@@ -336,6 +337,22 @@ async def test_every_operation_about_another_domain_finds_nothing(house: Console
     for asked in (f"ann@{OTHER}", f"@{OTHER}", ""):
         found = await house.desk.history.trace(ann, customer="acme", recipient=asked)
         assert [message.subject for message in found.messages] == ([] if asked else ["open subject"])
+
+
+async def test_what_another_domain_sends_is_not_his_to_let_out(house: ConsoleHouse) -> None:
+    """Not even to himself: rules for all of the customer have stopped it."""
+    ann = await account(house, "ann@acme.test", Role.HELPDESK, OWN)
+    for place, domain in enumerate((OTHER, OWN)):
+        identity = message_id(house.clock.now() + place + 1, bytes)
+        envelope = Envelope(reverse_path=f"x@{domain}", recipients=(f"ann@{OWN}",), client_ip="192.0.2.7")
+        await held(house, OWN, "numbers", id=identity, envelope=envelope, direction=Direction.OUTBOUND)
+        items = [{"id": identity, "recipient": f"ann@{OWN}"}]
+        body = HeldAct.model_validate({"action": "release", "items": items})
+        if domain == OWN:
+            assert (await house.desk.held.act_held(ann, customer="acme", body=body)).asked == 1
+        else:
+            with pytest.raises(NotFound):
+                await house.desk.held.act_held(ann, customer="acme", body=body)
 
 
 async def test_nobody_makes_or_frees_an_account_beyond_his_own_limits(house: ConsoleHouse) -> None:
