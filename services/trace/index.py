@@ -282,11 +282,16 @@ class Index:
             await self._patient(connection)
             return await self._tops.between(connection, customer, since, until, most)
 
-    async def recorded(self, customer: str, since: float, before: str, limit: int) -> list[Recorded]:
-        """Return the customer's next accepted messages since then, newest first, with what was said of them."""
+    async def recorded(
+        self, customer: str, since: float, before: str, limit: int, domains: frozenset[str] | None = None
+    ) -> list[Recorded]:
+        """Return the customer's next accepted messages since then, newest first, with what was said of them.
+
+        `domains` are those that they are for; None: any.
+        """
         async with self._database.reading() as connection:
             await self._patient(connection)
-            rows = await rows_of(connection, messages(customer, since, before, limit), self.looked_at)
+            rows = await rows_of(connection, messages(customer, since, before, limit, domains), self.looked_at)
             found: dict[str, list[tuple[str, str]]] = {row.id: [] for row in rows}
             if rows:
                 events = await connection.execute(told_of(customer, [(row.day, row.id) for row in rows]))
