@@ -102,7 +102,7 @@ class Status(enum.StrEnum):
 
 
 class Verdict(Event, frozen=True, kw_only=True):
-    """One scanner's answer on one message. Topic mail.verdicts.v1, key: id."""
+    """One scanner's answer on one message, or those of all that a process runs. Topic mail.verdicts.v1, key: id."""
 
     id: str
     customer: str
@@ -120,6 +120,13 @@ class Verdict(Event, frozen=True, kw_only=True):
     contact: str = ""  # the salted digest of a correspondent to be remembered if the message is delivered as clean
     prints: tuple[str, ...] = ()  # fingerprints that near duplicates share
     files: tuple[str, ...] = ()  # of attachments: endings of names with their dot (.exe), and types by content (zip)
+    packed: tuple[str, ...] = ()  # which of these lie in an archive, or where a plain reader would not find them
+    also: tuple[Verdict, ...] = ()  # what scanners of the same process said of it at once; they have none themselves
+
+    @property
+    def answers(self) -> tuple[Verdict, ...]:
+        """Return every scanner's answer that came with this event, each by itself."""
+        return (msgspec.structs.replace(self, also=()), *self.also) if self.also else (self,)
 
 
 class Shadow(Event, frozen=True, kw_only=True):
@@ -176,6 +183,8 @@ class Branch(Event, frozen=True, kw_only=True):
     bcc: tuple[str, ...] = ()  # who gets a copy of what is delivered, as mail of its own
     notify: tuple[str, ...] = ()  # who is told that the rule applied, as mail of its own
     stamp: str = ""  # what is put below its text
+    strip: tuple[str, ...] = ()  # which attachments are taken out of it: see services.core.strip
+    packed: tuple[str, ...] = ()  # kinds of these that were found within archives
 
 
 class Exemption(Event, frozen=True, kw_only=True):
@@ -237,6 +246,7 @@ class Outcome(Event, frozen=True, kw_only=True):
     direction: Direction = Direction.INBOUND  # the quarantine's own endings don't say, and what they end came in
     own: str = ""  # what it was when we wrote it, as Received.own says it, or bounce
     sender: str = ""  # of what goes out: its reverse-path
+    removed: tuple[str, ...] = ()  # names of the attachments that were taken out; one may have none
 
 
 class Rejection(Event, frozen=True, kw_only=True):
@@ -524,6 +534,7 @@ class Rule(Event, frozen=True, kw_only=True):
     notify: tuple[str, ...] = ()
     stamp: str = ""
     off: bool = False  # kept, and passed over
+    strip: tuple[str, ...] = ()  # as in Branch
 
 
 class Group(Event, frozen=True, kw_only=True):

@@ -139,6 +139,7 @@ def rule_tree(rule: Rule) -> dict[str, Any]:
         add_headers=dict(rule.add_headers),
         redirect_to=rule.redirect_to,
         stamp=rule.stamp,
+        strip=list(rule.strip),
         bcc=list(rule.bcc),
         notify=list(rule.notify),
     )

@@ -190,6 +190,7 @@ def _treated(treatment: Treatment) -> models.Treated:
         tag_subject=treatment.tag_subject,
         add_headers=list(treatment.add_headers),
         stamp=treatment.stamp,
+        strip=list(treatment.strip),
         bcc=list(treatment.bcc),
         notify=list(treatment.notify),
     )

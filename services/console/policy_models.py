@@ -7,7 +7,7 @@ from typing import Annotated, Final, Literal
 from pydantic import BaseModel, Field
 
 from services.console.models import Short, Strict
-from services.core.customer_rules import COPIES_MOST, GROUPS_MOST, RULES_MOST, STAMP_LIMIT
+from services.core.customer_rules import COPIES_MOST, GROUPS_MOST, RULES_MOST, STAMP_LIMIT, STRIP_MOST
 
 YAML_MOST: Final = 200_000  # characters
 Shorts = Annotated[list[Short], Field(max_length=1_000)]
@@ -43,6 +43,8 @@ class Rule(Strict):
     add_headers: Annotated[dict[str, str], Field(max_length=20)] = Field(default_factory=dict)
     redirect_to: Short = ""
     stamp: Annotated[str, Field(max_length=STAMP_LIMIT)] = ""  # below the text
+    # all, dangerous, sealed, .exe, zip, or a pattern of names
+    strip: Annotated[list[Short], Field(max_length=STRIP_MOST)] = Field(default_factory=list)
     bcc: Copied = Field(default_factory=list)
     notify: Copied = Field(default_factory=list)
 
@@ -75,6 +77,7 @@ class Treated(BaseModel):
     tag_subject: str
     add_headers: list[tuple[str, str]]
     stamp: str
+    strip: list[str]
     bcc: list[str]
     notify: list[str]
 

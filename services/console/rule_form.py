@@ -30,6 +30,7 @@ def values_of(rule: Rule, place: int) -> Values:
         "headers": "\n".join(f"{name}: {value}" for name, value in rule.add_headers.items()),
         "redirect_to": rule.redirect_to,
         "stamp": rule.stamp,
+        "strip": "\n".join(rule.strip),
         "bcc": "\n".join(rule.bcc),
         "notify": "\n".join(rule.notify),
         **{name: getattr(when, name) for name in _WHEN_TEXTS},
@@ -65,6 +66,7 @@ def read(values: Values) -> Rule:
             "add_headers": _headers(field("headers")),
             "redirect_to": field("redirect_to").strip(),
             "stamp": " ".join(field("stamp").split()),
+            "strip": lines(field("strip")),
             "bcc": lines(field("bcc")),
             "notify": lines(field("notify")),
         }

@@ -128,6 +128,19 @@ TEXTS: Final[dict[str, tuple[str, str]]] = {
         "At the end of its text and its HTML. Signed or encrypted mail stays as it is; a DKIM signature ends to hold.",
         "In fondo a testo e HTML. Ciò che è firmato o cifrato resta com'è; una firma DKIM non vale più.",
     ),
+    "rule.strip": ("Attachments to take out", "Allegati da rimuovere"),
+    "rule.strip.hint": (
+        (
+            "One a line: all, dangerous (what acts when it is opened), sealed (encrypted mail), endings or types "
+            "(.exe, zip), or a pattern of names (invoice*.doc?). A note takes their place; a signature around them "
+            "goes too."
+        ),
+        (
+            "Uno per riga: all (tutti), dangerous (ciò che agisce all'apertura), sealed (posta cifrata), estensioni o "
+            "tipi (.exe, zip), o un modello di nome (fattura*.doc?). Una nota ne prende il posto; una firma attorno è "
+            "rimossa."
+        ),
+    ),
     "rule.redirect": ("Redirect to", "Reindirizza a"),
     "rule.redirect.hint": (
         "Instead of the recipient. An address elsewhere is handed to your own mail server.",
@@ -175,6 +188,7 @@ TEXTS: Final[dict[str, tuple[str, str]]] = {
     "does.redirect": ("redirect to {address}", "reindirizza a {address}"),
     "does.tag": ("tag the subject {tag}", "contrassegna l'oggetto {tag}"),
     "does.stamp": ("put below: {text}", "aggiunge in fondo: {text}"),
+    "does.strip": ("take out attachments: {kinds}", "rimuove gli allegati: {kinds}"),
     "does.bcc": ("copy to {address}", "copia a {address}"),
     "does.notify": ("tell {address}", "avvisa {address}"),
     # --- what-if

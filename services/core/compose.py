@@ -2,7 +2,8 @@
 
 Only three things are ever changed below our own fields: incoming fields with our names go, incoming
 Authentication-Results that claim to be ours go (RFC 8601 section 5), and Subject gets a tag where a rule says so.
-Everything after the header block is passed on as views of the stored octets, but for a notice where one is due.
+Everything after the header block is passed on as views of the octets that are given here. What a rule, a disclaimer or
+a notice changes in them was changed before: see `changes.py`.
 """
 
 from __future__ import annotations
@@ -25,7 +26,6 @@ from services.core.headers import (
     is_field_name,
     unfolded,
 )
-from services.core.stamp import may_be_stamped, stamp
 
 OWN_PREFIX: Final = "x-gatepost"  # of every header field name that is ours
 OWN_FIELD: Final = "X-Gatepost"  # id, status, score and rule of a message, one line
@@ -41,8 +41,7 @@ def compose(
 ) -> list[bytes | memoryview]:
     """Return the parts to send, in order: our fields, then the message. `hostname` is our authserv-id.
 
-    `notice` is put below the texts, unless a signature that holds would not hold any more. Without one it costs time
-    in proportion to the header block alone.
+    `notice` is said in a field. It costs time in proportion to the header block alone.
     """
     view = memoryview(message)
     end = header_end(view)
@@ -56,8 +55,7 @@ def compose(
     kept, subjects = _kept(header, branch, hostname)
     if not subjects:
         added += _subject(branch, header=b"")
-    stamped = stamp(view, notice) if notice and may_be_stamped(header, disposition.auth_results) else None
-    return [b"".join(added), *kept, *(stamped or [view[end:]])]
+    return [b"".join(added), *kept, view[end:]]
 
 
 def _added(disposition: Disposition, branch: Branch, hostname: str) -> list[bytes]:

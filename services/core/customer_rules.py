@@ -17,6 +17,8 @@ from services.core.tree import Entries, Place, quoted
 RULES_MOST: Final = 200  # of one customer: each is looked at for each recipient
 TAG_LIMIT: Final = 60  # characters before a subject
 STAMP_LIMIT: Final = 500  # characters below a text: each message of the rule carries them in its events
+STRIP_MOST: Final = 50  # kinds of attachments of one rule
+STRIP_LIMIT: Final = 100  # characters of one
 HEADER_LIMIT: Final = 500  # characters of a header's value
 SCORE_MOST: Final = 10_000.0
 SIZE_MOST: Final = 157_286_400  # octets; the largest message that any customer may take
@@ -40,7 +42,10 @@ _GROUP: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
 _FILE: Final = re.compile(r"\.?[a-z0-9][a-z0-9_-]{0,38}")
 _AUTH: Final = re.compile(r"(?:spf|dkim|dmarc|arc)=(?:pass|fail|softfail|neutral|none|policy|temperror|permerror)")
 _YES: Final = {"yes": True, "true": True, "no": False, "false": False}
-_RULE: Final = ("name", "off", "when", "then", "tag_subject", "add_headers", "redirect_to", "stamp", "bcc", "notify")
+_PATTERN: Final = re.compile(r"[^\x00-\x1f\x7f/\\]*[*?][^\x00-\x1f\x7f/\\]*")
+_RULE: Final = (
+    "name", "off", "when", "then", "tag_subject", "add_headers", "redirect_to", "stamp", "strip", "bcc", "notify",
+)  # fmt: skip
 
 
 def parse_groups(place: Place, domains: Collection[str]) -> tuple[Group, ...]:
@@ -95,9 +100,10 @@ def _rule(
         bcc=_copied(fields["bcc"]) if "bcc" in fields else (),
         notify=_copied(fields["notify"]) if "notify" in fields else (),
         stamp=fields["stamp"].text(STAMP_LIMIT) if "stamp" in fields else "",
+        strip=_stripped(fields["strip"]) if "strip" in fields else (),
         off=fields["off"].choice(_YES) if "off" in fields else False,
     )
-    changes = rule.tag_subject or rule.add_headers or rule.redirect_to or rule.bcc or rule.stamp
+    changes = rule.tag_subject or rule.add_headers or rule.redirect_to or rule.bcc or rule.stamp or rule.strip
     if rule.action is None and not changes and not rule.notify:
         raise place.wrong(f"a rule that does nothing: {', '.join(_RULE[3:-1])} and {_RULE[-1]} are all missing")
     if rule.action is Action.DELETE and changes:
@@ -182,6 +188,23 @@ def _copied(place: Place) -> tuple[str, ...]:
     if len(members) > COPIES_MOST:
         raise place.wrong(f"{len(members)} addresses, and {COPIES_MOST} is the most")
     return tuple(dict.fromkeys(_address(each) for each in members))
+
+
+def _stripped(place: Place) -> tuple[str, ...]:
+    members = _some(place)
+    if len(members) > STRIP_MOST:
+        raise place.wrong(f"{len(members)} kinds of attachments, and {STRIP_MOST} is the most")
+    return tuple(dict.fromkeys(_attachment(each) for each in members))
+
+
+def _attachment(place: Place) -> str:
+    text = place.text(STRIP_LIMIT)
+    if not _FILE.fullmatch(text) and not _PATTERN.fullmatch(text):
+        raise place.wrong(
+            f"{quoted(text)} is none of all, dangerous, sealed, an ending such as .exe, a type such as zip in lower "
+            "case, or a pattern of names such as invoice*.doc?"
+        )
+    return text
 
 
 def _headers(place: Place) -> tuple[tuple[str, str], ...]:

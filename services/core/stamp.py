@@ -1,53 +1,31 @@
-"""A notice below the texts of a message, plain and HTML, wherever nothing that is signed or sealed is touched.
+"""A text below the texts of a message, plain and HTML: a customer's disclaimer, a rule's stamp, the notice of a lapse.
 
-No header field is changed, and of the body only the part that gets the notice: what is put in is encoded as that part
-is, so type, charset and transfer encoding go on saying what is there. What isn't sure to be understood as every reader
-understands it stays as it came.
+Nothing else changes, octet by octet, and of the text nothing but its end, as long as its charset and transfer encoding
+can say what is put there; else that text is written anew as UTF-8. What is signed or encrypted is left alone, and so is
+a report: a change would break it. So is what isn't sure to be understood as every reader understands it.
 """
 
 from __future__ import annotations
 
-import base64
 import binascii
 import codecs
-import dataclasses
-import email.message
 import html
-import quopri
 import re
-import textwrap
-import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Final
 
-from services.core.headers import fields, header_end
+from schemas.events import Disclaimer
+from services.core.entities import AS_IT_STANDS, OPAQUE, Edit, Entity, described, edited, read
+from services.core.headers import fields
 
-DEPTH_MOST: Final = 20
-PARTS_MOST: Final = 200
-COLUMNS: Final = 72  # of the notice in plain text
-PARAMETERS_MOST: Final = 4_096  # octets of a field that are read for parameters
+LINE_MOST: Final = 998  # octets (RFC 5322 section 2.1.1)
 
-# What is signed as it stands, or is no text of a person's: S/MIME (RFC 8551), PGP/MIME (RFC 3156), reports (RFC 6522),
-# pieces of something (RFC 2046 section 5.2).
-SEALED: Final = frozenset(
-    {
-        "multipart/signed",
-        "multipart/encrypted",
-        "multipart/report",
-        "application/pkcs7-mime",
-        "application/x-pkcs7-mime",
-        "application/pkcs7-signature",
-        "application/x-pkcs7-signature",
-        "application/pgp-encrypted",
-        "application/pgp-signature",
-        "message/partial",
-        "message/external-body",
-    }
-)
+# What is signed as it stands, or is no text of a person's: also reports (RFC 6522) and pieces (RFC 2046 section 5.2).
+SEALED: Final = OPAQUE | {"multipart/signed", "multipart/report", "message/partial", "message/external-body"}
 _ENTERED: Final = frozenset({"multipart/mixed", "multipart/alternative", "multipart/related"})
 _PLAIN: Final = "text/plain"
 _HTML: Final = "text/html"
-_AS_IT_STANDS: Final = frozenset({"", "7bit", "8bit", "binary"})
+_SAID: Final = frozenset({b"content-type", b"content-transfer-encoding"})
 _PGP: Final = re.compile(rb"^-----BEGIN PGP ", re.MULTILINE)  # a signature or a cipher within the text (RFC 9580)
 _ENDS: Final = (re.compile(rb"</body", re.IGNORECASE), re.compile(rb"</html", re.IGNORECASE))
 # Of what a signature of the message's may say, what means that it holds for nobody (RFC 8601 section 2.7.1).
@@ -57,17 +35,6 @@ _SIGNATURES: Final = {b"dkim-signature": "dkim", b"arc-message-signature": "arc"
 
 class _Untouchable(Exception):  # noqa: N818  # no error: an answer
     """Nothing in the message may be changed."""
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class _Part:
-    """A text of the message, by where its body lies."""
-
-    kind: str
-    start: int
-    end: int
-    charset: str
-    encoding: str
 
 
 def may_be_stamped(header: bytes, auth_results: Iterable[tuple[str, str]]) -> bool:
@@ -85,170 +52,181 @@ def may_be_stamped(header: bytes, auth_results: Iterable[tuple[str, str]]) -> bo
     return True
 
 
-def stamp(message: memoryview, notice: str) -> list[bytes | memoryview] | None:
-    """Return the message's body in pieces, with the notice in it; None where it stays as it is.
-
-    The message is everything, header block and all; the pieces are what follows the octets that `header_end` counts.
-    """
-    found: list[_Part] = []
+def stamp(message: bytes | memoryview, text: Disclaimer) -> bytes | memoryview:
+    """Return the message with the text below its own, the very same object where it is left alone."""
+    if not text.text:
+        return message
+    octets = bytes(message)
+    root = read(octets)
     try:
-        _walk(message, 0, len(message), found, 0)
-        pieces = _texts(message, found, notice)
+        edits = _edits(octets, root, text)
     except _Untouchable:
-        return None
-    if not pieces:
-        return None
-    parts: list[bytes | memoryview] = []
-    at = header_end(message)
-    for start, end, octets in sorted(pieces):
-        parts += [message[at:start], octets]
-        at = end
-    return [*parts, message[at:]]
+        return message
+    return edited(octets, edits) if edits else message
 
 
-def _walk(message: memoryview, start: int, end: int, found: list[_Part], depth: int) -> None:
-    """Note the texts of the entity that lies there; raise _Untouchable for what is sealed, or can be read twice."""
-    if depth > DEPTH_MOST or len(found) > PARTS_MOST:
-        raise _Untouchable
-    length = header_end(message[start:end])
-    head = _content_fields(bytes(message[start : start + length]))
-    at = _after_line(message, start + length, end)
-    kind = head.get_content_type()
-    if kind in SEALED or head.get("content-disposition", "").lower().startswith("attachment"):
-        if kind in SEALED:
-            raise _Untouchable
-        return
-    if kind in _ENTERED:
-        pieces = _cut(message, at, end, head.get_boundary(""))
-        for first, last in pieces[:1] if kind == "multipart/related" else pieces:
-            _walk(message, first, last, found, depth + 1)
-    elif kind in {_PLAIN, _HTML} and head.get_filename() is None:
-        encoding = head.get("content-transfer-encoding", "").strip().lower()
-        found.append(_Part(kind, at, end, str(head.get_content_charset("us-ascii")), encoding))
+def as_html(text: Disclaimer) -> str:
+    """Return the HTML: the customer's own, or the text as a paragraph."""
+    if text.html:
+        return text.html
+    return "<p>" + "<br>\r\n".join(html.escape(line) for line in text.text.splitlines()) + "</p>"
 
 
-def _content_fields(header: bytes) -> email.message.Message:
-    """Return the fields that say how to read the body; raise _Untouchable where one says it twice."""
-    message = email.message.Message()
-    for field in fields(header):
-        name = field.name.decode("latin-1")
-        if name.startswith("content-"):
-            if name in message:
-                raise _Untouchable
-            value = header[field.value : field.end][:PARAMETERS_MOST].decode("utf-8", "replace")
-            message[name] = " ".join(value.split())
-    return message
+def text_part(text: str) -> bytes:
+    """Return a part of its own that says this, header and all."""
+    head = b"Content-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n"
+    return head + quoted(text)
 
 
-def _cut(message: memoryview, start: int, end: int, boundary: str) -> list[tuple[int, int]]:
-    """Return where the parts of a multipart lie (RFC 2046 section 5.1.1)."""
-    if not boundary:
-        raise _Untouchable
-    mark = re.escape(boundary.encode("utf-8", "surrogateescape"))
-    line = re.compile(rb"(?:^|\r?\n)--" + mark + rb"(--)?[ \t]*(?=\r?\n|\Z)")
-    pieces: list[tuple[int, int]] = []
-    begun: int | None = None
-    for hit in line.finditer(message[start:end]):
-        if begun is not None:
-            pieces.append((begun, max(begun, start + hit.start())))
-        if hit.group(1) and begun is not None:
-            return pieces
-        if len(pieces) > PARTS_MOST:
-            raise _Untouchable
-        begun = _after_line(message, start + hit.end(), end)
-    raise _Untouchable  # it isn't closed: another reader may see other parts
+def quoted(text: str) -> bytes:
+    """Return the text in UTF-8, quoted-printable, with CRLF at each line's end but the last."""
+    return binascii.b2a_qp("\r\n".join(text.splitlines()).encode())
 
 
-def _after_line(message: memoryview, at: int, end: int) -> int:
-    """Return where the body begins: behind the empty line."""
-    if bytes(message[at : min(at + 2, end)]) == b"\r\n":
-        return at + 2
-    return min(at + 1, end)
-
-
-def _texts(message: memoryview, found: list[_Part], notice: str) -> list[tuple[int, int, bytes]]:
-    """Return what replaces which octets: of the first text of either kind."""
-    pieces = []
+def _edits(message: bytes, root: Entity, text: Disclaimer) -> list[Edit]:
+    """Return what puts it below the first text of either kind, or into a part of its own where there is no text."""
+    found = list(_texts(root))
+    edits: list[Edit] = []
     for kind in (_PLAIN, _HTML):
         part = next((each for each in found if each.kind == kind), None)
-        piece = None if part is None else _stamped(message, part, notice)
-        if piece is not None:
-            pieces.append(piece)
-    return pieces
+        if part is not None:
+            edits += _below(message, part, text)
+    if not edits and root.kind == "multipart/mixed":
+        boundary = str(root.head.get_boundary()).encode()
+        last = root.inside[-1].end
+        edits = [(last, last, b"\r\n--" + boundary + b"\r\n" + text_part(text.text))]
+    return edits
 
 
-def _stamped(message: memoryview, part: _Part, notice: str) -> tuple[int, int, bytes] | None:
-    """Return the octets that replace others of the part; None for one in a form that isn't sure."""
-    if not _like_ascii(part.charset):
-        return None
-    body = bytes(message[part.start : part.end])
-    if part.encoding == "base64":
-        return _in_base64(part, body, notice)
-    quoted = part.encoding == "quoted-printable"
-    if not quoted and part.encoding not in _AS_IT_STANDS:
-        return None
-    if _PGP.search(body):
+def _texts(entity: Entity) -> Iterator[Entity]:
+    """Yield the texts that people read; raise _Untouchable for what is sealed, or can be read in two ways."""
+    if entity.kind in SEALED:
         raise _Untouchable
-    if part.kind == _HTML:
-        at = _html_end(body)
-        octets = _html(notice)
-        if quoted:
-            octets = b"=\r\n" + _quoted(octets) + b"=\r\n" if at < len(body) else b"\r\n" + _quoted(octets) + b"\r\n"
+    if entity.attached:
+        return
+    if entity.doubt or not entity.closed:
+        raise _Untouchable
+    if entity.kind in _ENTERED:
+        for each in entity.inside[:1] if entity.kind == "multipart/related" else entity.inside:
+            yield from _texts(each)
+    elif entity.kind in {_PLAIN, _HTML} and (entity.parent is None or not entity.names):
+        yield entity
+
+
+def _below(message: bytes, part: Entity, text: Disclaimer) -> list[Edit]:
+    """Return the edits of one text; none for one in a form that isn't sure."""
+    body = message[part.body : part.end]
+    raw = _decoded(body, part.encoding)
+    if raw is None or not _room(message, part):
+        return []
+    if _PGP.search(raw):
+        raise _Untouchable
+    in_html = part.kind == _HTML
+    said = as_html(text) if in_html else "\r\n".join(text.text.splitlines())
+    charset = str(part.head.get_content_charset("us-ascii") or "us-ascii")
+    piece = _encoded(said, charset, in_html=in_html)
+    gap = b"" if part.body > part.fields_end else b"\r\n"  # the empty line, where the message ends with its header
+    if piece is not None and _fits(piece, part.encoding):
+        at, end = _place(body, in_html=in_html)
+        octets = binascii.b2a_qp(piece) if part.encoding == "quoted-printable" else piece
+        return [(part.body + at, part.body + end, gap + _joint(body[:at], octets, in_html=in_html))]
+    if piece is None:
+        recoded = _in_utf8(raw, charset)
+        if recoded is None:
+            return []
+        raw, piece, changed = recoded, said.encode(), "utf-8"
     else:
-        at = len(body)
-        octets = _quoted(_plain(notice, part.charset)) if quoted else _plain(notice, "us-ascii")
-        octets = (b"" if body.endswith((b"\n", b"\r")) or not body else b"\r\n") + octets
-    return part.start + at, part.start + at, octets
+        changed = charset
+    at, end = _place(raw, in_html=in_html)
+    raw = raw[:at] + _joint(raw[:at], piece, in_html=in_html) + raw[end:]
+    encoding = "base64" if part.encoding == "base64" else "quoted-printable"
+    octets = _lines64(raw) if encoding == "base64" else binascii.b2a_qp(raw)
+    said_anew = (changed, encoding) != (charset, part.encoding)
+    edits = described(message, part, _kind(part, changed), encoding, _SAID) if said_anew else []
+    return [*edits, (part.body, part.end, gap + octets)]
 
 
-def _in_base64(part: _Part, body: bytes, notice: str) -> tuple[int, int, bytes] | None:
+def _room(message: bytes, part: Entity) -> bool:
+    """Return whether it has an empty line behind its header, or is a message that may get one."""
+    return part.body > part.fields_end or (part.parent is None and message.endswith(b"\n"))
+
+
+def _decoded(body: bytes, encoding: str) -> bytes | None:
+    """Return the text's octets; None where readers may differ in what they make of it."""
+    if encoding in AS_IT_STANDS:
+        return body
     try:
-        text = binascii.a2b_base64(body.translate(None, b"\r\n \t"), strict_mode=True)
+        if encoding == "quoted-printable":
+            return binascii.a2b_qp(body)
+        if encoding == "base64":
+            return binascii.a2b_base64(body.translate(None, b"\r\n \t"), strict_mode=True)
     except binascii.Error:
-        return None  # readers differ in what they make of it
-    if _PGP.search(text):
-        raise _Untouchable
-    at = _html_end(text) if part.kind == _HTML else len(text)
-    octets = _html(notice) if part.kind == _HTML else b"\r\n" + _plain(notice, part.charset)
-    encoded = base64.encodebytes(text[:at] + octets + text[at:]).replace(b"\n", b"\r\n")
-    return part.start, part.end, encoded
+        return None
+    return None
 
 
-def _html_end(text: bytes) -> int:
-    """Return where the notice goes: before the end of the body, or of the document, or after everything."""
-    for pattern in _ENDS:
-        last = None
-        for last in pattern.finditer(text):  # noqa: B007  # the last one is wanted
-            pass
-        if last is not None:
-            return last.start()
-    return len(text)
+def _encoded(said: str, charset: str, *, in_html: bool) -> bytes | None:
+    """Return it in the charset; None where that can't say it, or is none in which ASCII means ASCII.
 
-
-def _plain(notice: str, charset: str) -> bytes:
-    lines = ["", "_" * 20, *textwrap.wrap(notice, COLUMNS)]
-    text = "\r\n".join(lines) + "\r\n"
-    try:
-        return text.encode(charset)
-    except UnicodeError:
-        return unicodedata.normalize("NFKD", text).encode("ascii", "ignore")
-
-
-def _html(notice: str) -> bytes:
-    """Return the notice as HTML in ASCII alone, which means the same in every charset that has ASCII in it."""
-    said = html.escape(notice).encode("ascii", "xmlcharrefreplace").decode("ascii")
-    style = "clear:both;margin-top:1em;padding-top:0.5em;border-top:1px solid #888;font-size:small"
-    return f'<div style="{style}"><p>{said}</p></div>'.encode("ascii")
-
-
-def _quoted(octets: bytes) -> bytes:
-    return quopri.encodestring(octets.replace(b"\r\n", b"\n")).replace(b"\n", b"\r\n")
-
-
-def _like_ascii(charset: str) -> bool:
-    """Return whether the charset is known, and its lower half is ASCII's: UTF-16 and UTF-7 aren't that."""
+    In HTML it is ASCII alone, which means the same in all the others.
+    """
     try:
         codecs.lookup(charset)
-        return "<a+".encode(charset) == b"<a+"
+        if "<a+".encode(charset) != b"<a+":
+            return None
+        return said.encode("ascii", "xmlcharrefreplace") if in_html else said.encode(charset)
     except (LookupError, UnicodeError, ValueError):
+        return None
+
+
+def _in_utf8(raw: bytes, charset: str) -> bytes | None:
+    if charset in {"utf-7", "unicode-1-1-utf-7"}:  # which few readers still read
+        return None
+    try:
+        return raw.decode(charset).encode()
+    except (LookupError, UnicodeError, ValueError):
+        return None
+
+
+def _fits(piece: bytes, encoding: str) -> bool:
+    """Return whether it may stand in a body of that encoding with the rest left as it is."""
+    if encoding == "quoted-printable":
+        return True
+    if encoding not in AS_IT_STANDS or max(map(len, piece.split(b"\r\n"))) > LINE_MOST or b"\0" in piece:
         return False
+    return encoding in {"8bit", "binary"} or piece.isascii()
+
+
+def _place(octets: bytes, *, in_html: bool) -> tuple[int, int]:
+    """Return what is replaced: line ends behind a text; in HTML nothing before the end of its body, or of it all."""
+    if not in_html:
+        return len(octets.rstrip(b"\r\n")), len(octets)
+    for pattern in _ENDS:
+        last = None
+        for last in pattern.finditer(octets):  # noqa: B007  # the last one is wanted
+            pass
+        if last is not None:
+            return last.start(), last.start()
+    return len(octets), len(octets)
+
+
+def _joint(before: bytes, piece: bytes, *, in_html: bool) -> bytes:
+    if in_html:
+        return b"\r\n" + piece + b"\r\n"
+    return (b"\r\n\r\n" if before else b"") + piece + b"\r\n"
+
+
+def _lines64(raw: bytes) -> bytes:
+    lines = [binascii.b2a_base64(raw[at : at + 57], newline=False) for at in range(0, len(raw), 57)]
+    return b"\r\n".join(lines) + b"\r\n"
+
+
+def _kind(part: Entity, charset: str) -> str:
+    """Return the value of Content-Type with this charset; other parameters stay, as far as they are plain words."""
+    parameters = part.head.get_params(failobj=[])[1:] if "content-type" in part.head else []
+    kept = [f'{name}="{value}"' for name, value in parameters if name.lower() != "charset" and _plain(value)]
+    return "; ".join([part.kind, f"charset={charset}", *kept])
+
+
+def _plain(value: object) -> bool:
+    return isinstance(value, str) and value.isascii() and value.isprintable() and '"' not in value and "\\" not in value

@@ -7,20 +7,20 @@ import dataclasses
 import logging
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
-from schemas.events import Customer, Deferred, Disclaimer, Host, State
+from schemas.events import Customer, Deferred, Host, State
+from services.core.changes import changed
 from services.core.clock import Clock
 from services.core.compose import compose
 from services.core.direction import outbound
-from services.core.disclaimer import with_disclaimer
 from services.core.errors import ObjectNotFound
 from services.core.headers import header_end
-from services.core.lapse import notice_of
 from services.core.stored import unpack
 from services.delivery.budget import Budget
 from services.delivery.config import DeliveryConfig
-from services.delivery.decide import BCC, Concluded, Pace, Reply, Result, Stage, conclude, ended, expires_at
+from services.delivery.decide import BCC, Concluded, Pace, Reply, Result, Stage, conclude, ended, expires_at, without
 from services.delivery.hops import Hops, from_pool
 from services.delivery.notices import Notices
 from services.delivery.pool import Pool
@@ -31,7 +31,6 @@ from services.runtime.store import Store
 
 log = logging.getLogger("gatepost.delivery")
 
-NOTHING: Final = Disclaimer()
 IN_LOOP: Final = 262_144  # octets of a message that is made ready in the event loop; a larger one in a thread
 
 
@@ -103,6 +102,8 @@ class Attempts:
                 pace=self._pace,
             ),
         )
+        if relayed.removed:
+            concluded = without(concluded, relayed.removed)
         return Attempted(concluded, relayed)
 
     async def end(self, entry: Deferred, state: State, reply: str) -> Concluded:
@@ -117,38 +118,35 @@ class Attempts:
         self, entry: Deferred, customer: Customer | None, hosts: tuple[Host, ...], before: Before
     ) -> Relayed:
         received = entry.disposition.received
-        notice = notice_of(customer, received, self._clock.now())
-        under = customer.outbound.disclaimer if customer is not None and outbound(received) else NOTHING
-        letter = await self._letter(entry, await self._store.get(received.key), under, notice)
+        letter = await self._letter(entry, await self._store.get(received.key), customer)
         mine = customer.outbound.pool if customer is not None and outbound(received) else ""
         hosts = from_pool(hosts, self._config.sources(mine))
         relayed = await relay(letter, received.customer, hosts, self._pool, self._hops, before)
+        relayed = dataclasses.replace(relayed, removed=letter.removed)
         redirect = entry.disposition.branches[entry.branch].redirect_to
         if not redirect:
             return relayed
         return dataclasses.replace(relayed, results=dict.fromkeys(entry.recipients, relayed.results[redirect]))
 
-    async def _letter(self, entry: Deferred, stored: bytes, under: Disclaimer, notice: str) -> Letter:
-        if len(stored) > IN_LOOP:
-            letter = await asyncio.to_thread(letter_of, entry, stored, self._config.hostname, under, notice)
-        else:
-            letter = letter_of(entry, stored, self._config.hostname, under, notice)
+    async def _letter(self, entry: Deferred, stored: bytes, customer: Customer | None) -> Letter:
+        make = partial(letter_of, entry, stored, self._config.hostname, customer, self._clock.now())
+        letter = await asyncio.to_thread(make) if len(stored) > IN_LOOP else make()
         if self._signs is None:
             return letter
         return await self._signs(entry.disposition, entry.disposition.branches[entry.branch], letter)
 
 
-def letter_of(entry: Deferred, stored: bytes, hostname: str, under: Disclaimer = NOTHING, notice: str = "") -> Letter:
-    """Return what goes to the recipients, `under` at its end; raise ObjectCorrupt when what is stored isn't ours.
-
-    `notice`, where it is not empty, is put on what comes in (`compose`).
-    """
+def letter_of(
+    entry: Deferred, stored: bytes, hostname: str, customer: Customer | None = None, now: float = 0.0
+) -> Letter:
+    """Return what goes to the recipients at `now`; raise ObjectCorrupt when what is stored isn't ours."""
     disposition = entry.disposition
     branch = disposition.branches[entry.branch]
-    message = with_disclaimer(with_disclaimer(unpack(stored)[1], Disclaimer(text=branch.stamp)), under)
+    done = changed(unpack(stored)[1], disposition, branch, customer, now)
+    message = done.message
     # A notification begins here: it has no way behind it that a field of ours could tell of. A copy has told already.
     own = bool(disposition.received.bounce_of) or disposition.received.own == BCC
-    parts = [message] if own else compose(disposition, branch, message, hostname=hostname, notice=notice)
+    parts = [message] if own else compose(disposition, branch, message, hostname=hostname, notice=done.notice)
     envelope = disposition.received.envelope
     head = bytes(message[: header_end(message)]) if envelope.smtputf8 else b""
     return Letter(
@@ -158,6 +156,7 @@ def letter_of(entry: Deferred, stored: bytes, hostname: str, under: Disclaimer =
         size=sum(map(len, parts)),
         eight_bit=any(not _ascii(part) for part in parts),
         utf8_header=not head.isascii(),
+        removed=done.removed,
     )
 
 

@@ -10,15 +10,16 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Final
 
 import msgspec
 
-from schemas.events import Action, Branch, Customer, Disclaimer, Disposition, Envelope, Received
+from schemas.events import Action, Branch, Customer, Disposition, Envelope, Received
 from services.core.address import parse
 from services.core.branches import deals
+from services.core.changes import by_rule, language_of
 from services.core.compose import compose
-from services.core.disclaimer import with_disclaimer
 from services.core.errors import BadAddress, ObjectConflict, ObjectCorrupt, ObjectNotFound
 from services.core.stored import object_key, pack, unpack
 from services.delivery.attempt import IN_LOOP
@@ -102,11 +103,9 @@ class Copies:
             except (ObjectNotFound, ObjectCorrupt) as error:  # no use to try again; the delivery says so as well
                 log.warning("id=%s customer=%s event=not-copied reason=%s", received.id, received.customer, error)
                 return []
-            hostname = self._config.hostname
-            if received.size > IN_LOOP:
-                parts = await asyncio.to_thread(_composed, disposition, branch, message, hostname)
-            else:
-                parts = _composed(disposition, branch, message, hostname)
+            language = language_of(self._customer(received.customer))
+            make = partial(_composed, disposition, branch, message, self._config.hostname, language)
+            parts = await asyncio.to_thread(make) if received.size > IN_LOOP else make()
             return await self._put(copy, parts)
 
     async def _put(self, copy: Received, parts: list[bytes | memoryview]) -> list[Received]:
@@ -131,8 +130,10 @@ class Copies:
         return received.domain if received.domain in own else next(iter(own), None)
 
 
-def _composed(disposition: Disposition, branch: Branch, message: memoryview, hostname: str) -> list[bytes | memoryview]:
-    return compose(disposition, branch, with_disclaimer(message, Disclaimer(text=branch.stamp)), hostname=hostname)
+def _composed(
+    disposition: Disposition, branch: Branch, message: memoryview, hostname: str, language: str
+) -> list[bytes | memoryview]:
+    return compose(disposition, branch, by_rule(message, branch, language).message, hostname=hostname)
 
 
 def _wanted(disposition: Disposition, branch: Branch) -> Iterator[tuple[str, str]]:

@@ -254,6 +254,15 @@ def conclude(
     return Concluded(outcomes, rest)
 
 
+def without(concluded: Concluded, removed: tuple[str, ...]) -> Concluded:
+    """Return the same, where what was delivered says which attachments were not in it any more."""
+    outcomes: list[Outcome] = [
+        msgspec.structs.replace(one, removed=removed) if one.state is State.DELIVERED else one
+        for one in concluded.outcomes
+    ]
+    return Concluded(tuple(outcomes), concluded.waiting, concluded.notices)
+
+
 def put_off(entry: Deferred, reply: str, until: float) -> Concluded:
     """Return what follows when no attempt was made: the same message, later."""
     return Concluded((), msgspec.structs.replace(entry, next_at=until, reply=reply, under_way=False))

@@ -28,6 +28,7 @@ class Relayed:
     results: dict[str, Result]
     reached: bool
     closing: bool = False  # the host answered, and said that it goes away
+    removed: tuple[str, ...] = ()  # names of the attachments that were not in it any more
 
 
 async def relay(  # what it needs of five others

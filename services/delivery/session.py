@@ -44,6 +44,7 @@ class Letter:
     size: int  # octets of the parts
     eight_bit: bool
     utf8_header: bool = False
+    removed: tuple[str, ...] = ()  # names of the attachments that are not in it any more
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

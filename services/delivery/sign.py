@@ -43,7 +43,8 @@ class Signing:
         received = disposition.received
         if outbound(received):
             return await self._signed(received, letter)
-        if (branch.tag_subject or branch.redirect_to or branch.stamp) and not received.own and not received.bounce_of:
+        changes = branch.tag_subject or branch.redirect_to or branch.stamp or branch.strip
+        if changes and not received.own and not received.bounce_of:
             return await self._sealed(disposition, letter)
         return letter
 

@@ -26,6 +26,7 @@ from schemas.events import (
 )
 from services.core.customer_rules import GROUP
 from services.core.direction import INBOUND_ONLY, outbound, written_here
+from services.core.strip import hits
 from services.core.trial import UNTRIED, tries
 from services.policy import data_loss
 from services.policy.defaults import LAST, OUTBOUND_RULES, RULES, UNSCANNED_HEADER
@@ -200,7 +201,9 @@ def _unscanned(
 
 def _unscanned_branch(branch: Branch, rule: Rule, reason: str) -> Branch:
     made = _branch(branch.recipients, [rule], reason, branch.redirect_to)
-    return msgspec.structs.replace(made, encrypt=branch.encrypt, bcc=branch.bcc, notify=branch.notify)
+    return msgspec.structs.replace(
+        made, encrypt=branch.encrypt, bcc=branch.bcc, notify=branch.notify, strip=branch.strip, packed=branch.packed
+    )
 
 
 def branches(
@@ -258,7 +261,7 @@ def _apply(
         walked.append(rule)
         redirect = redirect or rule.redirect_to
         if rule.action is not None:
-            return _branch((recipient,), walked, reason, redirect)
+            return _holding(_branch((recipient,), walked, reason, redirect), answers)
     raise AssertionError("the last rule always matches")
 
 
@@ -275,9 +278,18 @@ def _branch(recipients: tuple[str, ...], walked: Sequence[Rule], reason: str, re
         refuse=last.refuse,
         encrypt=any(rule.encrypt for rule in walked),
         stamp=" ".join(dict.fromkeys(rule.stamp for rule in walked if rule.stamp)),
+        strip=tuple(dict.fromkeys(kind for rule in walked for kind in rule.strip)),
         bcc=tuple(dict.fromkeys(address for rule in walked for address in rule.bcc)),
         notify=tuple(dict.fromkeys(address for rule in walked for address in rule.notify)),
     )
+
+
+def _holding(branch: Branch, answers: Mapping[str, Verdict]) -> Branch:
+    """Return the branch with what scanners found, within archives, of the attachments that it takes out."""
+    if not branch.strip:
+        return branch
+    found = (kind for verdict in answers.values() for kind in hits(branch.strip, verdict.packed))
+    return msgspec.structs.replace(branch, packed=tuple(dict.fromkeys(found)))
 
 
 def _group(chosen: Iterable[Branch]) -> tuple[Branch, ...]:

@@ -28,12 +28,13 @@ class Treatment:
     bcc: tuple[str, ...] = ()
     notify: tuple[str, ...] = ()
     stamp: str = ""
+    strip: tuple[str, ...] = ()
 
     @property
     def effect(self) -> tuple[object, ...]:
         """Return what somebody would notice: the name of the rule that did it is not part of that."""
         said = (self.action, self.redirect_to, self.tag_subject, self.add_headers, self.bcc, self.notify, self.stamp)
-        return (*said, self.refuse, self.encrypt)
+        return (*said, self.refuse, self.encrypt, self.strip)
 
     @property
     def brief(self) -> str:
@@ -44,6 +45,7 @@ class Treatment:
         more += ["refused"] if self.refuse else []
         more += ["over TLS"] if self.encrypt else []
         more += [f"stamped {self.stamp}"] if self.stamp else []
+        more += [f"without attachments: {', '.join(self.strip)}"] if self.strip else []
         more += [f"copy to {address}" for address in self.bcc]
         more += [f"tells {address}" for address in self.notify]
         return ", ".join([self.action, *more])
@@ -134,6 +136,7 @@ def of_branches(branches: Iterable[Branch]) -> dict[str, Treatment]:
             branch.bcc,
             branch.notify,
             branch.stamp,
+            branch.strip,
         )
         for branch in branches
         for recipient in branch.recipients

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator
 
-from services.scanners import filetypes
+from services.core import filetypes
 from services.scanners.budget import MAX_DEPTH, Budget, LimitMet
 from services.scanners.mime import Part
 from services.scanners.text import clean

@@ -81,6 +81,7 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     contact: str = ""  # the digest of the correspondent, of whom the parent process knows whether he wrote before
     prints: tuple[str, ...] = ()  # fingerprints that near duplicates share
     files: tuple[str, ...] = ()  # kinds of attachments, as `Verdict.files` has them
+    packed: tuple[str, ...] = ()  # and `Verdict.packed`
     refers: tuple[str, ...] = ()  # digests of messages that it answers or returns; the parent knows what was sent
     pairs: tuple[str, ...] = ()  # digests of each recipient with its author
     readers: tuple[str, ...] = ()  # and of each recipient as one who may have sent something; empty: nobody asks

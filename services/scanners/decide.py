@@ -78,6 +78,7 @@ def verdict(spec: Spec, received: Received, finding: Finding, *, origin: int, no
         contact=tidied.contact,
         prints=tidied.prints,
         files=tidied.files,
+        packed=tidied.packed,
     )
 
 
@@ -95,6 +96,7 @@ def tidy(finding: Finding) -> Finding:
         results=tuple((clean(method, 20), clean(text, 3 * LIMIT)) for method, text in finding.results[:MAX_RESULTS]),
         prints=tuple(clean(item, 40) for item in finding.prints[:MAX_PRINTS]),
         files=tuple(clean(item, 40) for item in finding.files[:MAX_FILES]),
+        packed=tuple(clean(item, 40) for item in finding.packed[:MAX_FILES]),
         reason=reason or (Reason.ENGINE.value if finding.status is Status.UNAVAILABLE else ""),
     )
 

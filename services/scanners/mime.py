@@ -6,12 +6,13 @@ Fields keep their octets as they came, because a DKIM signature covers those.
 
 from __future__ import annotations
 
-import binascii
 import dataclasses
 import email.message
 import re
 from functools import cached_property
 from typing import Final, NamedTuple
+
+from services.core.transfer import DECODERS, decode
 
 MAX_PARTS: Final = 1000
 MAX_DEPTH: Final = 50
@@ -23,7 +24,6 @@ _PARAMETERS_LIMIT: Final = 4096  # octets of a field that is looked into for par
 
 _BLANK = re.compile(rb"\r?\n\r?\n")
 _FIELD = re.compile(rb"([\x21-\x39\x3b-\x7e]+)[ \t]*:")
-_NOT_BASE64 = bytes(set(range(256)) - set(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/="))
 _COMMENT = re.compile(r"\([^()]{0,200}\)")
 _WORD = re.compile(r"[a-z0-9-]{1,40}")
 _BOUNDARY = re.compile(rb"boundary[*0-9]{0,6}\s*=\s*(?:[\w-]{0,20}'[\w-]{0,20}')?\"?([^\";\r\n]{1,200})", re.IGNORECASE)
@@ -31,7 +31,6 @@ _DELIMITER = re.compile(rb"^--([^\r\n]{1,200}?)[ \t]*\r?\n(?=[\w-]{1,60}:)", re.
 _NEAR: Final = 1000  # octets behind a line that make it a delimiter when they name a field of MIME
 _BARE_CR = re.compile(rb"\r(?!\n)")
 _USUAL_ENCODINGS: Final = frozenset({"", "7bit", "8bit", "binary", "base64", "quoted-printable"})
-_UU_BEGIN = re.compile(rb"^begin [0-7]{3,4} [^\r\n]{1,200}\r?\n", re.MULTILINE)
 
 
 class Field(NamedTuple):
@@ -162,7 +161,7 @@ def _entity(tree: Tree, fields: tuple[Field, ...], body: memoryview, item: _Todo
             return [*_otherwise(fields, header.get_boundary(""), (), item, body), *inside]
     if kind == "message/rfc822":
         nested = body
-        if encoding in _DECODERS:  # not as it stands in the raw message, so it must be scanned as a whole too
+        if encoding in DECODERS:  # not as it stands in the raw message, so it must be scanned as a whole too
             nested = memoryview(decode(bytes(body), encoding))
             tree.parts.append(Part(item.path, kind, "", nested, gap=True))
         return [_Todo(nested, f"{item.path}.1", item.depth + 1, gap=item.gap)]
@@ -187,7 +186,7 @@ def _notes(tree: Tree, fields: tuple[Field, ...], kind: str, encoding: str) -> l
         tree.defects.append(Defect("MIME_TYPE_TWICE", "a part with two types"))
     if len(encodings) > 1:
         tree.defects.append(Defect("MIME_ENCODING_TWICE", "a part with two encodings"))
-    if encoding not in _USUAL_ENCODINGS and encoding not in _DECODERS:
+    if encoding not in _USUAL_ENCODINGS and encoding not in DECODERS:
         tree.defects.append(Defect("MIME_ENCODING_UNKNOWN", "a part in an encoding that isn't known"))
     if kind == "message/partial":
         tree.defects.append(Defect("MIME_PARTIAL", "a piece of a message, which only its receiver would put together"))
@@ -289,50 +288,3 @@ def _content_fields(fields: tuple[Field, ...]) -> email.message.Message:
             text = field.value[:_PARAMETERS_LIMIT].decode("utf-8", "replace")
             header[field.name] = text.replace("\r", "").replace("\n", "").strip()
     return header
-
-
-def decode(data: bytes, encoding: str) -> bytes:
-    """Return the octets that a content-transfer-encoding stands for; those of an unknown one are as they came."""
-    decoder = _DECODERS.get(encoding)
-    return decoder(data) if decoder else data
-
-
-def base64_lenient(data: bytes) -> bytes:
-    """Decode as the most forgiving reader would: other characters are skipped, and text after padding counts."""
-    decoded = []
-    for run in data.translate(None, _NOT_BASE64).split(b"="):
-        usable = run[: len(run) - 1] if len(run) % 4 == 1 else run  # a single character left over holds no octet
-        decoded.append(binascii.a2b_base64(usable + b"=" * (-len(usable) % 4)))
-    return b"".join(decoded)
-
-
-def _quoted_printable(data: bytes) -> bytes:
-    return binascii.a2b_qp(data)
-
-
-def uuencoded(data: bytes) -> bytes:
-    """Return the octets of all uuencoded blocks in the data, joined; lines that are none end a block."""
-    decoded = []
-    for found in _UU_BEGIN.finditer(data):
-        at = found.end()
-        while at < len(data):
-            stop = data.find(b"\n", at)
-            line = data[at : stop if stop >= 0 else len(data)].rstrip(b"\r")
-            try:
-                octets = binascii.a2b_uu(line)
-            except binascii.Error:
-                break
-            if not octets:
-                break
-            decoded.append(octets)
-            at = stop + 1 if stop >= 0 else len(data)
-    return b"".join(decoded)
-
-
-_DECODERS: Final = {
-    "base64": base64_lenient,
-    "quoted-printable": _quoted_printable,
-    "x-uuencode": uuencoded,
-    "uuencode": uuencoded,
-    "x-uue": uuencoded,
-}

@@ -28,7 +28,7 @@ from schemas.catalog import (
     VERDICTS,
     Topic,
 )
-from schemas.events import Event
+from schemas.events import Event, Verdict
 from services.core.clock import Clock
 from services.core.errors import DatabaseUnavailable, UnreadableEvent
 from services.core.waiting import happens
@@ -73,13 +73,15 @@ class Trace(Stateless):
         """Return when the record's rows are durable; nothing to publish. Raises DatabaseUnavailable."""
         if record.event is None:
             return ()
-        found = self.facts(record.event, record.timestamp)
-        if found is not None:
-            done = asyncio.get_running_loop().create_future()
-            self._waiting.append((found, done))
+        events = record.event.answers if isinstance(record.event, Verdict) else (record.event,)
+        found = [self.facts(event, record.timestamp) for event in events]
+        loop = asyncio.get_running_loop()
+        waiting = [(each, loop.create_future()) for each in found if each is not None]
+        if waiting:
+            self._waiting.extend(waiting)
             if self._writer is None or self._writer.done():
                 self._writer = asyncio.create_task(self._write(), name="trace-write")
-            await done
+            await asyncio.gather(*(done for _, done in waiting))
         return ()
 
     def facts(self, event: Event, stamp: float) -> Facts | None:

@@ -205,6 +205,8 @@ def _branch(branch: Branch) -> Iterator[str]:
         yield "  only over TLS that is verified"
     if branch.stamp:
         yield f"  stamped {branch.stamp}"
+    if branch.strip:
+        yield f"  takes out attachments: {', '.join(branch.strip)}"
     for address in branch.bcc:
         yield f"  copy to {address}"
     for address in branch.notify:
@@ -235,6 +237,9 @@ def _outcome(event: Outcome) -> Step:
         lines.append(f"attempt {event.attempts} at {event.host}, {event.tls or 'no TLS'}")
     if event.reply:
         lines.append(f"answer: {event.reply}")
+    if event.removed:
+        names = ", ".join(name or "(no name)" for name in event.removed)
+        lines.append(f"without its attachments {names}")
     if event.possible_duplicate:
         lines.append("perhaps twice: a connection was lost after the final dot")
     if event.bounce:

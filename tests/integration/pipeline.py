@@ -29,6 +29,7 @@ customers:
         recipients: any
     policy:
       rules:
+        - {{name: no programs, when: {{senders: ["@files.test"]}}, strip: [.exe]}}
         - {{name: all, then: deliver}}
 """
 

@@ -81,6 +81,7 @@ EVERYTHING = CustomerSpec(
                 bcc=("journal@acme.example", "a@else.test"),
                 notify=("desk@acme.example",),
                 stamp="from outside",
+                strip=("all", "*.do?"),
                 off=True,
             ),
             Rule(name="rest", action=Action.QUARANTINE),

@@ -82,6 +82,7 @@ async def test_a_rule_is_made_moved_switched_off_changed_and_removed(house: Cons
         "tag_subject": "[P]",
         "headers": "X-Partner: yes: it is",
         "stamp": " From a\r\npartner. ",
+        "strip": "dangerous\n.iso\ninvoice*.doc?",
         "bcc": "archive@acme.test",
         "notify": "desk@acme.test",
     }
@@ -101,6 +102,7 @@ async def test_a_rule_is_made_moved_switched_off_changed_and_removed(house: Cons
         tag_subject="[P]",
         add_headers=(("X-Partner", "yes: it is"),),
         stamp="From a partner.",
+        strip=("dangerous", ".iso", "invoice*.doc?"),
         bcc=("archive@acme.test",),
         notify=("desk@acme.test",),
     )
@@ -133,6 +135,8 @@ async def test_what_cannot_be_meant_is_said_and_what_was_filled_in_stays(house: 
         ({"name": "x"}, "a rule that does nothing"),
         ({"name": "virus", "then": "delete"}, "another rule is named"),
         ({"name": "x", "then": "deliver", "recipients": "@other.test"}, "in none of this customer"),
+        ({"name": "x", "strip": "EXE files"}, "is none of all, dangerous, sealed"),
+        ({"name": "x", "then": "delete", "strip": "all"}, "a rule that deletes a message changes nothing in it"),
         ({"name": "x", "headers": "no colon"}, "A header is written"),
         ({"name": "x", "headers": "Subject: x"}, "is not a header that a rule may add"),
         ({"name": "x", "then": "deliver", "min_size": "2MB", "max_size": "1MB"}, "min_size is above max_size"),

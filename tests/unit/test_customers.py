@@ -56,7 +56,7 @@ def test_the_example_that_is_shipped_is_valid_and_shows_every_key() -> None:
     acme, globex = read_customers(EXAMPLE)
     assert acme.recipients == ("anna@acme.example", "ben@acme.example", "info@acme.example")
     assert [host.host for host in acme.customer.domains[0].relay] == ["mx1.acme.example", "10.0.0.9", "2001:db8::25"]
-    assert len(acme.customer.rules) == 8
+    assert len(acme.customer.rules) == 9
     assert globex.customer == Customer(
         id="globex",
         domains=(Domain(name="globex.example", relay=(Host(host="mail.globex.example"),), any_recipient=True),),
@@ -66,7 +66,7 @@ def test_the_example_that_is_shipped_is_valid_and_shows_every_key() -> None:
     assert (source.name, source.password_env) == ("head-office", "GATEPOST_LDAP_ACME")
     keys = (
         "directory drop_percent name unscanned groups rules when then tag_subject add_headers redirect_to bcc"
-        " stamp notify off min_size auth attachments max_size queue_days"
+        " stamp strip notify off min_size auth attachments max_size queue_days"
         " quarantine_days protect persons partners brands allowed"
     )
     assert [key for key in keys.split() if f"{key}:" not in text] == []
@@ -155,7 +155,8 @@ def test_a_whole_rule() -> None:
         ' recipients: ["@A.example"], senders: [x@Y.example], min_size: 2KB, max_size: 3000, auth: dmarc=fail,'
         ' attachments: [.exe, zip]}, then: deliver, tag_subject: "[X] ",'
         " add_headers: {X-One: 1, X-Two: b c}, redirect_to: junk@a.example, bcc: [x@else.test, Y@a.example],"
-        " notify: z@b.c, stamp: from outside, off: yes}"
+        " notify: z@b.c, stamp: from outside, strip: [dangerous, zip, '*x?.doc'],"
+        " off: yes}"
     )
     (spec,) = parse(customer(more=f"  policy:\n    rules:\n    - {rule}"))
     assert spec.customer.rules == (
@@ -180,6 +181,7 @@ def test_a_whole_rule() -> None:
             bcc=("x@else.test", "Y@a.example"),
             notify=("z@b.c",),
             stamp="from outside",
+            strip=("dangerous", "zip", "*x?.doc"),
             off=True,
         ),
     )
@@ -304,8 +306,8 @@ MISTAKES = {
     listing("\n    - anna\n    - {b: c}"): f"8: {DOMAIN}.recipients[1]: expected text, not a mapping",
     # rules
     ruled("{name: a}"): (
-        f"9: {RULE}: a rule that does nothing: then, tag_subject, add_headers, redirect_to, stamp, bcc and notify are"
-        " all missing"
+        f"9: {RULE}: a rule that does nothing: then, tag_subject, add_headers, redirect_to, stamp, strip, bcc and"
+        " notify are all missing"
     ),
     ruled("{then: delete}"): f"9: {RULE}: name is missing",
     ruled("{name: a, then: quarantaine}"): (

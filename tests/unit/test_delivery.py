@@ -96,12 +96,14 @@ class Bench:
         settings = Customer(id=customer, domains=domains, queue_days=10, lapses_at=self.lapses_at)
         return settings if self.known else None
 
-    async def message(self, *recipients: str, branches: Sequence[Branch] = (), **changes: Any) -> Disposition:
+    async def message(
+        self, *recipients: str, branches: Sequence[Branch] = (), body: bytes = BODY, **changes: Any
+    ) -> Disposition:
         """Store a message and return its disposition."""
         to = recipients or (B,)
         envelope = Envelope(reverse_path="a@sender.test", recipients=to, client_ip="192.0.2.1")
-        event = received(envelope=envelope, size=len(BODY))
-        await self.store.put(event.key, [pack(event), BODY])
+        event = received(envelope=envelope, size=len(body))
+        await self.store.put(event.key, [pack(event), body])
         branches = tuple(branches) or (Branch(recipients=to, action=Action.DELIVER, rule="r", reason=""),)
         disposition = Disposition(
             received=event, branches=branches, status=Status.CLEAN, score=0, decided_at=self.clock.now()
@@ -164,6 +166,16 @@ async def test_a_message_is_delivered_with_our_fields_on_top(bench: Bench) -> No
     assert content.startswith(b"X-Gatepost: id=")
     assert content.endswith(BODY)
     assert not bench.waiting()
+
+
+async def test_an_attachment_is_taken_out_and_its_end_says_so(bench: Bench) -> None:
+    body = b"Subject: x\r\nContent-Type: application/pdf; name=a.pdf\r\n\r\n%PDF-1.7\r\n"
+    asks = Branch(recipients=(B,), action=Action.DELIVER, rule="no files", reason="", strip=("all",))
+    (outcome,) = await bench.deliver(branches=(asks,), body=body)
+    assert (outcome.state, outcome.removed) == (State.DELIVERED, ("a.pdf",))
+    content = bench.mta.arrived[0].content
+    assert b"PDF-1.7" not in content
+    assert b"the rule no files of your organisation takes out all attachments" in content.replace(b"=\r\n", b"")
 
 
 async def test_from_the_second_at_which_the_licence_lapses_a_notice_is_put_on_what_comes_in(bench: Bench) -> None:

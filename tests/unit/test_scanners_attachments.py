@@ -9,8 +9,8 @@ import zipfile
 import pytest
 
 from schemas.events import Status
-from services.scanners import filetypes
-from services.scanners.attached.names import ending
+from services.core import filetypes
+from services.core.filenames import ending
 from services.scanners.checks import attachments
 from services.scanners.contract import Finding
 from tests.corpora.files import (
@@ -246,6 +246,13 @@ async def test_it_is_said(content: bytes, name: str, code: str) -> None:
 async def test_what_is_ordinary(content: bytes, name: str) -> None:
     finding = await scan(content, name)
     assert (finding.status, finding.evidence) == (Status.CLEAN, ())
+
+
+async def test_what_lies_in_an_archive_is_told_apart() -> None:
+    finding = await scan(zipped(("in.exe", PE), ("a.pdf", pdf())), "a.zip")
+    assert finding.files == (".zip", "zip", ".exe", "pe", ".pdf", "pdf")
+    assert finding.packed == (".exe", "pe", ".pdf", "pdf")  # what acts when it is opened comes first
+    assert (await scan(PE, "run.exe")).packed == ()
 
 
 async def test_a_mail_without_attachments() -> None:

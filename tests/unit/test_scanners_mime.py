@@ -9,6 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from services.core import transfer
 from services.scanners import mime
 from services.scanners.text import clean, header, token
 from tests.mails import PLAIN, attached, mail
@@ -94,11 +95,11 @@ def test_fifty_levels_are_the_most() -> None:
     ],
 )
 def test_base64_as_the_most_forgiving_reader(data: bytes, octets: bytes) -> None:
-    assert mime.base64_lenient(data) == octets
+    assert transfer.base64_lenient(data) == octets
 
 
 def test_uuencoded_text() -> None:
-    assert mime.uuencoded(b"x\r\nbegin 644 a.txt\r\n%:&5L;&\\\r\n`\r\nend\r\n") == b"hello"
+    assert transfer.uuencoded(b"x\r\nbegin 644 a.txt\r\n%:&5L;&\\\r\n`\r\nend\r\n") == b"hello"
 
 
 def test_what_two_parsers_disagree_on_is_kept() -> None:

@@ -53,7 +53,14 @@ def disposition(*branches: Branch, **changes: object) -> Disposition:
 
 
 HOLD = Branch(recipients=(A,), action=Action.QUARANTINE, rule="virus", reason="virus says virus")
-RELAY = Branch(recipients=(B,), action=Action.DELIVER, rule="default", reason="no rule objects", tag_subject="[X]")
+RELAY = Branch(
+    recipients=(B,),
+    action=Action.DELIVER,
+    rule="default",
+    reason="no rule objects",
+    tag_subject="[X]",
+    strip=("dangerous", ".iso"),
+)
 EVENTS_OF_IT: list[tuple[float, Event]] = [
     (NOW + 0.01, MESSAGE),
     (
@@ -92,6 +99,7 @@ EVENTS_OF_IT: list[tuple[float, Event]] = [
             tls="TLSv1.3",
             attempts=2,
             possible_duplicate=True,
+            removed=("run.exe", ""),
         ),
     ),
     (
@@ -165,6 +173,8 @@ def test_a_message_from_connect_to_outcome() -> None:
         "next attempt in 60 s",
         "attempt 2 at mx.example.test:25, TLSv1.3",
         "perhaps twice",
+        "takes out attachments: dangerous, .iso",
+        "without its attachments run.exe, (no name)",
         "EICAR once more",
     ):
         assert part in said, said

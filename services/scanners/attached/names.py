@@ -7,25 +7,11 @@ from collections.abc import Iterator
 from typing import Final
 
 from schemas.events import Evidence
+from services.core.filenames import DISKS, PROGRAM_TYPES, PROGRAMS, SHORTCUTS, ending
 from services.scanners.contents import Content
 from services.scanners.text import clean
 
 PROGRAM_SCORE, DISK_SCORE, DISGUISED_SCORE = 8.0, 6.5, 10.0
-# What a double click runs on Windows, macOS or Android, by its ending. Outlook's own list of blocked files, and since.
-_PROGRAM_ENDINGS: Final = """
-    ade adp apk app application appref-ms appx appxbundle bas bat chm cmd com cpl csh diagcab dll dmg exe
-    gadget grp hlp hta htc inf ins isp jar jnlp js jse ksh library-ms lnk mad maf mam maq mar mas mat mau mav
-    maw mcf mda mdb mde mdt mdw mdz msc msh msh1 msh2 mshxml msi msix msixbundle msp mst msu ocx ops osd pcd
-    pif pkg pl plg prf prg ps1 ps1xml ps2 ps2xml psc1 psc2 psd1 psdm1 psm1 pssc py pyc pyo pyw pyz pyzw rdp reg
-    scf scr sct search-ms searchconnector-ms settingcontent-ms sh shb shs slk theme themepack vb vbe vbp vbs
-    vsmacros vsw webpnp website ws wsb wsc wsf wsh xbap xll xnk
-"""
-PROGRAMS: Final = frozenset(_PROGRAM_ENDINGS.split())
-DISKS: Final = frozenset({"iso", "img", "vhd", "vhdx", "vmdk", "udf", "wim", "daa"})
-SHORTCUTS: Final = frozenset({"url", "webloc", "desktop"})
-PROGRAM_TYPES: Final = frozenset(
-    {"pe", "elf", "macho", "lnk", "class", "chm", "hta", "wsf", "sct", "reg", "msi", "appx", "apk", "jar"}
-)
 _MAYBE_PROGRAMS: Final = frozenset({"mz", "batch", "script"})
 _HARMLESS_ENDINGS: Final = """
     7z avi bmp csv doc docm docx eml gif htm html ics jpeg jpg json mov mp3 mp4 msg ods odt pdf png ppt pptx
@@ -44,16 +30,9 @@ _IS: Final[dict[str, frozenset[str] | set[str]]] = {  # what a file of that endi
     **dict.fromkeys(("jpg", "jpeg", "png", "gif", "bmp", "tif", "tiff", "webp"), _IMAGES),
     **dict.fromkeys(("txt", "csv"), _PLAIN),
 }
-_TURNS: Final = re.compile("[\u202a-\u202e\u2066-\u2069]")
 _OVERRIDES: Final = re.compile("[\u202d\u202e]")
 _GAP: Final = re.compile(r"[\s\u00a0\u2000-\u200b\u3000]{5,}\.\w{1,10}\s*$")
 _ENDS: Final = re.compile(r"\.([a-z0-9_-]{1,20})\.([a-z0-9_-]{1,20})$")
-
-
-def ending(name: str) -> str:
-    """Return the ending that Windows would go by, in lower case: it passes over dots and spaces at the end."""
-    last = _TURNS.sub("", name).rpartition("/")[2].rpartition("\\")[2].rstrip(" .\0").lower()
-    return last.rpartition(".")[2].strip() if "." in last else ""
 
 
 def look(content: Content) -> Iterator[Evidence]:

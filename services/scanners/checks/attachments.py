@@ -7,14 +7,15 @@ from collections.abc import Iterator
 from typing import Final
 
 from schemas.events import Evidence, Status
-from services.scanners import filetypes
+from services.core import filetypes
+from services.core.filenames import PROGRAM_TYPES, PROGRAMS, dangerous, ending
 from services.scanners.attached import documents, names, pages, pdf
 from services.scanners.contents import Content
 from services.scanners.contract import Context, Cost, Finding, Spec
 from services.scanners.decide import SUSPICIOUS_FROM
 from services.scanners.mail import Mail
 
-SPEC: Final = Spec(name="attachments", version="2", cost=Cost.CPU, timeout=30.0)
+SPEC: Final = Spec(name="attachments", version="3", cost=Cost.CPU, timeout=30.0)
 
 _BREATHE_AFTER: Final = 0.05  # seconds after which other scans of the worker have their turn
 _OF_A_KIND: Final = 3  # pieces of evidence with the same code
@@ -37,10 +38,13 @@ async def scan(mail: Mail, ctx: Context) -> Finding:
     """Return SUSPICIOUS when a file is a program, deceives, or acts when it is opened."""
     found: list[Evidence] = []
     kinds: dict[str, None] = {}
+    packed: dict[str, None] = {}
     turn = ctx.clock.monotonic()
     for content in mail.contents:
         found.extend(look(content))
-        kinds |= dict.fromkeys(kinds_of(content))
+        here = dict.fromkeys(kinds_of(content))
+        kinds |= here
+        packed |= {kind: None for kind in here if _packed(content, kind)}
         if ctx.clock.monotonic() - turn > _BREATHE_AFTER:
             await asyncio.sleep(0)
             turn = ctx.clock.monotonic()
@@ -50,17 +54,27 @@ async def scan(mail: Mail, ctx: Context) -> Finding:
     evidence = _bounded(found)
     score = max((item.score for item in evidence), default=0.0)
     status = Status.SUSPICIOUS if score >= SUSPICIOUS_FROM else Status.CLEAN
-    return Finding(status=status, score=score, evidence=evidence, files=tuple(kinds))
+    return Finding(status=status, score=score, evidence=evidence, files=tuple(kinds), packed=_gravest(packed))
 
 
 def kinds_of(content: Content) -> Iterator[str]:
     """Yield the ending of the file's name, with its dot, and its type; nothing of what only a document consists of."""
     if _is_text(content) or content.within in _DOCUMENTS:
         return
-    if end := names.ending(content.filename):
+    if end := ending(content.filename):
         yield f".{end}"
     if content.type:
         yield content.type
+
+
+def _gravest(kinds: dict[str, None]) -> tuple[str, ...]:
+    """Return what acts when it is opened first, since an event carries only so many."""
+    return tuple(sorted(kinds, key=lambda kind: not dangerous(kind)))
+
+
+def _packed(content: Content, kind: str) -> bool:
+    """Return whether who takes such files out of a message would not come upon this one as a part of it."""
+    return content.within in filetypes.HOLDERS or ((content.depth > 0 or content.hidden) and dangerous(kind))
 
 
 def _is_text(content: Content) -> bool:
@@ -88,7 +102,7 @@ def look(content: Content) -> Iterator[Evidence]:
 
 def _by_name(content: Content) -> Iterator[Evidence]:
     if content.within in _DOCUMENTS:  # names in there are those of streams, unless it is a file
-        if content.type in names.PROGRAM_TYPES or (content.hidden and names.ending(content.filename) in names.PROGRAMS):
+        if content.type in PROGRAM_TYPES or (content.hidden and ending(content.filename) in PROGRAMS):
             text = f"{content.name} is a program in a document"
             yield Evidence(code="ATTACHMENT_PROGRAM", text=text, score=_PLACED)
         elif content.within == "onenote" and content.type not in filetypes.IMAGES:

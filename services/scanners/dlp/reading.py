@@ -10,9 +10,9 @@ from typing import Final
 
 import pypdfium2
 
+from services.core.filetypes import TEXTS
 from services.scanners import text
 from services.scanners.contents import Content
-from services.scanners.filetypes import TEXTS
 
 OCTETS_MOST: Final = 8_388_608  # of one file that are looked into
 PAGES_MOST: Final = 500  # of a PDF

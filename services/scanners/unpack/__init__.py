@@ -6,8 +6,8 @@ import importlib
 from collections.abc import Callable, Iterator
 from typing import Final, cast
 
+from services.core.filetypes import TEXTS
 from services.scanners.budget import Budget, LimitMet
-from services.scanners.filetypes import TEXTS
 from services.scanners.unpack.member import Member
 
 Opener = Callable[[bytes, str, Budget], Iterator[Member]]

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from typing import Final
 from urllib.parse import unquote_to_bytes
 
+from services.core.transfer import base64_lenient, uuencoded
 from services.scanners.budget import Budget
-from services.scanners.mime import base64_lenient, uuencoded
 from services.scanners.unpack.member import Member
 
 _BLOCK = re.compile(  # possessive, and begun only where a run begins: linear, whatever the text

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from services.scanners import filetypes
+from services.core import filetypes
 from services.scanners.budget import Budget, Readable
 from services.scanners.unpack.member import Member
 

@@ -157,6 +157,8 @@ ARCHIVES: Final = frozenset(
         "disk",
     }
 )
+# What holds files that are saved from it one by one.
+HOLDERS: Final = ARCHIVES | {"tnef", "msg", "mail", "odf", "epub", "jar", "appx", "apk"}
 
 
 def of(data: bytes) -> str:
