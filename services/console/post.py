@@ -31,10 +31,11 @@ from services.console.mails import (
 from services.console.report_mail import REPORT, ReportMails
 from services.console.signin import LINK_SECONDS, SignIn
 from services.console.tables import ACCOUNTS, CUSTOMERS
+from services.console.users.answers import ANSWERED, held_for
 from services.console.users.links import SECONDS as USER_LINK_SECONDS
 from services.console.users.links import make_link as make_user_link
 from services.console.users.tables import USERS
-from services.console.users.wishes import ANSWERED, WANTED, held_for
+from services.console.users.wishes import WANTED
 from services.core.address import parse, quote
 from services.core.errors import ObjectConflict, ObjectNotFound
 from services.core.ids import message_id

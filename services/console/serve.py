@@ -32,11 +32,11 @@ from services.console.second import Seconds
 from services.console.secrets import Keeper, users_keeper
 from services.console.signin import SignIn
 from services.console.signon import UsersPlace
+from services.console.users.answers import Answers
 from services.console.users.config import PREFIX as USERS_PREFIX
 from services.console.users.config import UsersConfig
 from services.console.users.directory import Asked, DirectoryService, NoDirectory
 from services.console.users.readings import Readings
-from services.console.users.wishes import Answers
 from services.core.errors import DatabaseUnavailable
 from services.core.secrets import Purpose
 from services.directory.config import DirectoryConfig

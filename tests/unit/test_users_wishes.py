@@ -19,7 +19,7 @@ from services.console.caller import Caller
 from services.console.outbox import LEASE, Outbox
 from services.console.roles import Role
 from services.console.traffic_models import HeldAct
-from services.console.users.wishes import KEPT, Answers
+from services.console.users.answers import KEPT, Answers
 from services.core.stored import unpack
 from services.runtime.fakes_store import MemoryStore
 from tests.house.users import UsersHouse, users_house
