@@ -5,24 +5,27 @@ It holds no key to held mail: what a message looks like is the quarantine's to s
 
 from __future__ import annotations
 
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 from pydantic import Field
+from sqlalchemy import select
 
+from schemas import wire
 from schemas.catalog import COMMANDS, REQUESTS, Topic, key_of
 from schemas.events import Act as Asked
-from schemas.events import Command, QuarantineCommand, QuarantineRequest
+from schemas.events import Command, Disposition, QuarantineCommand, QuarantineRequest
 from services.console import traffic_models
 from services.console.book import Book
 from services.console.caller import Caller, NotFound, Refused, allowed
 from services.console.roles import Act
+from services.core.direction import outbound
 from services.core.ids import is_message_id
 from services.quarantine import ask
 from services.quarantine.api.models import Message, Messages
 from services.quarantine.decide import Held
 from services.quarantine.index import fetch, rows_of
 from services.quarantine.search import PAGE_MOST, Query, search
-from services.quarantine.tables import HELD, WAITING, State
+from services.quarantine.tables import HELD, MESSAGES, WAITING, State
 
 ENDS: Final = {"release": Command.RELEASE, "delete": Command.DELETE}
 REPORTS: Final = {"report-clean": Asked.REPORT_CLEAN, "report-spam": Asked.REPORT_SPAM}
@@ -34,10 +37,10 @@ class HeldMail:
     def __init__(self, book: Book) -> None:
         self.book = book
 
-    @allowed(Act.HELD_SHOW)
+    @allowed(Act.HELD_SHOW, limited=True)
     async def held(  # noqa: PLR0913, PLR0917  # what can be asked for
         self,
-        caller: Caller,  # noqa: ARG002 - `allowed` reads it
+        caller: Caller,
         customer: str,
         state: State | None = None,
         sender: str = "",
@@ -47,14 +50,16 @@ class HeldMail:
         since: float = 0.0,
         until: float = 0.0,
         everything: bool = False,  # a query parameter
+        reported: Literal["", "clean", "spam", "wanted"] = "",
         after: Annotated[str, Field(max_length=1_200)] = "",
         limit: Annotated[int, Field(ge=1, le=PAGE_MOST)] = 50,
     ) -> Messages:
-        """What is held, the latest first; with `everything` what was as well."""
+        """What is held, the latest first; with `everything` what was as well; `reported` wanted: what users ask for."""
         wanted = Query(
             customer=customer,
             state=state,
             everything=everything,
+            reported=reported,
             sender=sender.strip(),
             recipient=recipient.strip(),
             subject=subject.strip(),
@@ -63,6 +68,7 @@ class HeldMail:
             held_to=until,
             after=after,
             limit=limit,
+            domains=caller.domains,
         )
         try:
             page = await search(self.book.database, wanted)
@@ -70,11 +76,11 @@ class HeldMail:
             raise Refused("quarantine.bad") from error
         return Messages(messages=[Message.of(row) for row in page.rows], after=page.after)
 
-    @allowed(Act.HELD_CHANGE)
+    @allowed(Act.HELD_CHANGE, limited=True)
     async def act_held(self, caller: Caller, customer: str, body: traffic_models.HeldAct) -> traffic_models.HeldAsked:
         """Release, delete or report held messages, each for the recipients that are named."""
         wanted = {(item.id, item.recipient) for item in body.items if is_message_id(item.id)}
-        rows = await self._rows(customer, sorted({identity for identity, _ in wanted}))
+        rows = await self._rows(caller, customer, sorted({identity for identity, _ in wanted}))
         chosen: dict[str, list[str]] = {}
         for row in rows:
             if (row.id, row.recipient) in wanted and (body.action in REPORTS or row.state in WAITING):
@@ -88,10 +94,30 @@ class HeldMail:
                 await change.note(customer, f"held-{body.action}", identity, after={"recipients": len(recipients)})
         return traffic_models.HeldAsked(asked=sum(map(len, chosen.values())))
 
-    async def _rows(self, customer: str, identities: list[str]) -> list[Held]:
+    async def _rows(self, caller: Caller, customer: str, identities: list[str]) -> list[Held]:
+        """Return those that are the caller's to decide on."""
         found = rows_of().where(HELD.c.customer == customer, HELD.c.id.in_(identities))
+        sent = select(MESSAGES.c.id, MESSAGES.c.disposition)
+        sent = sent.where(MESSAGES.c.customer == customer, MESSAGES.c.id.in_(identities))
         async with self.book.reading() as connection:
-            return list(await fetch(connection, found.order_by(HELD.c.id, HELD.c.recipient)))
+            rows = list(await fetch(connection, found.order_by(HELD.c.id, HELD.c.recipient)))
+            if caller.domains is None:
+                return rows
+            # What another of the customer's domains sends was stopped by rules for all, whoever it is to.
+            going = {row.id for row in await connection.execute(sent) if _goes_out(row.disposition)}
+        return [
+            row
+            for row in rows
+            if _sees(caller, row.recipient) and (row.id not in going or _sees(caller, row.reverse_path))
+        ]
+
+
+def _sees(caller: Caller, address: str) -> bool:
+    return caller.sees(address.rpartition("@")[2].lower())
+
+
+def _goes_out(disposition: str) -> bool:
+    return outbound(wire.decode(disposition.encode(), Disposition).received)
 
 
 def _order(

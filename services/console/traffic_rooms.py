@@ -20,7 +20,7 @@ from services.quarantine.api.models import Messages
 from services.quarantine.tables import WAITING, State
 
 SPANS: Final = (1, 7, 30, 90)
-HELD_ASKED: Final = ("sender", "recipient", "subject", "reason", "state", "since", "until")
+HELD_ASKED: Final = ("sender", "recipient", "subject", "reason", "state", "since", "until", "reported")
 
 
 class TrafficRooms:
@@ -105,6 +105,7 @@ class TrafficRooms:
             since=day_start(asked["since"]),
             until=until + DAY if until else 0.0,
             everything=asked["state"] == "all",
+            reported="wanted" if asked["reported"] == "wanted" else "",
             after=visit.request.query_params.get("after", "")[:1_200],
         )
 

@@ -192,7 +192,7 @@ class Walk:
 
     async def policies(self) -> None:
         """Rules, one of them tried, and what else is chosen for mail."""
-        for name in ("policies", "policies/yaml", "senders", "retention", "protection", "tls"):
+        for name in ("policies", "policies/yaml", "senders", "retention", "protection", "hosts", "tls", "data-loss"):
             await self.see(f"/c/acme/{name}", name.replace("/", "-"))
         await self.go("/c/acme/policies/rule")
         now = self.house.clock.now()
@@ -209,6 +209,12 @@ class Walk:
         await self.look("rule-tried")
         await self.browser.submit({}, "button[value=save]")
         await self.look("policies-own")
+        await self.go("/c/acme/data-loss/rule")
+        rule = {"name": "secret", "words": "top secret", "then": "quarantine"}
+        await self.browser.submit(rule, "button[value=try]")
+        await self.look("data-rule-tried")
+        await self.browser.submit({}, "button[value=save]")
+        await self.look("data-loss-own")
         await self.go("/c/acme/senders")
         await self.browser.submit({"senders": "boss@partner.test"}, "button[value=approved]")
         await self.house.settle()

@@ -30,8 +30,9 @@ from services.console.reports import Reporter
 from services.console.roles import Role
 from services.console.rooms import make_console
 from services.console.second import Seconds
-from services.console.secrets import Keeper
+from services.console.secrets import Keeper, users_keeper
 from services.console.signin import SignIn
+from services.console.signon import UsersPlace
 from services.console.users.fakes import FakeDirectory
 from services.core.clock import ManualClock
 from services.core.directory import Directory
@@ -105,6 +106,7 @@ class ConsoleHouse:
             self.keys,
             waiting=self.waiting,
             secrets=self.secrets,
+            users=UsersPlace(USERS, users_keeper(bytes(range(32)))),
         )
         self.post = FakePost(book, self.signin)
         self.outbox = Outbox(book, self.bus, self.post, "one")
