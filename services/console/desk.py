@@ -118,7 +118,7 @@ def make_desk(  # noqa: PLR0913  # what it is made of
         reports=Reports(book, Reporter(trace, around.config.promise_seconds)),
         factors=Factors(book, Seconds(Keeper(secrets, Purpose.SECOND_FACTOR)), ceremony),
         signon=SignOn(book, providers, config),
-        policies=Policies(book, trace, around.senders),
+        policies=Policies(book, trace, around.senders, around.directory.groups_of),
         lists=Lists(book, around.senders),
         protections=Protections(book),
         users=Management(book, NoDirectory() if directory is None else directory),

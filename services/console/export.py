@@ -106,6 +106,7 @@ def _source(source: LdapSource) -> dict[str, Any]:
         base=source.base,
         filter=source.filter,
         attributes=list(source.attributes),
+        groups=list(source.groups),
         bind_dn=source.bind_dn,
         password_env=source.password_env,
         password_file=source.password_file,

@@ -18,6 +18,7 @@ from services.console.models import Yaml
 from services.console.roles import Act
 from services.console.settings import change_settings, current
 from services.core.customers import with_policy
+from services.core.directory_groups import Membership, in_none
 from services.core.errors import ConfigError
 from services.core.ids import born
 from services.core.senders import Senders
@@ -40,10 +41,11 @@ _NAME: Final = "policy"
 class Policies:
     """Operations on policies."""
 
-    def __init__(self, book: Book, trace: Index, senders: Senders) -> None:
+    def __init__(self, book: Book, trace: Index, senders: Senders, groups_of: Membership = in_none) -> None:
         self.book = book
         self._trace = trace
         self._senders = senders
+        self._groups_of = groups_of
         self._turn = asyncio.Semaphore(AT_ONCE)
         self._looking = 0
 
@@ -93,7 +95,8 @@ class Policies:
         page = await self._trace.recorded(now.id, since, "", PAGE)
         while True:
             # In a thread, so that nobody else waits; and the next ones are read meanwhile.
-            looking = asyncio.to_thread(found.look, [message.events for message in page], now, then, self._senders)
+            events = [message.events for message in page]
+            looking = asyncio.to_thread(found.look, events, now, then, self._senders, self._groups_of)
             complete = len(page) < PAGE
             if complete or clock.monotonic() - began > WITHIN:
                 await looking
