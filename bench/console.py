@@ -23,8 +23,10 @@ import asyncpg
 from bench.ledger import percentile
 from services.console.roles import Role
 from services.core.clock import ManualClock
+from services.trace.decide import DAY
 from services.trace.index import Index
-from services.trace.tables import ALL, MESSAGES, RECIPIENTS, TALLIES
+from services.trace.rollup import BY_HOUR
+from services.trace.tables import EVENTS, MESSAGES, RECIPIENTS, TALLIES
 from services.trace.tally import EVERYBODY, HOUR, Kind
 from tests.house.asgi import Browser
 from tests.house.console import ConsoleHouse, console_house
@@ -54,50 +56,63 @@ PAGES: Final = (
 
 
 async def fill(connection: asyncpg.Connection[Any], customers: int, each: int, now: float) -> None:
-    """Put the mail in. What differs from message to message follows from its number."""
-    today, hour = int(now // 86_400), int(now // HOUR)
-    for day in range(today - DAYS - 1, today + 1):
-        for table in ALL:
-            await connection.execute(
-                f"CREATE TABLE IF NOT EXISTS {table.name}_d{day} PARTITION OF {table.name} "
-                f"FOR VALUES FROM ({day}) TO ({day + 1})"
-            )
-    names = {
-        name: "(" + ", ".join(column.name for column in table.columns) + ")"
-        for name, table in (("messages", MESSAGES), ("recipients", RECIPIENTS), ("tallies", TALLIES))
-    }
+    """Put the mail in. What differs from message to message follows from its number.
+
+    A day's table is filled before it is a partition: its indexes are then made once, from all of its rows.
+    """
+    hour = int(now // HOUR)
     letters = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"  # an id begins with its time in ms, five bits a letter
     moment = " || ".join(
         f"substr('{letters}', (((at * 1000)::bigint >> {shift}) & 31)::int + 1, 1)" for shift in range(45, -1, -5)
     )
-    ident = f"{moment} || upper(substr(md5(c || '/' || n), 1, 16))"
-    await connection.execute(
-        "CREATE UNLOGGED TABLE bench_mail AS SELECT c, n, at, "  # noqa: S608  # numbers of our own
-        f"floor(at / 86400)::int AS day, {ident} AS id, 'customer' || c AS who FROM (SELECT c, n, "
-        f"{now} - {DAYS} * 86400.0 * n / {each} AS at FROM generate_series(0, {customers - 1}) c, "
-        f"generate_series(1, {each}) n) numbered"
+    # Each customer has its own time of the second: ids of one moment would else stand in the order of their digests.
+    numbered = (
+        "SELECT c, n, day, at, 'customer' || c AS who, {moment} || upper(substr(md5(c || '/' || n), 1, 16)) AS id "  # noqa: S608  # numbers of our own
+        f"FROM (SELECT c, n, {now} - {DAYS} * 86400.0 * n / {each} + c / 1000.0 AS at "
+        f"FROM generate_series(0, {customers - 1}) c, generate_series({{first}}, {{last}}) n) one, "
+        "LATERAL (SELECT floor(at / 86400)::int AS day) of WHERE day = {day}"
     )
-    await connection.execute(
-        f"INSERT INTO {MESSAGES.name} {names['messages']} SELECT day, id, who, who || '.test', "  # noqa: S608  # as above
-        "CASE WHEN n % 7 = 0 THEN 'reputation' ELSE '' END, at, 'user' || n % 997 || '@sender' || n % 997 || '.test', "
-        "'user' || n % 997 || '@sender' || n % 997 || '.test', 'sender' || n % 997 || '.test', "
-        "'192.0.2.' || n % 250, 'mx', 'Invoice number ' || n, 'invoice number ' || n, n || '@x', 20000 FROM bench_mail"
+    message = (
+        "SELECT day, id, who, who || '.test', CASE WHEN n % 7 = 0 THEN 'reputation' ELSE '' END, at, "
+        "'user' || n % 997 || '@sender' || n % 997 || '.test', 'user' || n % 997 || '@sender' || n % 997 || '.test', "
+        "'sender' || n % 997 || '.test', '192.0.2.' || n % 250, 'mx', 'Invoice number ' || n, 'invoice number ' || n, "
+        "n || '@x', 20000"
     )
     state = "CASE WHEN n % 7 = 0 THEN 'refused' WHEN n % 50 = 0 THEN 'held' ELSE 'delivered' END"
     person = "'user' || n % 400 || '@' || who || '.test'"
-    await connection.execute(
-        f"INSERT INTO {RECIPIENTS.name} {names['recipients']} SELECT day, id, {person}, who, {person}, {state}, at "  # noqa: S608  # as above
-        "FROM bench_mail"
-    )
+    recipient = f"SELECT day, id, {person}, who, {person}, {state}, at"
+    for day in range(int(now // 86_400) - DAYS - 1, int(now // 86_400) + 2):
+        first, last = (int((now - second) * each / DAYS / 86_400) for second in ((day + 1) * 86_400, day * 86_400))
+        rows = numbered.format(moment=moment, first=max(1, first - 1), last=min(each, last + 1), day=day)
+        async with connection.transaction():
+            for table, row in ((MESSAGES, message), (RECIPIENTS, recipient), (EVENTS, "")):
+                name = f"{table.name}_d{day}"
+                await connection.execute(f"CREATE TABLE {name} (LIKE {table.name} INCLUDING DEFAULTS)")
+                if row:
+                    columns = ", ".join(column.name for column in table.columns)
+                    filled = f"INSERT INTO {name} ({columns}) {row} FROM ({rows}) mail ORDER BY id"  # as above
+                    await connection.execute(filled)
+                await connection.execute(
+                    f"ALTER TABLE {table.name} ATTACH PARTITION {name} FOR VALUES FROM ({day}) TO ({day + 1})"
+                )
+        print(f"filled day {day}", file=sys.stderr)
+    names = ", ".join(column.name for column in TALLIES.columns)
     for kind, name, share in KINDS:
         count = max(1, each * share // 1_000 // (DAYS * 24))
         for who, last, many in (("'customer' || c", customers - 1, count), (f"'{EVERYBODY}'", 0, count * customers)):
             await connection.execute(
-                f"INSERT INTO {TALLIES.name} {names['tallies']} SELECT {who}, h, '{kind.value}', '{name}', {many} "  # noqa: S608  # as above
+                f"INSERT INTO {TALLIES.name} ({names}) SELECT {who}, h, '{kind.value}', '{name}', {many} "  # noqa: S608  # as above
                 f"FROM generate_series(0, {last}) c, generate_series({hour - DAYS * 24}, {hour}) h"
             )
-    await connection.execute("DROP TABLE bench_mail")
-    await connection.execute("ANALYZE")
+    await connection.execute("VACUUM ANALYZE")  # as autovacuum leaves it
+
+
+async def sum_up(index: Index, today: int) -> None:
+    """Do what the trace does every ten minutes with what is over."""
+    while await index.roll_up(today - BY_HOUR):
+        pass
+    while await index.count_tops(today):
+        pass
 
 
 async def visitors(house: ConsoleHouse, customers: int) -> dict[str, Browser]:
@@ -113,15 +128,17 @@ async def visitors(house: ConsoleHouse, customers: int) -> dict[str, Browser]:
 async def main(url: str, customers: int, each: int) -> None:
     """Fill, ask, and print the table."""
     now = ManualClock().now()
-    await (await Index.open(url)).close()
+    index = await Index.open(url)
     connection = await asyncpg.connect(url)
     try:
         if not await connection.fetchval(f"SELECT count(*) FROM {TALLIES.name}"):  # noqa: S608  # our own name
             await fill(connection, customers, each, now)
+        await sum_up(index, int(now // DAY))
         rows = [await connection.fetchval(f"SELECT count(*) FROM {table.name}") for table in (MESSAGES, TALLIES)]  # noqa: S608  # as above
         version = await connection.fetchval("SHOW server_version")
     finally:
         await connection.close()
+        await index.close()
     taken: dict[str, list[float]] = {}
     weight: dict[str, int] = {}
     chance = random.Random(7)  # noqa: S311  # it repeats

@@ -5,6 +5,9 @@
 Starts `gatepost up`, and sends one customer's mail at a steady rate through all of it, from MAIL FROM to its MTA:
 beside another customer that gets its usual mail, 50 times as much, or for whose dead MTA so many messages wait.
 
+Mail comes as it does from many senders, each message at a time that knows nothing of the others'; the customer's own
+comes at the same times beside each of the others.
+
 A flood costs CPU, and on few cores everybody notices that, whoever's mail it is. So the same number is also sent to a
 second domain of the customer itself: by what another's flood costs more than that, one stands behind the other.
 """
@@ -15,6 +18,7 @@ import argparse
 import asyncio
 import tempfile
 from pathlib import Path
+from random import Random
 
 from bench.dns import NameServer
 from bench.house import House
@@ -55,10 +59,10 @@ class Runs:
         self._messages: list[Message] = [message(BODY)]
         self._number = 0
 
-    async def run(self, beside: str = "", rate: float = 0.0, seconds: float = 0.0) -> tuple[list[float], float]:
+    async def run(self, beside: str, rate: float, turn: int, seconds: float = 0.0) -> tuple[list[float], float]:
         """Return the milliseconds that the customer's messages took, ascending, and how late the last one began.
 
-        `beside` is the domain that gets `rate` messages a second meanwhile.
+        `beside` is the domain that gets `rate` messages a second meanwhile. `turn` says when messages come.
         """
         seconds = seconds or self._chosen.seconds
         own, other = (
@@ -74,9 +78,9 @@ class Runs:
         for sink in self._sinks:
             sink.note = note
         async with asyncio.TaskGroup() as tasks:
-            mine = tasks.create_task(open_loop(self._house.port, self._chosen.rate, own.entries))
-            if rate:
-                tasks.create_task(open_loop(self._house.port, rate, other.entries))
+            port, mails = self._house.port, Random(turn)  # noqa: S311 - times of messages, no secret
+            mine = tasks.create_task(open_loop(port, self._chosen.rate, own.entries, mails))
+            tasks.create_task(open_loop(port, rate, other.entries, Random(~turn)))  # noqa: S311 - as above
         await own.settled(QUIET, 0.5)
         if beside in ARRIVES:
             await other.settled(QUIET, 0.5)
@@ -93,11 +97,11 @@ class Runs:
         took: dict[str, list[float]] = {name: [] for name in rows}
         late = dict.fromkeys(rows, 0.0)
         busy = dict.fromkeys(rows, 0.0)
-        for _ in range(self._chosen.rounds):
+        for turn in range(self._chosen.rounds):
             for name, (beside, rate) in rows.items():
-                await self.run(beside, rate, WARM_UP)
+                await self.run(beside, rate, turn, WARM_UP)
                 before = cores()
-                measured, began = await self.run(beside, rate)
+                measured, began = await self.run(beside, rate, turn)
                 took[name] += measured
                 busy[name] += share(before, cores()) / self._chosen.rounds
                 late[name] = max(late[name], began)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from random import Random
 from time import perf_counter
 from typing import cast
 
@@ -131,9 +132,10 @@ async def closed_loop(port: int, connections: int, entries: Sequence[Entry]) -> 
             tasks.create_task(worker(client))
 
 
-async def open_loop(port: int, rate: float, entries: Sequence[Entry]) -> float:
+async def open_loop(port: int, rate: float, entries: Sequence[Entry], chance: Random | None = None) -> float:
     """Send `rate` entries a second, whatever the replies take; return the most seconds that one began late.
 
+    They come evenly; with `chance` as mail from many senders does, each at a time that knows nothing of the others.
     Raises NoConnectionError when there is no server to begin with; later, the entry tells it.
     An entry goes over an idle connection, or over a new one: slow replies make connections, not a lower rate.
     """
@@ -158,10 +160,10 @@ async def open_loop(port: int, rate: float, entries: Sequence[Entry]) -> float:
             idle.append(client)
 
     idle.append(await Client.connect(port))
-    began = perf_counter()
+    due = perf_counter()
     async with asyncio.TaskGroup() as tasks:
-        for number, entry in enumerate(entries):
-            due = began + number / rate
+        for entry in entries:
+            due += chance.expovariate(rate) if chance else 1 / rate
             await asyncio.sleep(max(0.0, due - perf_counter()))
             await under_way.acquire()
             tasks.create_task(one(entry, due))

@@ -102,7 +102,7 @@ class Status(enum.StrEnum):
 
 
 class Verdict(Event, frozen=True, kw_only=True):
-    """One scanner's answer on one message. Topic mail.verdicts.v1, key: id."""
+    """One scanner's answer on one message, or those of all that a process runs. Topic mail.verdicts.v1, key: id."""
 
     id: str
     customer: str
@@ -121,6 +121,12 @@ class Verdict(Event, frozen=True, kw_only=True):
     prints: tuple[str, ...] = ()  # fingerprints that near duplicates share
     files: tuple[str, ...] = ()  # of attachments: endings of names with their dot (.exe), and types by content (zip)
     packed: tuple[str, ...] = ()  # which of these lie in an archive, or where a plain reader would not find them
+    also: tuple[Verdict, ...] = ()  # what scanners of the same process said of it at once; they have none themselves
+
+    @property
+    def answers(self) -> tuple[Verdict, ...]:
+        """Return every scanner's answer that came with this event, each by itself."""
+        return (msgspec.structs.replace(self, also=()), *self.also) if self.also else (self,)
 
 
 class Shadow(Event, frozen=True, kw_only=True):

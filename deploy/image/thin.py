@@ -26,7 +26,7 @@ _UNUSED: Final = (
     "sqlalchemy/dialects/mssql",
     "sqlalchemy/dialects/mysql",
     "sqlalchemy/dialects/oracle",
-    "fontTools/**/*.so",  # reports are set in fonts that every PDF reader has: nothing is drawn here
+    "fontTools/**/*.so",  # reports take some letters out of a font: Python alone is fast enough for that
     "fontTools/cu2qu",
     "fontTools/merge",
     "fontTools/mtiLib",

@@ -127,7 +127,8 @@ async def _compared(site: Site, began: float, customer: str | None) -> list[Comp
         if isinstance(event, Received) and customer in (None, event.customer):
             comparison.receive(event)
         elif isinstance(event, Verdict):
-            comparison.answer(event)
+            for answer in event.answers:
+                comparison.answer(answer)
     return comparison.close()
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import time
 from collections import Counter, defaultdict, deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 
 from schemas.catalog import BY_NAME, TOPICS, Topic
-from schemas.events import Event
+from schemas.events import Event, Verdict
 from services.cli.site import Site
 from services.cli.views import plain, stamp, table
 from services.core.errors import ConfigError, UnreadableEvent
@@ -70,49 +70,53 @@ async def tail(
     now = time.time()
     if since is not None:
         async for raw in _window(site, Span(topic, moment(since, now)), follow=follow).records():
-            _print(_line(raw, customer, as_json=as_json))
+            _print(_lines(raw, customer, as_json=as_json))
         return
     last = Span(topic, until=now, tail=limit if customer is None else _LOOKED_THROUGH)
     kept: deque[str] = deque(maxlen=limit)
     async for raw in _window(site, last).records():
-        if (line := _line(raw, customer, as_json=as_json)) is not None:
-            kept.append(line)
-    _print("\n".join(kept) or None)
+        kept.extend(_lines(raw, customer, as_json=as_json))
+    _print(kept)
     if follow:
         async for raw in _window(site, Span(topic, now), follow=True).records():
-            _print(_line(raw, customer, as_json=as_json))
+            _print(_lines(raw, customer, as_json=as_json))
 
 
 def _window(site: Site, span: Span, *, follow: bool = False) -> KafkaWindow:
     return KafkaWindow(site.kafka, "gatepost-tail", [span], follow=follow)
 
 
-def _print(line: str | None) -> None:
-    if line is not None:
+def _print(lines: Iterable[str]) -> None:
+    for line in lines:
         print(line, flush=True)
 
 
-def _line(raw: Raw, customer: str | None, *, as_json: bool) -> str | None:
-    """Return the record as a line; None when it is another customer's."""
+def _lines(raw: Raw, customer: str | None, *, as_json: bool) -> list[str]:
+    """Return the record as a line, one for each of several answers in it; none when it is another customer's."""
     try:
         record = decode(raw)
     except UnreadableEvent as error:
-        return None if customer else f"{_place(raw)}  unreadable: {plain(str(error))}"
+        return [] if customer else [f"{_place(raw)}  unreadable: {plain(str(error))}"]
     if customer is not None and customer_of(record.event) != customer:
-        return None
-    values = None if record.event is None else shown(record.event)
+        return []
+    events = record.event.answers if isinstance(record.event, Verdict) else (record.event,)
+    return [_line(raw, record.key, event, as_json=as_json) for event in events]
+
+
+def _line(raw: Raw, key: str, event: Event | None, *, as_json: bool) -> str:
+    values = None if event is None else shown(event)
     if as_json:
         line = {
             "topic": raw.topic,
             "partition": raw.partition,
             "offset": raw.offset,
             "at": raw.timestamp,
-            "key": record.key,
+            "key": key,
             "event": values,
         }
         return msgspec.json.encode(line).decode()
     text = "taken away" if values is None else "  ".join(_fields(values))
-    return f"{_place(raw)}  {stamp(raw.timestamp)}  {plain(record.key)}  {plain(text)}"
+    return f"{_place(raw)}  {stamp(raw.timestamp)}  {plain(key)}  {plain(text)}"
 
 
 def _place(raw: Raw) -> str:

@@ -19,7 +19,7 @@ from services.core.ids import is_message_id
 from services.runtime.kafka import KafkaBus
 from services.trace.app import TOPICS, Trace
 from services.trace.config import TraceConfig
-from services.trace.decide import Facts
+from services.trace.decide import DAY, Facts
 from services.trace.index import Found, Index, Told
 from services.trace.query import Query
 from services.trace.timeline import standing, timeline
@@ -215,6 +215,7 @@ async def rebuild(site: Site, *, clear: bool) -> str:
     bus = KafkaBus(site.kafka, "gatepost-trace")
     trace = Trace(TraceConfig(), index, SystemClock())
     read = written = 0
+    today = int(SystemClock().now() // DAY)
     try:
         if clear:
             await index.clear()
@@ -227,10 +228,10 @@ async def rebuild(site: Site, *, clear: bool) -> str:
                     batch.append(found)
                     written += 1
                 if len(batch) == BATCH:
-                    await index.write(batch)
+                    await index.write(batch, today)
                     batch = []
         if batch:
-            await index.write(batch)
+            await index.write(batch, today)
     finally:
         await bus.close()
         await index.close()

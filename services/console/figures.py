@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import Final
 
 from schemas.events import State
 from services.console import traffic_models
 from services.console.book import Book
 from services.console.caller import Caller, allowed
+from services.console.depths import NOTHING, Waited, waited
 from services.console.queues import QueueView
 from services.console.roles import Act
 from services.trace.index import Index, Sum
@@ -44,7 +46,9 @@ class Figures:
         now = self.book.clock.now()
         since, until, step = window(now, days)
         sums = await self._trace.tallies(customer, since, until, step)
-        return figured(sums, range(since, until, step), self._promise, self._queues.depth(now, customer))
+        async with self.book.reading() as connection:
+            queued = await waited(connection, customer, since, until, step)
+        return figured(sums, range(since, until, step), self._promise, self._queues.depth(now, customer), queued)
 
 
 def window(now: float, days: int, steps: Mapping[int, int] = STEPS) -> tuple[int, int, int]:
@@ -54,8 +58,14 @@ def window(now: float, days: int, steps: Mapping[int, int] = STEPS) -> tuple[int
     return -(-(until - days * DAY_HOURS) // step) * step, until, step
 
 
-def figured(sums: Iterable[Sum], hours: range, promise: float, queue: traffic_models.Depth) -> traffic_models.Figures:
-    """Return the figures of these hours since the epoch, in the range's steps."""
+def figured(
+    sums: Iterable[Sum],
+    hours: range,
+    promise: float,
+    queue: traffic_models.Depth,
+    queued: Mapping[int, Waited] = MappingProxyType({}),
+) -> traffic_models.Figures:
+    """Return the figures of these hours since the epoch, in the range's steps; `queued` is by their first hours."""
     steps: dict[int, dict[Kind, Names]] = {start: _kinds() for start in hours}
     total = _kinds()
     for one in sums:
@@ -66,7 +76,7 @@ def figured(sums: Iterable[Sum], hours: range, promise: float, queue: traffic_mo
         since=hours.start * HOUR,
         until=hours.stop * HOUR,
         step=hours.step * HOUR,
-        points=[_point(start, found) for start, found in steps.items()],
+        points=[_point(start, found, promise, queued.get(start, NOTHING)) for start, found in steps.items()],
         totals=_totals(total),
         refused=_most(total[Kind.REFUSED]),
         stopped=_most(_united(total[Kind.HELD], total[Kind.DELETED])),
@@ -97,7 +107,7 @@ def _spans(latency: Names) -> dict[int, int]:
     return {int(bound): many for bound, many in latency.items()}
 
 
-def _point(start: int, found: dict[Kind, Names]) -> traffic_models.Point:
+def _point(start: int, found: dict[Kind, Names], promise: float, queued: Waited) -> traffic_models.Point:
     spans = _spans(found[Kind.LATENCY])
     return traffic_models.Point(
         at=start * HOUR,
@@ -109,7 +119,15 @@ def _point(start: int, found: dict[Kind, Names]) -> traffic_models.Point:
         threats=found[Kind.THREAT],
         p50=quantile(spans, 0.5) if spans else None,
         p95=quantile(spans, 0.95) if spans else None,
+        within=_kept(spans, promise) if spans else None,
+        waiting=queued.most,
+        waited=queued.seconds,
     )
+
+
+def _kept(spans: dict[int, int], promise: float) -> float:
+    count = sum(spans.values())
+    return sum(many for bound, many in spans.items() if bound <= promise * 1_000) / count if count else 1.0
 
 
 def _totals(found: dict[Kind, Names]) -> traffic_models.Totals:
@@ -130,12 +148,10 @@ def _totals(found: dict[Kind, Names]) -> traffic_models.Totals:
 
 def _latency(latency: Names, promise: float) -> traffic_models.Latency:
     spans = _spans(latency)
-    count = sum(spans.values())
-    kept = sum(many for bound, many in spans.items() if bound <= promise * 1_000)
     return traffic_models.Latency(
-        count=count,
+        count=sum(spans.values()),
         p50=quantile(spans, 0.5),
         p95=quantile(spans, 0.95),
         promise=promise,
-        within=kept / count if count else 1.0,
+        within=_kept(spans, promise),
     )

@@ -89,6 +89,7 @@ class AnyVisit(Generic[D, C]):
     form: Mapping[str, list[str]]
     caller: C | None = None
     session: str = ""  # what the cookie says
+    unknown: bool = False  # whose the cookie is can't be found out now
     error: str = ""  # what went wrong with what was posted, as a sentence
     shown: Mapping[str, Any] = dataclasses.field(default_factory=dict)  # for the page that is shown next
 
@@ -234,6 +235,8 @@ class AnyDoors(Generic[D, C]):
         self, request: Request, show: Handler[D, C], post: Handler[D, C] | None, *, anybody: bool
     ) -> Response:
         visit = await self._visit(request)
+        if visit.unknown and not anybody:  # not to the login: whoever has a session would be asked to begin another
+            return await self._busy(visit)
         if post is not None and not self._ours(request, visit, anybody=anybody):
             return await self._problem(visit, "form", 403)
         if visit.caller is None and not anybody:
@@ -252,7 +255,12 @@ class AnyDoors(Generic[D, C]):
         except Lapsed:
             return RedirectResponse(f"/c/{visit.customer}/licence", 303)
         except Temporary:
-            return await self._problem(dataclasses.replace(visit, caller=None), "busy", 503)
+            return await self._busy(visit)
+
+    async def _busy(self, visit: AnyVisit[D, C]) -> Response:
+        answer = await self._problem(dataclasses.replace(visit, caller=None), "busy", 503)
+        answer.headers["Retry-After"] = "5"
+        return answer
 
     async def _run(self, visit: AnyVisit[D, C], show: Handler[D, C], post: Handler[D, C] | None) -> Response:
         if post is None:
@@ -268,11 +276,12 @@ class AnyDoors(Generic[D, C]):
     async def _visit(self, request: Request) -> AnyVisit[D, C]:
         client = client_of(request)
         session = request.cookies.get(self.cookie, "")
-        caller: C | None
+        caller: C | None = None
+        unknown = False
         try:
             caller = await self._desk.signin.session(session, client) if session else None
         except Temporary:
-            caller = None  # the page says that it can't be had now
+            unknown = True
         language = caller.language if caller is not None else ""
         form: Mapping[str, list[str]] = {}
         kind = request.headers.get("content-type", "")
@@ -286,6 +295,7 @@ class AnyDoors(Generic[D, C]):
             form=form,
             caller=caller,
             session=session if caller is not None else "",
+            unknown=unknown,
         )
 
     def _ours(self, request: Request, visit: AnyVisit[D, C], *, anybody: bool) -> bool:

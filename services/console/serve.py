@@ -16,6 +16,7 @@ from services.console.book import Book
 from services.console.census import Census
 from services.console.config import PREFIX, ConsoleConfig, Neighbours
 from services.console.credentials import Passwords
+from services.console.depths import Depths
 from services.console.desk import Desk, make_desk
 from services.console.directories import Ports
 from services.console.domains import Surroundings
@@ -50,9 +51,12 @@ from services.runtime.dns import Resolver
 from services.runtime.follow import follow_senders
 from services.runtime.host import Context
 from services.runtime.migrate import migrate
+from services.runtime.neighbours import watch_database
 from services.runtime.secret_key import given_key
 from services.runtime.users_key import UsersKey
+from services.trace.config import TraceConfig
 from services.trace.index import Index
+from services.trace.serve import PREFIX as TRACE_PREFIX
 
 log = logging.getLogger("gatepost.console")
 
@@ -116,8 +120,10 @@ async def serve(ctx: Context) -> None:
         outbox = Outbox(book, ctx.bus, post)
         await ctx.directory_ready()
         await stack.enter_async_context(following(follow_queues(ctx.bus, waiting), "console-queues"))
+        await stack.enter_async_context(following(watch_database(book.database, ctx.health), "console-database"))
         async with _emptied(outbox):
             jobs: list[Job] = [outbox, Reminders(book, purges=config.purge), Census(book, ctx.bus), Scheduler(book)]
+            jobs.append(Depths(book, waiting, load(TraceConfig, ctx.environ, TRACE_PREFIX).tally_days))
             if key is not None:
                 jobs.append(Readings(book, desk.users))
             if config.purge:

@@ -218,6 +218,17 @@ PROOFS: Final = Table(
     Index("console_proofs_of_domain", "customer", "domain"),
 )
 
+# What waited for MTAs. The topics say only what waits now, so nothing can make these rows again.
+DEPTHS: Final = Table(
+    "console_queue_depths",
+    METADATA,
+    Column("customer", Text, primary_key=True),  # tally.EVERYBODY: the whole service
+    Column("hour", Integer, primary_key=True),  # since the epoch, UTC
+    Column("most", Integer, nullable=False),  # messages that waited at once
+    Column("waited", Double, nullable=False),  # seconds that the oldest of them had waited
+    Index("console_queue_depths_hour", "hour"),  # what is too old goes by it
+)
+
 DRAFTS: Final = Table(
     "console_drafts",
     METADATA,

@@ -25,6 +25,9 @@ class Point(BaseModel):
     threats: dict[str, int]
     p50: float | None  # seconds from the message to its delivery, None when there was none
     p95: float | None
+    within: float | None = None  # the share of those deliveries that was not longer than the promise, 0 to 1
+    waiting: int = 0  # for MTAs, the most at once
+    waited: float = 0.0  # seconds that the oldest of these had waited
 
 
 class Totals(BaseModel):

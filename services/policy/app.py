@@ -112,7 +112,9 @@ class Policy:
             return ()
         answer = self._decide(pending)
         if isinstance(answer, Hold):
-            failed = isinstance(record.event, Verdict) and record.event.status is Status.UNAVAILABLE
+            failed = isinstance(record.event, Verdict) and any(
+                answer.status is Status.UNAVAILABLE for answer in record.event.answers
+            )
             if answer.ask and (failed or not pending.rescan_at):
                 pending = self._put_off(pending)
             self._table.put(pending)
@@ -159,7 +161,9 @@ class Policy:
             pending = Pending(id=verdict.id)
         if pending.received is None:
             self._early[partition][verdict.id] = verdict.origin
-        return merge(pending, verdict)
+        for answer in verdict.answers:
+            pending = merge(pending, answer)
+        return pending
 
     def _decide(self, pending: Pending) -> Hold | Disposition | Outcome | None:
         customer = Customer(id="") if pending.received is None else self._rules_of(pending.received)

@@ -141,7 +141,7 @@ class Replay(Stateless):
                 entry.received = received
             case Verdict() as verdict:
                 entry = self._entry(verdict.id)
-                entry.verdicts.append(verdict)
+                entry.verdicts.extend(verdict.answers)
             case Disposition() as disposition:
                 entry = self._entry(disposition.received.id)
                 if disposition.release or entry.disposition is not None:

@@ -21,6 +21,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from services.core.errors import ConfigError, DatabaseUnavailable
 
 WITHIN: Final = 10.0  # seconds for one unit of work, the wait for a connection included
+CHECK: Final = 3.0  # seconds for a look whether it is there
 MIGRATION: Final = 3_600.0  # seconds: an index over millions of rows takes minutes, and half of one is worth nothing
 BUSY: Final = 5.0  # seconds that SQLite waits for another process's transaction
 
@@ -72,6 +73,11 @@ class Database:
             writer = await connection.execution_options(writes=True)
             async with writer.begin():
                 yield writer
+
+    async def check(self) -> None:
+        """Return when the database answers; raise DatabaseUnavailable when it doesn't within a few seconds."""
+        async with _typed(CHECK), self._engine.connect() as connection:
+            await connection.execute(select(1))
 
     async def close(self) -> None:
         """Close every connection."""

@@ -23,6 +23,7 @@ class Health:
         self._monotonic = monotonic
         self._lock = threading.Lock()
         self._reasons: dict[str, str] = {}
+        self._missing: dict[str, str] = {}
         self._polls: dict[str, float] = {}
         self._beat = monotonic()
 
@@ -45,10 +46,16 @@ class Health:
         with self._lock:
             self._reasons[name] = reason
 
+    def misses(self, name: str, reason: str) -> None:
+        """Say what a part does without: it answers all the same, and so the process is ready."""
+        with self._lock:
+            self._missing[name] = reason
+
     def ready(self, name: str) -> None:
-        """Say that a part waits for nothing any more."""
+        """Say that a part waits for nothing any more, and misses nothing."""
         with self._lock:
             self._reasons.pop(name, None)
+            self._missing.pop(name, None)
 
     def alive(self) -> tuple[dict[str, str], bytes]:
         """Return what is stuck, and the answer as JSON."""
@@ -66,7 +73,8 @@ class Health:
         return problems, orjson.dumps(body) + b"\n"
 
     def readiness(self) -> tuple[dict[str, str], bytes]:
-        """Return what is waited for, and the answer as JSON."""
+        """Return what is waited for, and the answer as JSON, with what is missing where something is."""
         with self._lock:
-            reasons = dict(self._reasons)
-        return reasons, orjson.dumps({"ready": not reasons, "reasons": reasons}) + b"\n"
+            reasons, missing = dict(self._reasons), dict(self._missing)
+        body = {"ready": not reasons, "reasons": reasons, **({"missing": missing} if missing else {})}
+        return reasons, orjson.dumps(body) + b"\n"

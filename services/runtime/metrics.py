@@ -76,8 +76,9 @@ def _count(event: Event, now: float) -> None:
             ACCEPTED.inc()
             ACCEPT.observe(max(0.0, now - event.received_at))
         case Verdict():
-            VERDICTS.labels(event.scanner, event.status.value).inc()
-            SCAN.labels(event.scanner).observe(event.elapsed_ms / 1000)
+            for answer in event.answers:
+                VERDICTS.labels(answer.scanner, answer.status.value).inc()
+                SCAN.labels(answer.scanner).observe(answer.elapsed_ms / 1000)
         case Shadow():
             SHADOWS.labels(event.name, event.verdict.status.value).inc()
         case Disposition(release=""):

@@ -28,7 +28,7 @@ from schemas.catalog import (
     VERDICTS,
     Topic,
 )
-from schemas.events import Event
+from schemas.events import Event, Verdict
 from services.core.clock import Clock
 from services.core.errors import DatabaseUnavailable, UnreadableEvent
 from services.core.waiting import happens
@@ -37,9 +37,13 @@ from services.runtime.database import first_line
 from services.trace.config import TraceConfig
 from services.trace.decide import AHEAD, DAY, Facts, facts
 from services.trace.index import Index
+from services.trace.rollup import BY_HOUR
 from services.trace.tally import HOUR
 
 log = logging.getLogger("gatepost.trace")
+
+SETTLES: Final = 1_800.0  # seconds after its end in which a day's last messages are written
+MARKED: Final = SETTLES - 300.0  # what comes later marks its day; earlier than needed, as clocks differ
 
 TOPICS: Final[tuple[Topic, ...]] = (
     RECEIVED,
@@ -69,13 +73,15 @@ class Trace(Stateless):
         """Return when the record's rows are durable; nothing to publish. Raises DatabaseUnavailable."""
         if record.event is None:
             return ()
-        found = self.facts(record.event, record.timestamp)
-        if found is not None:
-            done = asyncio.get_running_loop().create_future()
-            self._waiting.append((found, done))
+        events = record.event.answers if isinstance(record.event, Verdict) else (record.event,)
+        found = [self.facts(event, record.timestamp) for event in events]
+        loop = asyncio.get_running_loop()
+        waiting = [(each, loop.create_future()) for each in found if each is not None]
+        if waiting:
+            self._waiting.extend(waiting)
             if self._writer is None or self._writer.done():
                 self._writer = asyncio.create_task(self._write(), name="trace-write")
-            await done
+            await asyncio.gather(*(done for _, done in waiting))
         return ()
 
     def facts(self, event: Event, stamp: float) -> Facts | None:
@@ -95,7 +101,7 @@ class Trace(Stateless):
                 await asyncio.sleep(self._config.gather_seconds)
             batch = [self._waiting.popleft() for _ in range(min(self._config.batch, len(self._waiting)))]
             try:
-                await self._index.write([found for found, _ in batch])
+                await self._index.write([found for found, _ in batch], self._over(MARKED))
             except DatabaseUnavailable as error:
                 _settle(batch, error)
             except asyncio.CancelledError:
@@ -112,7 +118,7 @@ class Trace(Stateless):
     async def _one_by_one(self, batch: list[tuple[Facts, asyncio.Future[None]]]) -> None:
         for entry in batch:
             try:
-                await self._index.write([entry[0]])
+                await self._index.write([entry[0]], self._over(MARKED))
             except DatabaseUnavailable as error:
                 _settle([entry], error)
             except SQLAlchemyError as error:
@@ -135,12 +141,20 @@ class Trace(Stateless):
                 today = int(self._clock.now() // DAY)
                 gone = await self._index.forget(today - self._config.days)
                 await self._index.forget_tallies((today - self._config.tally_days) * DAY // HOUR)
+                while not stop.is_set() and await self._index.roll_up(today - BY_HOUR):
+                    pass
+                while not stop.is_set() and await self._index.count_tops(self._over(SETTLES)):
+                    pass
             except DatabaseUnavailable as error:
                 log.warning("event=forgetting-put-off error=%s", error)
             else:
                 if gone:
                     log.info("event=forgotten days=%d", gone)
             await happens(stop, self._config.sweep_seconds)
+
+    def _over(self, settles: float) -> int:
+        """Return the first day that is not over, or has not been for so many seconds."""
+        return int((self._clock.now() - settles) // DAY)
 
 
 def _settle(batch: list[tuple[Facts, asyncio.Future[None]]], error: Exception | None) -> None:

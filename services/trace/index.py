@@ -15,14 +15,16 @@ from schemas import wire
 from schemas.events import Event
 from services.runtime.database import Database, database_url
 from services.runtime.migrate import migrate
-from services.trace.decide import Facts, Row, day_of, kept
+from services.trace.decide import DAY, Facts, Row, day_of, kept
 from services.trace.pages import LOOKED_AT, rows_of
 from services.trace.partitions import drop_days, make_days, subject_index
-from services.trace.query import Query, top_recipients, top_senders
+from services.trace.query import Query
 from services.trace.recorded import Recorded, messages
 from services.trace.recorded import told as told_of
-from services.trace.tables import ALL, EVENTS, MESSAGES, RECIPIENTS, TALLIES
-from services.trace.tally import EVERYBODY, Count, Kind, added
+from services.trace.rollup import RollUp, put
+from services.trace.tables import ALL, EVENTS, MESSAGES, RECIPIENTS, TALLIES, TOPS, TOPS_DAYS
+from services.trace.tally import EVERYBODY, HOUR, Count, Kind, added
+from services.trace.tops import Top, Tops
 
 log = logging.getLogger("gatepost.trace")
 
@@ -70,14 +72,6 @@ class Sum:
     count: int
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Top:
-    """An address, and how many messages had it."""
-
-    address: str
-    count: int
-
-
 class Index:
     """Every method raises DatabaseUnavailable when the database can't answer."""
 
@@ -86,6 +80,8 @@ class Index:
         self._insert = database.insert
         self.looked_at = LOOKED_AT
         self._days: set[int] = set()  # that PostgreSQL has partitions for
+        self._rollup = RollUp(database)
+        self._tops = Tops(database)
 
     @classmethod
     async def open(cls, url: str) -> Index:
@@ -106,8 +102,11 @@ class Index:
 
     # --- what the service does
 
-    async def write(self, found: Sequence[Facts]) -> None:
-        """Write the rows in one transaction; what is there already stays. They are durable when this returns."""
+    async def write(self, found: Sequence[Facts], today: int = 0) -> None:
+        """Write the rows in one transaction; what is there already stays. They are durable when this returns.
+
+        Days before `today` (days since the epoch) are over: whose top senders may have been counted are counted again.
+        """
         if not self._database.sqlite:
             await self._make_days({facts.day for facts in found})
         messages = [facts.message for facts in found if facts.message is not None]
@@ -123,6 +122,9 @@ class Index:
                     where=put.excluded.rank > RECIPIENTS.c.rank,
                 )
                 await connection.execute(statement, _latest(recipients))
+            # These last: all who write share some of their rows, and hold them from here on.
+            taken = (row for row in messages if not row["refused"] and (row["day"], row["id"]) in known)
+            await self._tops.late(connection, {row["day"] for row in taken if row["day"] < today})
             await self._count(connection, added(_first_seen(found, known, new)))
 
     async def _add(self, connection: AsyncConnection, table: Table, rows: Sequence[Row]) -> set[Key]:
@@ -136,13 +138,8 @@ class Index:
         return {tuple(row) for row in await connection.execute(statement, ordered)}
 
     async def _count(self, connection: AsyncConnection, sums: Sequence[Count]) -> None:
-        """Add to the tallies. It comes last: all who write share some of these rows, and hold them from here on."""
-        if sums:
-            put = self._insert(TALLIES)
-            statement = put.on_conflict_do_update(
-                index_elements=list(TALLIES.primary_key), set_={"count": TALLIES.c.count + put.excluded.count}
-            )
-            await connection.execute(statement, [dataclasses.asdict(each) for each in sums])
+        """Add to the tallies."""
+        await put(self._database, connection, [dataclasses.asdict(each) for each in sums])
 
     async def _make_days(self, days: set[int]) -> None:
         missing = days - self._days
@@ -173,7 +170,7 @@ class Index:
     async def erase(self, customer: str) -> int:
         """Take out everything of a customer, some at a time, and return how many rows that were."""
         gone = 0
-        for table in (*ALL, TALLIES):
+        for table in (*ALL, TALLIES, TOPS):
             key = list(table.primary_key)
             some = select(*key).where(table.c.customer == customer).limit(CHUNK)
             while True:
@@ -185,14 +182,26 @@ class Index:
         return gone
 
     async def forget_tallies(self, before: int) -> None:
-        """Take out the tallies of every hour before this one (hours since the epoch)."""
+        """Take out the tallies of every hour before this one (hours since the epoch), and the tops of such days."""
         async with self._database.writing() as connection:
             await connection.execute(delete(TALLIES).where(TALLIES.c.hour < before))
+        await self._tops.forget(before * HOUR // DAY)
+
+    async def roll_up(self, before: int) -> bool:
+        """Make rows of a day of the oldest hours before `before` (days since the epoch); return whether there were any.
+
+        What `tallies` returns in steps of whole days stays what it was.
+        """
+        return await self._rollup.day(before)
+
+    async def count_tops(self, today: int) -> bool:
+        """Count who sent and received most on the oldest day before `today` that is due; return whether one was."""
+        return await self._tops.count_one(today)
 
     async def clear(self) -> None:
         """Take out everything, the tallies as well: what comes again is counted again."""
         async with self._database.writing() as connection:
-            for table in (*ALL, TALLIES):
+            for table in (*ALL, TALLIES, TOPS, TOPS_DAYS):
                 await connection.execute(delete(table))
 
     # --- what people ask
@@ -271,9 +280,7 @@ class Index:
         """Return who sent most to a customer, and who of it was sent most, as far as its days go back."""
         async with self._database.reading() as connection:
             await self._patient(connection)
-            senders = (await connection.execute(top_senders(customer, since, until, most))).all()
-            recipients = (await connection.execute(top_recipients(customer, since, until, most))).all()
-        return [Top(*row) for row in senders], [Top(*row) for row in recipients]
+            return await self._tops.between(connection, customer, since, until, most)
 
     async def recorded(self, customer: str, since: float, before: str, limit: int) -> list[Recorded]:
         """Return the customer's next accepted messages since then, newest first, with what was said of them."""

@@ -88,4 +88,22 @@ TALLIES: Final = Table(
     Index("trace_tallies_hour", "hour"),  # what is too old goes by it
 )
 
+# Of days that are over: see `tops`.
+TOPS: Final = Table(
+    "trace_tops",
+    METADATA,
+    Column("customer", Text, primary_key=True),
+    Column("day", Integer, primary_key=True),
+    Column("senders", Text, nullable=False),  # how many messages each of them sent, as JSON
+    Column("recipients", Text, nullable=False),
+    Index("trace_tops_day", "day"),  # what is too old goes by it
+)
+
+TOPS_DAYS: Final = Table(
+    "trace_tops_days",
+    METADATA,
+    Column("day", Integer, primary_key=True, autoincrement=False),
+    Column("state", Integer, nullable=False),  # tops.State
+)
+
 ALL: Final = (MESSAGES, RECIPIENTS, EVENTS)  # that are cut by day

@@ -19,25 +19,27 @@ class Person:
 
     def __init__(self, base: str) -> None:
         self.base = base
-        self._session = aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True))
+        self.csrf = ""  # of the last form that was filled in
+        self.session = aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True))
 
     async def page(self, path: str) -> str:
-        async with self._session.get(self.base + path) as answer:
+        async with self.session.get(self.base + path) as answer:
             assert answer.status == 200, (path, answer.status, await answer.text())
             return await answer.text()
 
     async def fill(self, path: str, form: dict[str, str]) -> tuple[int, str]:
         """Load the page and send a form of it; return the status of the page that is shown next, and its text."""
         found = re.search(r'name="csrf" value="(\w*)"', await self.page(path))
-        form = {"csrf": found[1] if found else "", **form}
-        async with self._session.post(self.base + path, data=form, headers={"Origin": self.base}) as answer:
+        self.csrf = found[1] if found else ""
+        form = {"csrf": self.csrf, **form}
+        async with self.session.post(self.base + path, data=form, headers={"Origin": self.base}) as answer:
             return answer.status, await answer.text()
 
     async def __aenter__(self) -> Person:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self._session.close()
+        await self.session.close()
 
 
 def mail_to(sink: Sink, address: str, subject: str) -> str | None:

@@ -39,7 +39,7 @@ A, B = "a@example.test", "b@example.test"
 async def emptied(url: str) -> None:
     database = Database(database_url(url))
     async with database.writing() as connection:
-        for table in ("trace_events", "trace_recipients", "trace_messages", "trace_tallies", "trace_version"):
+        for table in (*METADATA.tables, "trace_version"):
             await connection.execute(text(f"DROP TABLE IF EXISTS {table}"))
     await database.close()
 
@@ -298,3 +298,36 @@ async def test_who_write_the_same_at_once_count_it_once(index: Index, url: str) 
     for customer, many in (("c0", 60), (None, 300)):
         found = await index.tallies(customer, hour, hour + 1, 1)
         assert {each.count for each in found if each.kind is Kind.MESSAGES} == {many}
+
+
+async def test_what_comes_late_while_its_day_is_counted_is_not_missed(index: Index, url: str) -> None:
+    """Two processes write, two count days and roll up hours, all at once: in the end nothing is missing."""
+    today = int(NOW // DAY)
+    ages = [age for age in (1, 2, 12, 13) for _ in range(15)]
+    late = [accepted(NOW - age * DAY, sender=f"s{number % 2}@x.test") for number, age in enumerate(ages)]
+    other = await Index.open(url)
+
+    async def write(into: Index, events: list[Any]) -> None:
+        for event in events:
+            await into.write([facts(event, event.received_at)], today)
+
+    writing = asyncio.gather(write(index, late[::2]), write(other, late[1::2]))
+    try:
+        while not writing.done():
+            await asyncio.gather(*(each.count_tops(today) for each in (index, other)))
+            await asyncio.gather(*(each.roll_up(today - 9) for each in (index, other)))
+        await writing
+        while await index.count_tops(today):
+            pass
+        fresh = Index(other._database)  # one that has not been through the old days yet
+        while await fresh.roll_up(today - 9):
+            pass
+    finally:
+        await other.close()
+    customer = late[0].customer
+    senders, recipients = await index.tops(customer, NOW - 20 * DAY, NOW, 5)
+    assert [(each.address, each.count) for each in senders] == [("s0@x.test", 30), ("s1@x.test", 30)]
+    assert [(each.address, each.count) for each in recipients] == [(A, 60)]
+    first = (today - 20) * 24
+    found = await index.tallies(customer, first, today * 24, 24)
+    assert sum(each.count for each in found if each.kind is Kind.MESSAGES) == 60

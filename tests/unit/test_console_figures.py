@@ -80,6 +80,14 @@ def test_each_chart_has_its_figures_as_a_table_and_nothing_that_the_policy_forbi
     assert [panel.id for panel in panels(figures([]), language)] == ["traffic", "threats"]
 
 
+@pytest.mark.parametrize(("days", "step"), STEPS.items())
+def test_no_more_labels_than_there_is_room_for(days: int, step: int) -> None:
+    since, until, _ = window(1_700_000_000.0, days)
+    found = figured([Sum(since, Kind.IN, "", 10)], range(since, until, step), 5.0, NOTHING)
+    shown = panels(found, "en")[0].chart
+    assert 2 <= len(re.findall(r">(?:\d\d-\d\d)?(?: ?\d\d:00)?</text>", shown)) <= charts.LABELS_MOST + 1
+
+
 def test_a_line_has_gaps_where_there_is_nothing() -> None:
     drawn = charts.lines("x", list("abcde"), [("s", [1.0, 2.0, None, 3.0, None])], seconds)
     series = drawn[drawn.index('class="series') :]

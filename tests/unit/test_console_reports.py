@@ -12,10 +12,12 @@ from email.policy import default
 from pathlib import Path
 
 import pytest
+from pypdfium2 import PdfDocument
 from sqlalchemy import update
 
 from schemas.catalog import RECEIVED
 from schemas.events import Envelope, Evidence, Outcome, Received, State, Status
+from services.console import report_pdf
 from services.console.caller import Caller
 from services.console.licence import DAY
 from services.console.outbox import Outbox
@@ -119,6 +121,26 @@ async def test_page_sheet_and_pdf_say_the_same_and_of_nobody_else(house: Console
     for path in ("reports", "reports.csv", "reports.pdf"):
         assert (await browser.get(f"/c/globex/{path}")).status == 404
         assert [(await person.get(f"/c/acme/{path}")).status for person in others] == [403, 403]
+
+
+async def test_a_pdf_has_names_in_their_own_letters_where_its_font_has_them(house: ConsoleHouse) -> None:
+    for sender in ("ελένη@πόλη.test", "иван@пример.test", "北京@例.test"):
+        await mail(house, sender)
+    found = await house.desk.reports.report(OWNER, customer="acme", days=7)
+    for language, told in (("en", "written in Latin letters"), ("it", "scritto in lettere latine")):
+        said = said_by(report_pdf.pdf(found, language, house.clock.now()))
+        assert "ελένη@πόλη.test" in said
+        assert "иван@пример.test" in said
+        assert "bei jing@li.test*" in said
+        assert "?" not in said
+        assert told in said
+    plain = said_by(report_pdf.pdf(found.model_copy(update={"senders": []}), "en", house.clock.now()))
+    assert "written in Latin letters" not in plain
+
+
+def said_by(octets: bytes) -> str:
+    document = PdfDocument(octets)
+    return "\n".join(page.get_textpage().get_text_range() for page in document)
 
 
 # --- by mail

@@ -55,6 +55,16 @@ def test_a_process_is_ready_when_it_waits_for_nothing() -> None:
     assert health.readiness()[0] == {}
 
 
+def test_a_process_that_can_do_without_something_is_ready_and_says_what_it_misses() -> None:
+    health = Health(ManualClock().monotonic)
+    health.misses("database", "waiting for the database: refused")
+    assert health.readiness()[0] == {}
+    missing = {"database": "waiting for the database: refused"}
+    assert said(health.readiness()) == {"ready": True, "reasons": {}, "missing": missing}
+    health.ready("database")
+    assert said(health.readiness()) == {"ready": True, "reasons": {}}
+
+
 # --- counts
 
 

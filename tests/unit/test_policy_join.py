@@ -7,6 +7,8 @@ import random
 from collections import Counter
 from collections.abc import Iterable
 
+import msgspec
+
 from schemas import wire
 from schemas.catalog import DISPOSITIONS, OUTCOMES, PENDING, RECEIVED, RESCANS, VERDICTS, partition_of
 from schemas.events import Customer, Disposition, Event, Pending, Received, Rescan, Status, Verdict
@@ -74,6 +76,40 @@ async def test_a_message_is_decided_once_its_plan_has_answered() -> None:
     await eventually(lambda: house.decided() == [message.id])
     await eventually(lambda: house.policy.waiting == 0)
     await house.end(task)
+
+
+def in_one(*verdicts: Verdict) -> Verdict:
+    return msgspec.structs.replace(verdicts[0], also=verdicts[1:])
+
+
+async def test_answers_that_come_in_one_record_count_as_if_each_had_come_alone() -> None:
+    house = House()
+    early, late = received(), received()
+    await house.bus.publish([in_one(verdict(early, "auth"), verdict(early, "virus"))])
+    task = house.start()
+    await eventually(lambda: house.policy.waiting == 1)
+    await house.bus.publish([early, late, in_one(verdict(late, "auth"), verdict(late, "virus"))])
+    await eventually(lambda: sorted(house.decided()) == sorted([early.id, late.id]))
+    (found,) = [e for e in house.bus.events(DISPOSITIONS) if isinstance(e, Disposition) and e.received.id == late.id]
+    assert [name.partition("/")[0] for name in found.scanners] == ["auth", "virus"]
+    await eventually(lambda: house.policy.waiting == 0)
+    await house.end(task)
+
+
+async def test_one_unavailable_answer_among_several_is_asked_again() -> None:
+    house = House()
+    task = house.start()
+    asking = asyncio.create_task(house.policy.ask_again(house.stop))
+    message = received()
+    await house.bus.publish([message, in_one(verdict(message, "auth"), verdict(message, "virus", Status.UNAVAILABLE))])
+    await eventually(lambda: house.policy.waiting == 1)
+    house.clock.advance(5)
+    await eventually(lambda: len(house.bus.events(RESCANS)) == 1)
+    (question,) = house.bus.events(RESCANS)
+    assert isinstance(question, Rescan)
+    assert question.scanners == ("virus",)
+    await house.end(task)
+    await asyncio.wait_for(asking, 5)
 
 
 async def test_verdicts_that_come_before_their_message_are_kept() -> None:

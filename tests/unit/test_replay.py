@@ -31,6 +31,7 @@ from services.runtime.fakes import MemoryBus
 from services.runtime.fakes_store import MemoryStore
 from services.runtime.fakes_window import MemoryWindow
 from services.scanners.contract import Cost, Finding, Spec
+from services.scanners.together import as_one
 from tests.samples import NOW, received
 
 CUSTOMER = Customer(id="example")
@@ -127,6 +128,15 @@ async def test_a_changed_rule_tells_whom_it_changes_and_why() -> None:
     assert (first.before.action, first.after.action, first.after.rule) == ("deliver", "quarantine", "no-bills")
     assert first.after.reason.startswith("a bill")
     assert not first.drifted
+
+
+async def test_answers_that_came_in_one_record_are_joined_as_any() -> None:
+    bill = message(sender="bills@sender.test")
+    first, *middle, decided = history(bill, content=Status.CLEAN, virus=Status.CLEAN)
+    together = [event for event in as_one(middle) if isinstance(event, Event)]
+    assert len(together) == 1
+    found = await replayed([first, *together, decided], STRICT)
+    assert (found.messages, found.incomplete, len(found.differences)) == (1, 0, 1)
 
 
 async def test_what_has_changed_without_the_candidate_is_told_as_that() -> None:

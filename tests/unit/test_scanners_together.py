@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from schemas.events import Received, Rescan, Status, Verdict
+from schemas.events import DeadLetter, Received, Rescan, Status, Verdict
 from services.core.clock import ManualClock
 from services.core.errors import EngineUnavailable, GatepostError, StoreUnavailable, UnreadableEvent
 from services.scanners.app import ScannerService
 from services.scanners.briefing import Briefings
-from services.scanners.contract import Cost, Finding, Spec
+from services.scanners.contract import Cost, Finding, Reason, Spec
 from services.scanners.together import Together
 from tests.samples import NOW, received
 from tests.unit.test_scanners_app import record
@@ -41,11 +41,22 @@ def together(scans: Scans) -> Together:
 
 async def test_every_scanner_answers() -> None:
     scans = Scans(auth=[CLEAN], virus=[Finding(status=Status.VIRUS)])
-    verdicts = await together(scans).handle(record(received()))
-    assert all(isinstance(verdict, Verdict) for verdict in verdicts)
-    assert [(v.scanner, v.status) for v in verdicts if isinstance(v, Verdict)] == [
+    (verdict,) = await together(scans).handle(record(received()))
+    assert isinstance(verdict, Verdict)
+    assert [(v.scanner, v.status) for v in verdict.answers] == [
         ("auth", Status.CLEAN),
         ("virus", Status.VIRUS),
+    ]
+
+
+async def test_what_is_no_verdict_stays_an_event_of_its_own() -> None:
+    crashed = Finding(status=Status.UNAVAILABLE, reason=Reason.CRASH.value)
+    verdict, letter = await together(Scans(auth=[crashed], virus=[CLEAN])).handle(record(received()))
+    assert isinstance(verdict, Verdict)
+    assert isinstance(letter, DeadLetter)
+    assert [(v.scanner, v.status, v.also) for v in verdict.answers] == [
+        ("auth", Status.UNAVAILABLE, ()),
+        ("virus", Status.CLEAN, ()),
     ]
 
 
@@ -62,8 +73,9 @@ async def test_only_what_failed_is_asked_again() -> None:
     service = together(scans)
     with pytest.raises(EngineUnavailable):
         await service.handle(record(received()))
-    verdicts = await service.handle(record(received()))
-    assert [v.scanner for v in verdicts if isinstance(v, Verdict)] == ["auth", "virus"]
+    (verdict,) = await service.handle(record(received()))
+    assert isinstance(verdict, Verdict)
+    assert [v.scanner for v in verdict.answers] == ["auth", "virus"]
     assert scans.asked == ["auth", "virus", "virus"]
     await service.handle(record(received()))  # the same record once more, as after a crash: nothing is remembered
     assert scans.asked[3:] == ["auth", "virus"]

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from sqlalchemy import insert, select
 
 from schemas.events import (
     Action,
@@ -22,6 +23,7 @@ from schemas.events import (
 )
 from services.trace.decide import facts
 from services.trace.index import Index
+from services.trace.tables import TALLIES
 from services.trace.tally import BOUNDS, EVERYBODY, HOUR, LONGER, Kind, bound_of, counts, quantile
 from tests.samples import NOW, received, verdict
 
@@ -162,3 +164,43 @@ async def test_who_sent_most_and_who_was_sent_most(index: Index) -> None:
     assert [(top.address, top.count) for top in senders] == [("x@sender.test", 2), ("alice@sender.test", 1)]
     assert [(top.address, top.count) for top in recipients] == [("a@e.test", 2), ("b@e.test", 2)]
     assert await index.tops("example", NOW + 10, NOW + 20, 2) == ([], [])
+
+
+async def test_old_hours_become_days_and_no_sum_of_days_changes(index: Index) -> None:
+    """Whatever is counted for them afterwards as well, and kinds that only a later version knows."""
+    day = NOON // 24 - 20
+    for hour in (day * 24, day * 24 + 5, day * 24 + 23, (day + 1) * 24 + 1, NOON):
+        for customer in ("a", "b"):
+            at = hour * HOUR + 60.0
+            await index.write([facts(received(customer=customer, received_at=at), at)])
+    async with index._database.writing() as connection:
+        await connection.execute(insert(TALLIES), [_later(day * 24 + hour, hour) for hour in (1, 2)])
+
+    async def found(customer: str | None, step: int) -> dict[tuple[int, str], int]:
+        sums = await index.tallies(customer, day * 24, NOON + 1, step)
+        return {(each.hour, each.kind.value): each.count for each in sums}
+
+    async def rows(since: int, until: int) -> list[tuple[int, str, int]]:
+        asked = select(TALLIES.c.hour, TALLIES.c.kind, TALLIES.c.count).where(
+            TALLIES.c.customer == "a", TALLIES.c.hour >= since, TALLIES.c.hour < until
+        )
+        async with index._database.reading() as connection:
+            return sorted(tuple(row) for row in await connection.execute(asked))
+
+    before = {(customer, step): await found(customer, step) for customer in ("a", None) for step in (24, 72, 168)}
+    this_week = await found("a", 1)
+    while await index.roll_up(NOON // 24 - 9):
+        pass
+    assert not await index.roll_up(NOON // 24 - 9)
+    assert {(customer, step): await found(customer, step) for customer, step in before} == before
+    assert before["a", 24][day * 24, "messages"] == 3
+    assert {hour for hour, _, _ in await rows(0, NOON)} == {day * 24, (day + 1) * 24}
+    assert (day * 24, "later", 3) in await rows(0, NOON)
+    assert (await found("a", 1))[NOON, "messages"] == this_week[NOON, "messages"]
+    late = (day * 24 + 7) * HOUR + 0.0
+    await index.write([facts(received(customer="a", received_at=late), late)])
+    assert (await found("a", 24))[day * 24, "messages"] == 4
+
+
+def _later(hour: int, count: int) -> dict[str, object]:
+    return {"customer": "a", "hour": hour, "kind": "later", "name": "", "count": count}

@@ -21,6 +21,7 @@ from services.core.errors import ConfigError
 from services.quarantine.api.serve import listening, server_of
 from services.runtime.config import load
 from services.runtime.host import Context
+from services.runtime.neighbours import watch_database
 from services.runtime.users_key import NAME, UsersKey
 
 log = logging.getLogger("gatepost.users")
@@ -52,6 +53,8 @@ async def serve(ctx: Context) -> None:
             server = server_of(make_users(desk, config, ctx.clock))
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(server.serve([listener]), name="users-server")
+                watching = tasks.create_task(watch_database(book.database, ctx.health), name="users-database")
                 ctx.ready("users")  # it listens already: who comes now waits a moment at most
                 await ctx.stop.wait()
+                watching.cancel()
                 server.should_exit = True
