@@ -102,8 +102,8 @@ TEXTS: Final[dict[str, tuple[str, str]]] = {
     "rule.senders": ("Senders", "Mittenti"),
     "rule.recipients": ("Recipients", "Destinatari"),
     "rule.recipients.hint": (
-        "Addresses, @domain or group:name, one a line.",
-        "Indirizzi, @dominio o group:nome, uno per riga.",
+        "Addresses, @domain, group:name, or directory:name for a group of the directory, one a line.",
+        "Indirizzi, @dominio, group:nome, o directory:nome per un gruppo della directory, uno per riga.",
     ),
     "rule.addresses.hint": ("Addresses or @domain, one a line.", "Indirizzi o @dominio, uno per riga."),
     "rule.min-size": ("Size of at least", "Dimensione minima"),
