@@ -5,6 +5,8 @@ It holds no key to held mail: what a message looks like is the quarantine's to s
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Final
 
 from pydantic import Field
@@ -25,6 +27,7 @@ from services.quarantine.search import PAGE_MOST, Query, search
 from services.quarantine.tables import HELD, WAITING, State
 
 ENDS: Final = {"release": Command.RELEASE, "delete": Command.DELETE}
+MATCHING_MOST: Final = 2_000  # recipients for whom one request orders something
 REPORTS: Final = {"report-clean": Asked.REPORT_CLEAN, "report-spam": Asked.REPORT_SPAM}
 
 
@@ -81,12 +84,53 @@ class HeldMail:
                 chosen.setdefault(row.id, []).append(row.recipient)
         if not chosen:
             raise NotFound("nothing of it is held")
+        await self._ask(caller, customer, body.action, chosen)
+        return traffic_models.HeldAsked(asked=sum(map(len, chosen.values())))
+
+    @allowed(Act.HELD_CHANGE)
+    async def act_held_matching(
+        self, caller: Caller, customer: str, body: traffic_models.HeldMatching
+    ) -> traffic_models.HeldAsked:
+        """Do the same with all that waits and that a search finds, the latest first, up to 2,000 recipients at a time.
+
+        What comes to be held meanwhile is not meant. Each page of it is asked for and noted, or neither.
+        """
+        if body.state is not None and body.state not in WAITING:
+            raise NotFound("nothing of it is held")
+        wanted = Query(
+            customer=customer,
+            state=body.state,
+            sender=body.sender.strip(),
+            recipient=body.recipient.strip(),
+            subject=body.subject.strip(),
+            reason=body.reason.strip(),
+            held_from=body.since,
+            held_to=min(body.until or self.book.clock.now(), self.book.clock.now()),
+            limit=PAGE_MOST,
+        )
+        asked, more = 0, True
+        while more and asked < MATCHING_MOST:
+            page = await search(self.book.database, wanted)
+            chosen: dict[str, list[str]] = {}
+            for row in page.rows:
+                chosen.setdefault(row.id, []).append(row.recipient)
+            if chosen:
+                await self._ask(caller, customer, body.action, chosen)
+            asked += len(page.rows)
+            more = bool(page.after)
+            wanted = dataclasses.replace(wanted, after=page.after)
+        if not asked:
+            raise NotFound("nothing of it is held")
+        return traffic_models.HeldAsked(asked=asked, complete=not more)
+
+    async def _ask(self, caller: Caller, customer: str, action: str, chosen: Mapping[str, Sequence[str]]) -> None:
+        """Order it for these recipients of these messages, each order with its line in the audit log."""
         async with self.book.change(caller.author) as change:
             for identity, recipients in chosen.items():
-                topic, event = _order(body.action, identity, customer, tuple(recipients), caller, change.now)
+                topic, event = _order(action, identity, customer, tuple(recipients), caller, change.now)
                 await change.send(topic, key_of(event), event)
-                await change.note(customer, f"held-{body.action}", identity, after={"recipients": len(recipients)})
-        return traffic_models.HeldAsked(asked=sum(map(len, chosen.values())))
+                before, after = {"held": len(recipients)}, {"asked": action, "recipients": len(recipients)}
+                await change.note(customer, f"held-{action}", identity, before=before, after=after)
 
     async def _rows(self, customer: str, identities: list[str]) -> list[Held]:
         found = rows_of().where(HELD.c.customer == customer, HELD.c.id.in_(identities))

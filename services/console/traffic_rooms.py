@@ -80,16 +80,37 @@ class TrafficRooms:
         )
 
     async def do_held(self, visit: Visit) -> Response:
-        picked = visit.form.get("shown" if visit.field("all") else "pick", [])
-        if not picked:
+        asked = {name: visit.query(name) for name in HELD_ASKED}
+        if visit.field("matching"):
+            done = await self._matching(visit, asked)
+        else:
+            picked = visit.form.get("shown" if visit.field("all") else "pick", [])
+            if not picked:
+                raise Refused("quarantine.none-picked")
+            pairs = [each.partition(" ") for each in picked]
+            items = [traffic_models.HeldItem(id=identity, recipient=recipient) for identity, _, recipient in pairs]
+            body = traffic_models.HeldAct.model_validate({"action": visit.field("action"), "items": items})
+            done = await visit.desk.held.act_held(visit.who, customer=visit.customer, body=body)
+        query = urllib.parse.urlencode({name: each for name, each in asked.items() if each})
+        where = f"/c/{visit.customer}/held{'?' if query else ''}{query}"
+        return go(where, "held-asked" if done.complete else "held-asked-partly")
+
+    async def _matching(self, visit: Visit, asked: dict[str, str]) -> traffic_models.HeldAsked:
+        """Do it with all that the search of the page finds, as long as it is held."""
+        until = day_start(asked["until"])
+        known = {state.value for state in WAITING}
+        if asked["state"] not in {"", "all", *known}:
             raise Refused("quarantine.none-picked")
-        pairs = [each.partition(" ") for each in picked]
-        items = [traffic_models.HeldItem(id=identity, recipient=recipient) for identity, _, recipient in pairs]
-        body = traffic_models.HeldAct.model_validate({"action": visit.field("action"), "items": items})
-        await visit.desk.held.act_held(visit.who, customer=visit.customer, body=body)
-        asked = {name: visit.query(name) for name in HELD_ASKED if visit.query(name)}
-        query = f"?{urllib.parse.urlencode(asked)}" if asked else ""
-        return go(f"/c/{visit.customer}/held{query}", "held-asked")
+        body = traffic_models.HeldMatching.model_validate(
+            {
+                **{name: asked[name] for name in ("sender", "recipient", "subject", "reason")},
+                "action": visit.field("action"),
+                "state": asked["state"] if asked["state"] in known else None,
+                "since": day_start(asked["since"]),
+                "until": until + DAY if until else 0.0,
+            }
+        )
+        return await visit.desk.held.act_held_matching(visit.who, customer=visit.customer, body=body)
 
     async def _held(self, visit: Visit, asked: dict[str, str]) -> Messages:
         until = day_start(asked["until"])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import html
+import json
 import re
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -88,6 +90,10 @@ async def test_a_queue_is_shown_held_tried_and_let_go(house: ConsoleHouse) -> No
     assert (await browser.fill("/c/acme/queue", {"action": "resume", "destination": DOWN})).status == 303
     await house.settle()
     assert [each.action for each in orders(house)][2:] == [Order.RESUME]
+    auditor = await house.person(Role.AUDITOR, address="second@acme.test")
+    page = html.unescape((await auditor.get("/c/acme/audit")).text)
+    assert '"state": "down", "waiting": 3, "held": ""' in page
+    assert '"held": "administrator@acme.test (administrator): moving"' in page  # before it was let go
     noted = [(what, which) for _, what, which in await audit(house)]
     assert sorted(noted) == [("queue-flush", DOWN), ("queue-hold", DOWN), ("queue-resume", DOWN)]
 
@@ -184,3 +190,29 @@ async def test_who_may_only_look_has_nothing_to_press(house: ConsoleHouse) -> No
     assert (await browser.fill("/c/acme/held", form)).status == 403
     operator = await house.person(Role.OPERATOR, "")
     assert (await operator.get("/c/acme/held")).status == 403
+
+
+async def test_all_that_the_search_finds_is_meant_on_whatever_page_it_is(house: ConsoleHouse) -> None:
+    many = [f"u{n}@acme.test" for n in range(205)]
+    one, two = await hold(house, *many), await hold(house, "c@acme.test", subject="other")
+    theirs = await hold(house, "z@globex.test", customer="globex")
+    house.clock.advance(1)
+    browser = await house.person(Role.HELPDESK)
+    form = {"action": "release", "matching": "1"}
+    done = await browser.fill("/c/acme/held?subject=WIN", form)
+    assert done.to == "/c/acme/held?subject=WIN&done=held-asked"
+    await house.settle()
+    found = asked(house)
+    assert {(what, which) for what, which, _, _ in found} == {("release", one)}
+    assert sorted(each for _, _, recipients, _ in found for each in recipients) == sorted(many)
+    auditor = await house.person(Role.AUDITOR, address="audit@acme.test")
+    page = html.unescape((await auditor.get("/c/acme/audit")).text)
+    for count in (200, 5):  # a page of the search each
+        assert json.dumps({"held": count}) in page
+        assert json.dumps({"asked": "release", "recipients": count}) in page
+    assert (await browser.fill("/c/acme/held?recipient=nobody", form)).status == 404
+    assert "Pick a message first" in (await browser.fill("/c/acme/held?state=released", form)).text
+    await house.settle()
+    assert len(asked(house)) == len(found), "what has ended, or isn't there, is asked for"
+    assert two not in {which for _, which, _, _ in asked(house)}
+    assert theirs not in {which for _, which, _, _ in asked(house)}
