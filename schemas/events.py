@@ -702,6 +702,7 @@ class Customer(Event, frozen=True, kw_only=True):
     lapses_at: float = 0.0  # when the licence lapses, from when a notice is put on what is delivered; 0: never
     trial: Trial = Trial()
     groups: tuple[Group, ...] = ()
+    helpdesk_reads: bool = False  # the help desk may look into held mail
     users_release: str = "all"  # what recipients may release by themselves: all, spam, none; the rest they ask for
 
 

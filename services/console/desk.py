@@ -15,6 +15,7 @@ from services.console.domains import Domains, Surroundings
 from services.console.factors import Factors
 from services.console.figures import Figures
 from services.console.held import HeldMail
+from services.console.held_reading import HeldReading, Reader
 from services.console.history import History
 from services.console.licences import Licences
 from services.console.listed import Lists
@@ -63,6 +64,7 @@ class Desk:
     figures: Figures
     queues: Queues
     held: HeldMail
+    held_reading: HeldReading
     reports: Reports
     factors: Factors
     signon: SignOn
@@ -85,11 +87,13 @@ def make_desk(  # noqa: PLR0913  # what it is made of
     waiting: QueueView,
     secrets: Secrets | None = None,
     outward: Outward | None = None,
+    reader: Reader | None = None,
 ) -> Desk:
     """Return the desk over one database.
 
     `directory` is who reads customers' LDAP directories; `keys` sign outgoing mail, where they may be made here;
-    `secrets` seals what has to be read again: without it that isn't taken; `outward` asks hosts that customers name.
+    `secrets` seals what has to be read again: without it that isn't taken; `outward` asks hosts that customers name;
+    `reader` asks the quarantine what held mail says: without it nobody is shown that.
     """
     config = around.config
     ceremony = Ceremony(config.host_name, config.base, "Gatepost") if config.host_name else None
@@ -115,6 +119,7 @@ def make_desk(  # noqa: PLR0913  # what it is made of
         figures=Figures(book, trace, waiting, around.config.promise_seconds),
         queues=Queues(book, around.directory, waiting),
         held=HeldMail(book),
+        held_reading=HeldReading(book, reader),
         reports=Reports(book, Reporter(trace, around.config.promise_seconds)),
         factors=Factors(book, Seconds(Keeper(secrets, Purpose.SECOND_FACTOR)), ceremony),
         signon=SignOn(book, providers, config),

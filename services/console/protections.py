@@ -17,7 +17,7 @@ from services.core.errors import ConfigError
 from services.core.protection import parse_protect
 from services.core.tree import Place, node_of
 
-KEPT = ("queue_days", "delay_warning_hours", "quarantine_days", "retention_hours")
+KEPT = ("queue_days", "delay_warning_hours", "quarantine_days", "retention_hours", "helpdesk_reads")
 
 
 class Protections:

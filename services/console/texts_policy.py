@@ -301,6 +301,10 @@ TEXTS: Final[dict[str, tuple[str, str]]] = {
         "The certificates for {host} are named in the customers file, and it has none there.",
         "I certificati per {host} si indicano nel file dei clienti, e lì non ce ne sono.",
     ),
+    "retention.helpdesk": (
+        "The help desk may read held mail in the quarantine",
+        "L'help desk può leggere la posta trattenuta in quarantena",
+    ),
     "retention.title": ("Retention", "Conservazione"),
     "retention.queue": ("Days that mail waits for your servers", "Giorni di attesa per i propri server"),
     "retention.queue.hint": (

@@ -127,6 +127,22 @@ TEXTS: Final[Mapping[str, tuple[str, str]]] = {
     "quarantine.since": ("Held since", "In quarantena dal"),
     "quarantine.why": ("Why", "Motivo"),
     "quarantine.do": ("With what is picked", "Con i messaggi scelti"),
+    "quarantine.read": ("What it says", "Contenuto"),
+    "quarantine.read.one": ("What it says: {subject}", "Contenuto: {subject}"),
+    "quarantine.reading": ("A held message", "Un messaggio trattenuto"),
+    "quarantine.reading.hint": (
+        "Without links, styles and scripts, and nothing is loaded from anywhere. That it was read is on the audit log.",
+        "Senza collegamenti, stili e script; nulla viene caricato da altrove. La lettura è nel registro di controllo.",
+    ),
+    "quarantine.reading.frame": ("The message's text", "Testo del messaggio"),
+    "quarantine.not-whole": ("Something is left out: it is too long.", "Una parte è omessa: è troppo lunga."),
+    "quarantine.no-text": ("It has no text.", "Non contiene testo."),
+    "quarantine.attachments": ("Attachments", "Allegati"),
+    "quarantine.no-reader": (
+        "Held mail can't be read here: GATEPOST_USERS_KEY is not set.",
+        "La posta trattenuta non si può leggere qui: GATEPOST_USERS_KEY non è impostata.",
+    ),
+    "quarantine.away": ("The quarantine does not answer just now.", "La quarantena al momento non risponde."),
     "quarantine.matching": (
         "instead, all that is held and that the search finds, also on other pages (2,000 at a time)",
         "invece, tutti quelli trattenuti che la ricerca trova, anche su altre pagine (2.000 alla volta)",

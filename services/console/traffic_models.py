@@ -119,6 +119,23 @@ class HeldAct(Strict):
     items: Annotated[list[HeldItem], Field(min_length=1, max_length=200)]
 
 
+class HeldPart(BaseModel):
+    """A part of a held message that is not shown."""
+
+    name: str
+    type: str
+    size: int  # octets
+
+
+class HeldText(BaseModel):
+    """What can safely be shown of a held message. `html` runs nothing and loads nothing, and has no links."""
+
+    text: str
+    html: str
+    attachments: list[HeldPart]
+    whole: bool  # False: something was left out because it is too much
+
+
 class HeldMatching(Strict):
     """What is to be done with all that is held and that a search finds, on whatever page it is."""
 

@@ -8,6 +8,7 @@ import urllib.parse
 from typing import Final
 
 from fastapi import Response
+from fastapi.responses import HTMLResponse
 
 from services.console import traffic_models
 from services.console.caller import Refused
@@ -15,7 +16,9 @@ from services.console.history import day_start
 from services.console.licence import DAY
 from services.console.pages import Doors, Frame, Visit, go
 from services.console.panels import panels
+from services.console.roles import Act, Role
 from services.console.texts import text
+from services.console.users.preview import FRAME_HEADERS, framed
 from services.quarantine.api.models import Messages
 from services.quarantine.tables import WAITING, State
 
@@ -37,6 +40,8 @@ class TrafficRooms:
         door(f"{of}/dashboard", self.dashboard)
         door(f"{of}/queue", self.queue, self.do_queue)
         door(f"{of}/held", self.held, self.do_held)
+        door(f"{of}/held/{{message}}", self.held_message)
+        door(f"{of}/held/{{message}}/text", self.held_text)
 
     # --- figures
 
@@ -76,8 +81,22 @@ class TrafficRooms:
             visit = dataclasses.replace(visit, error=text(error.key, visit.language, **error.values))
         further = urllib.parse.urlencode({**asked, "after": found.after}) if found.after else ""
         return await self._page(
-            visit, "held", found=found.messages, asked=asked, further=further, states=tuple(State), waiting=WAITING
+            visit,
+            "held",
+            found=found.messages,
+            asked=asked,
+            further=further,
+            states=tuple(State),
+            waiting=WAITING,
+            reads=await self._reads(visit),
         )
+
+    async def _reads(self, visit: Visit) -> bool:
+        """Return whether the reader of the page may look into messages."""
+        if visit.who.role is not Role.HELPDESK:
+            return visit.who.may(Act.HELD_READ)
+        kept = await visit.desk.protections.retention(visit.who, customer=visit.customer)
+        return visit.who.may(Act.HELD_READ) and kept.helpdesk_reads
 
     async def do_held(self, visit: Visit) -> Response:
         asked = {name: visit.query(name) for name in HELD_ASKED}
@@ -94,6 +113,18 @@ class TrafficRooms:
         query = urllib.parse.urlencode({name: each for name, each in asked.items() if each})
         where = f"/c/{visit.customer}/held{'?' if query else ''}{query}"
         return go(where, "held-asked" if done.complete else "held-asked-partly")
+
+    async def held_message(self, visit: Visit) -> Response:
+        return await self._page(visit, "held_message", message=visit.path("message"), shown=await self._read(visit))
+
+    async def held_text(self, visit: Visit) -> Response:
+        """What a stranger wrote, for the frame alone: an origin of its own, without script, forms or a way out."""
+        shown = await self._read(visit)
+        return HTMLResponse(framed(shown.html, shown.text, visit.language), headers=FRAME_HEADERS)
+
+    async def _read(self, visit: Visit) -> traffic_models.HeldText:
+        reading = visit.desk.held_reading
+        return await reading.read_held(visit.who, customer=visit.customer, message=visit.path("message"))
 
     async def _matching(self, visit: Visit, asked: dict[str, str]) -> traffic_models.HeldAsked:
         """Do it with all that the search of the page finds, as long as it is held."""

@@ -8,6 +8,7 @@ import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from schemas.catalog import COMMANDS, QUEUE_COMMANDS, QUEUES, REQUESTS
@@ -27,10 +28,14 @@ from schemas.events import (
     Status,
 )
 from services.console.roles import Role
+from services.console.users.held import Reply
 from services.quarantine.decide import Shown, holds
 from services.quarantine.index import Index
+from services.quarantine.passes import pass_key
+from services.quarantine.passes import shown as passed
+from services.quarantine.tokens import Role as ApiRole
 from services.runtime.bus import Record
-from tests.house.console import ConsoleHouse, console_house
+from tests.house.console import USERS_KEY, ConsoleHouse, console_house
 from tests.samples import received
 
 DOWN = "mx.acme.test:25"
@@ -216,3 +221,59 @@ async def test_all_that_the_search_finds_is_meant_on_whatever_page_it_is(house: 
     assert len(asked(house)) == len(found), "what has ended, or isn't there, is asked for"
     assert two not in {which for _, which, _, _ in asked(house)}
     assert theirs not in {which for _, which, _, _ in asked(house)}
+
+
+# --- what a held message says
+
+
+TEXT = {"text": "", "html": "<p>hello <b>you</b></p>", "attachments": [{"name": "a<b>.exe", "type": "x/y", "size": 9}]}
+
+
+async def test_an_administrator_looks_into_a_message_in_a_frame_that_may_do_nothing(house: ConsoleHouse) -> None:
+    one, two = await hold(house, "a@acme.test"), await hold(house, "b@acme.test")
+    theirs = await hold(house, "z@globex.test", customer="globex")
+    house.answers = Reply(200, msgspec.json.encode({**TEXT, "whole": True}))
+    browser = await house.person(Role.ADMINISTRATOR)
+    page = f"/c/acme/held/{one}"
+    assert f'href="{page}"' in (await browser.get("/c/acme/held")).text
+    shown = (await browser.get(page)).text
+    assert f'sandbox="" referrerpolicy="no-referrer" title="The message&#39;s text" src="{page}/text"' in shown
+    assert "a&lt;b&gt;.exe" in shown
+    assert "<b>you</b>" not in shown
+    frame = await browser.get(f"{page}/text")
+    assert "<p>hello <b>you</b></p>" in frame.text
+    assert frame.headers["content-security-policy"].startswith("sandbox; default-src 'none'")
+    (method, path, shown_pass), *_ = house.asked
+    assert (method, path) == ("GET", f"/v1/customers/acme/messages/{one}/preview")
+    caller = passed(pass_key(USERS_KEY), shown_pass, house.clock.now())
+    assert caller is not None
+    assert (caller.customer, caller.message, caller.role, caller.label) == (
+        "acme", one, ApiRole.ADMINISTRATOR, "administrator@acme.test (administrator)"
+    )  # fmt: skip
+    assert passed(pass_key(USERS_KEY), shown_pass, house.clock.now() + 60) is None
+    assert [(what, which) for _, what, which in await audit(house)] == [("held-read", one)] * 2
+    before = len(house.asked)
+    for wrong in (theirs, "01K8Z4N5QJ3M8V7T2R6XW9YB0C", "x"):
+        assert (await browser.get(f"/c/acme/held/{wrong}")).status == 404
+    assert len(house.asked) == before
+    house.answers = Reply(500, b"")
+    assert "does not answer just now" in (await browser.get(f"/c/acme/held/{two}")).text
+
+
+async def test_the_help_desk_reads_only_where_the_customer_says_so(house: ConsoleHouse) -> None:
+    one = await hold(house, "a@acme.test")
+    house.answers = Reply(200, msgspec.json.encode({**TEXT, "whole": True}))
+    helper, owner = await house.person(Role.HELPDESK), await house.person(Role.OWNER)
+    auditor = await house.person(Role.AUDITOR)
+    for browser in (helper, auditor):
+        assert f"/c/acme/held/{one}" not in (await browser.get("/c/acme/held")).text
+        for page in (f"/c/acme/held/{one}", f"/c/acme/held/{one}/text"):
+            assert (await browser.get(page)).status == 403
+    assert house.asked == []
+    form = {"queue_days": "10", "delay_warning_hours": "0", "quarantine_days": "30", "retention_hours": "0"}
+    assert (await owner.fill("/c/acme/retention", {**form, "helpdesk_reads": "yes"})).status == 303
+    assert f"/c/acme/held/{one}" in (await helper.get("/c/acme/held")).text
+    assert (await helper.get(f"/c/acme/held/{one}")).status == 200
+    assert (await auditor.get(f"/c/acme/held/{one}")).status == 403
+    assert (await owner.fill("/c/acme/retention", form)).status == 303
+    assert (await helper.get(f"/c/acme/held/{one}")).status == 403
