@@ -11,7 +11,7 @@ import msgspec
 
 from services.console import traffic_models
 from services.console.book import Book, settings_of
-from services.console.caller import Caller, Forbidden, NotFound, Refused, allowed
+from services.console.caller import Caller, Forbidden, NotFound, allowed
 from services.console.customers import found
 from services.console.roles import Act, Role
 from services.console.users.held import ApiUnavailable, Transport
@@ -55,20 +55,23 @@ class HeldReading:
         self.book = book
         self._reader = reader
 
+    @property
+    def there(self) -> bool:
+        """Return whether held mail can be read here at all."""
+        return self._reader is not None
+
     @allowed(Act.HELD_READ)
     async def read_held(self, caller: Caller, customer: str, message: str) -> traffic_models.HeldText:
-        """What can safely be shown of a held message. The help desk may only where the customer says so."""
+        """What can safely be shown of a held message. The help desk may only where the customer says so.
+
+        Raises ApiUnavailable while the quarantine doesn't answer.
+        """
         async with self.book.reading() as connection:
             if caller.role is Role.HELPDESK and not settings_of(await found(connection, customer)).helpdesk_reads:
                 raise Forbidden(Act.HELD_READ.value)
             held = rows_of().where(HELD.c.customer == customer, HELD.c.id == message)
-            if not is_message_id(message) or not list(await fetch(connection, held)):
+            if self._reader is None or not is_message_id(message) or not list(await fetch(connection, held)):
                 raise NotFound("nothing of it is held")
-        if self._reader is None:
-            raise Refused("quarantine.no-reader")
         async with self.book.change(caller.author) as change:
             await change.note(customer, "held-read", message)
-        try:
-            return await self._reader.preview(customer, message, caller.author.name)
-        except ApiUnavailable as error:
-            raise Refused("quarantine.away") from error
+        return await self._reader.preview(customer, message, caller.author.name)

@@ -138,11 +138,6 @@ TEXTS: Final[Mapping[str, tuple[str, str]]] = {
     "quarantine.not-whole": ("Something is left out: it is too long.", "Una parte è omessa: è troppo lunga."),
     "quarantine.no-text": ("It has no text.", "Non contiene testo."),
     "quarantine.attachments": ("Attachments", "Allegati"),
-    "quarantine.no-reader": (
-        "Held mail can't be read here: GATEPOST_USERS_KEY is not set.",
-        "La posta trattenuta non si può leggere qui: GATEPOST_USERS_KEY non è impostata.",
-    ),
-    "quarantine.away": ("The quarantine does not answer just now.", "La quarantena al momento non risponde."),
     "quarantine.matching": (
         "instead, all that is held and that the search finds, also on other pages (2,000 at a time)",
         "invece, tutti quelli trattenuti che la ricerca trova, anche su altre pagine (2.000 alla volta)",

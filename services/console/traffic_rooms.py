@@ -93,10 +93,11 @@ class TrafficRooms:
 
     async def _reads(self, visit: Visit) -> bool:
         """Return whether the reader of the page may look into messages."""
+        if not visit.desk.held_reading.there or not visit.who.may(Act.HELD_READ):
+            return False
         if visit.who.role is not Role.HELPDESK:
-            return visit.who.may(Act.HELD_READ)
-        kept = await visit.desk.protections.retention(visit.who, customer=visit.customer)
-        return visit.who.may(Act.HELD_READ) and kept.helpdesk_reads
+            return True
+        return (await visit.desk.protections.retention(visit.who, customer=visit.customer)).helpdesk_reads
 
     async def do_held(self, visit: Visit) -> Response:
         asked = {name: visit.query(name) for name in HELD_ASKED}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import re
+import unicodedata
 from collections.abc import Callable, Iterable
 from typing import Final
 
@@ -29,8 +30,13 @@ def in_none(customer: Customer, address: str) -> tuple[str, ...]:  # noqa: ARG00
 
 
 def group_name(text: str) -> str:
-    """Return a group's name as rules write it: lower case, digits, and - for the rest; empty when nothing is left."""
-    return _UNFIT.sub("-", text.casefold()).strip("-")[:NAME_MOST].strip("-")
+    """Return a group's name as rules write it: lower case without accents, digits, and - for the rest.
+
+    Empty when nothing is left, as of a name in another alphabet.
+    """
+    letters = unicodedata.normalize("NFKD", text.casefold())
+    plain = "".join(letter for letter in letters if not unicodedata.combining(letter))
+    return _UNFIT.sub("-", plain).strip("-")[:NAME_MOST].strip("-")
 
 
 def with_groups(customer: Customer, recipients: Iterable[str], groups_of: Membership) -> Customer:

@@ -80,7 +80,7 @@ async def test_a_queue_is_shown_held_tried_and_let_go(house: ConsoleHouse) -> No
     report(house, "globex", depth=99)
     page = (await browser.get("/c/acme/queue")).text
     assert '<td>down</td><td class="number">3</td><td>2\u202fh</td><td>450 &lt;busy&gt;</td>' in page
-    assert "99" not in page.partition("<table>")[2]
+    assert ">99<" not in page  # 99 alone may stand in the form's own token
     for action in ("flush", "hold"):
         form = {"action": action, "destination": DOWN, "why": "moving"}
         assert (await browser.fill("/c/acme/queue", form)).to == "/c/acme/queue?done=queue-ordered"
@@ -257,7 +257,7 @@ async def test_an_administrator_looks_into_a_message_in_a_frame_that_may_do_noth
         assert (await browser.get(f"/c/acme/held/{wrong}")).status == 404
     assert len(house.asked) == before
     house.answers = Reply(500, b"")
-    assert "does not answer just now" in (await browser.get(f"/c/acme/held/{two}")).text
+    assert (await browser.get(f"/c/acme/held/{two}")).status == 503
 
 
 async def test_the_help_desk_reads_only_where_the_customer_says_so(house: ConsoleHouse) -> None:
