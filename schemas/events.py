@@ -612,6 +612,7 @@ class Account(Event, frozen=True, kw_only=True):
 
     name: str  # an address in one of the customer's domains, lower case
     password: str  # its Argon2id hash as a PHC string; the password itself is nowhere
+    domains: tuple[str, ...] = ()  # of the customer's, that it sends for; empty: all
 
 
 class ClientCertificate(Event, frozen=True, kw_only=True):
@@ -656,6 +657,8 @@ class Outbound(Event, frozen=True, kw_only=True):
     notify: tuple[str, ...] = ()  # who is told what was stopped and who is held; empty: the postmaster of the domain
     disclaimer: Disclaimer = Disclaimer()
     pool: str = ""  # the class of customers whose source addresses it has; empty: the default's
+    sender_messages: int = 0  # of one reverse-path in the operator's window, where that is fewer than his; 0: as many
+    customer_messages: int = 0  # of all of them, likewise
 
 
 class DigestPlan(Event, frozen=True, kw_only=True):
@@ -703,6 +706,9 @@ class Customer(Event, frozen=True, kw_only=True):
     trial: Trial = Trial()
     groups: tuple[Group, ...] = ()
     helpdesk_reads: bool = False  # the help desk may look into held mail
+    forwarders: tuple[
+        str, ...
+    ] = ()  # networks that forward others' mail to this customer: DMARC that fails says nothing
     users_release: str = "all"  # what recipients may release by themselves: all, spam, none; the rest they ask for
 
 

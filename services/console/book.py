@@ -54,12 +54,14 @@ class MailOrder(msgspec.Struct, frozen=True, kw_only=True):
     """A mail that is to be written and sent. It holds no secret: that is made when it is written."""
 
     id: str
-    kind: str  # activate, reset, welcome, licence, outbound, report; to users user-activate, user-reset
+    kind: str  # activate, reset, welcome, licence, outbound, report; to users user-activate, user-reset, wish-answered
     account: str  # or the user
     domain: str = ""  # that a welcome is for
     period: str = ""  # of a report: daily, weekly, monthly
     since: float = 0.0  # and from when until when
     until: float = 0.0
+    message: str = ""  # that a user has asked for
+    client: str = ""  # the address that a link was asked for from
 
 
 class Change:
@@ -106,13 +108,38 @@ class Change:
         await self._put(TOPICS, topic.name, key, payload)
 
     async def mail(
-        self, kind: str, account: str, domain: str = "", *, period: str = "", since: float = 0.0, until: float = 0.0
+        self,
+        kind: str,
+        account: str,
+        domain: str = "",
+        *,
+        period: str = "",
+        since: float = 0.0,
+        until: float = 0.0,
+        message: str = "",
+        client: str = "",
     ) -> None:
-        """Put a mail to an account into the outbox."""
+        """Put a mail to an account, or to a user, into the outbox."""
         order = MailOrder(
-            id=self.new_id(), kind=kind, account=account, domain=domain, period=period, since=since, until=until
+            id=self.new_id(),
+            kind=kind,
+            account=account,
+            domain=domain,
+            period=period,
+            since=since,
+            until=until,
+            message=message,
+            client=client,
         )
         await self._put(MAIL, kind, account, msgspec.json.encode(order).decode())
+
+    async def link(self, kind: str, account: str, client: str) -> None:
+        """Order the link that somebody has asked for; `account` empty: he is nobody, and the outbox drops it.
+
+        Asking changes nothing, and whether it is somebody must not cost more: the audit line comes with the mail.
+        """
+        await self.mail(kind, account, client=client)
+        self.noted += 1
 
     async def _put(self, lane: str, topic: str, key: str, payload: str) -> None:
         row = {"lane": lane, "topic": topic, "key": key, "payload": payload, "made_at": self.now}

@@ -50,7 +50,7 @@ def _customer(spec: CustomerSpec) -> dict[str, Any]:
         limits=_changed(
             customer, {"queue_days", "delay_warning_hours", "quarantine_days", "retention_hours", "max_size"}
         ),
-        lists=_some(allow=list(customer.allow), block=list(customer.block)),
+        lists=_some(**{name: list(getattr(customer, name)) for name in ("allow", "block", "forwarders")}),
         bounces=_some(key=customer.bounce_key, unsolicited="refuse" if customer.refuse_unsolicited else "")
         if customer.bounce_key
         else {},
@@ -194,7 +194,8 @@ def _certificate(certificate: ClientCertificate) -> dict[str, Any]:
     return {"certificate": certificate.der}
 
 
-def _data_rule(rule: DataRule) -> dict[str, Any]:
+def data_rule_tree(rule: DataRule) -> dict[str, Any]:
+    """Return a data-loss rule as `core.customer_data_loss` reads it."""
     lists = ("numbers", "patterns", "words", "files", "senders", "recipients", "bcc")
     return _some(
         name=rule.name,
@@ -211,11 +212,17 @@ def _outbound(outbound: Outbound) -> dict[str, Any]:
     return _some(
         enabled="yes" if outbound.enabled else "no",
         addresses=list(outbound.addresses),
-        accounts=[{"name": account.name, "password": account.password} for account in outbound.accounts],
+        accounts=[
+            _some(name=account.name, password=account.password, domains=list(account.domains))
+            for account in outbound.accounts
+        ],
         certificates=[_certificate(each) for each in outbound.certificates],
-        data_loss=[_data_rule(rule) for rule in outbound.data_loss],
+        data_loss=[data_rule_tree(rule) for rule in outbound.data_loss],
         policy=_some(rules=[rule_tree(rule) for rule in outbound.rules]),
         notify=list(outbound.notify),
         disclaimer=_some(text=outbound.disclaimer.text.splitlines(), html=outbound.disclaimer.html.splitlines()),
         pool=outbound.pool,
+        limits={
+            name: str(count) for name in ("sender_messages", "customer_messages") if (count := getattr(outbound, name))
+        },
     )

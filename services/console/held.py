@@ -7,24 +7,27 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 from pydantic import Field
+from sqlalchemy import select
 
+from schemas import wire
 from schemas.catalog import COMMANDS, REQUESTS, Topic, key_of
 from schemas.events import Act as Asked
-from schemas.events import Command, QuarantineCommand, QuarantineRequest
+from schemas.events import Command, Disposition, QuarantineCommand, QuarantineRequest
 from services.console import traffic_models
 from services.console.book import Book
 from services.console.caller import Caller, NotFound, Refused, allowed
 from services.console.roles import Act
+from services.core.direction import outbound
 from services.core.ids import is_message_id
 from services.quarantine import ask
 from services.quarantine.api.models import Message, Messages
 from services.quarantine.decide import Held
 from services.quarantine.index import fetch, rows_of
 from services.quarantine.search import PAGE_MOST, Query, search
-from services.quarantine.tables import HELD, WAITING, State
+from services.quarantine.tables import HELD, MESSAGES, WAITING, State
 
 ENDS: Final = {"release": Command.RELEASE, "delete": Command.DELETE}
 MATCHING_MOST: Final = 2_000  # recipients for whom one request orders something
@@ -37,10 +40,10 @@ class HeldMail:
     def __init__(self, book: Book) -> None:
         self.book = book
 
-    @allowed(Act.HELD_SHOW)
+    @allowed(Act.HELD_SHOW, limited=True)
     async def held(  # noqa: PLR0913, PLR0917  # what can be asked for
         self,
-        caller: Caller,  # noqa: ARG002 - `allowed` reads it
+        caller: Caller,
         customer: str,
         state: State | None = None,
         sender: str = "",
@@ -50,14 +53,16 @@ class HeldMail:
         since: float = 0.0,
         until: float = 0.0,
         everything: bool = False,  # a query parameter
+        reported: Literal["", "clean", "spam", "wanted"] = "",
         after: Annotated[str, Field(max_length=1_200)] = "",
         limit: Annotated[int, Field(ge=1, le=PAGE_MOST)] = 50,
     ) -> Messages:
-        """What is held, the latest first; with `everything` what was as well."""
+        """What is held, the latest first; with `everything` what was as well; `reported` wanted: what users ask for."""
         wanted = Query(
             customer=customer,
             state=state,
             everything=everything,
+            reported=reported,
             sender=sender.strip(),
             recipient=recipient.strip(),
             subject=subject.strip(),
@@ -66,6 +71,7 @@ class HeldMail:
             held_to=until,
             after=after,
             limit=limit,
+            domains=caller.domains,
         )
         try:
             page = await search(self.book.database, wanted)
@@ -73,11 +79,11 @@ class HeldMail:
             raise Refused("quarantine.bad") from error
         return Messages(messages=[Message.of(row) for row in page.rows], after=page.after)
 
-    @allowed(Act.HELD_CHANGE)
+    @allowed(Act.HELD_CHANGE, limited=True)
     async def act_held(self, caller: Caller, customer: str, body: traffic_models.HeldAct) -> traffic_models.HeldAsked:
         """Release, delete or report held messages, each for the recipients that are named."""
         wanted = {(item.id, item.recipient) for item in body.items if is_message_id(item.id)}
-        rows = await self._rows(customer, sorted({identity for identity, _ in wanted}))
+        rows = await held_rows(self.book, caller, customer, sorted({identity for identity, _ in wanted}))
         chosen: dict[str, list[str]] = {}
         for row in rows:
             if (row.id, row.recipient) in wanted and (body.action in REPORTS or row.state in WAITING):
@@ -87,7 +93,7 @@ class HeldMail:
         await self._ask(caller, customer, body.action, chosen)
         return traffic_models.HeldAsked(asked=sum(map(len, chosen.values())))
 
-    @allowed(Act.HELD_CHANGE)
+    @allowed(Act.HELD_CHANGE, limited=True)
     async def act_held_matching(
         self, caller: Caller, customer: str, body: traffic_models.HeldMatching
     ) -> traffic_models.HeldAsked:
@@ -106,17 +112,26 @@ class HeldMail:
             reason=body.reason.strip(),
             held_from=body.since,
             held_to=min(body.until or self.book.clock.now(), self.book.clock.now()),
+            reported=body.reported,
             limit=PAGE_MOST,
+            domains=caller.domains,
         )
         asked, more = 0, True
         while more and asked < MATCHING_MOST:
             page = await search(self.book.database, wanted)
+            found = {(row.id, row.recipient) for row in page.rows}
+            rows = (
+                await held_rows(self.book, caller, customer, sorted({identity for identity, _ in found}))
+                if found
+                else []
+            )
             chosen: dict[str, list[str]] = {}
-            for row in page.rows:
-                chosen.setdefault(row.id, []).append(row.recipient)
+            for row in rows:
+                if (row.id, row.recipient) in found:
+                    chosen.setdefault(row.id, []).append(row.recipient)
             if chosen:
                 await self._ask(caller, customer, body.action, chosen)
-            asked += len(page.rows)
+            asked += sum(map(len, chosen.values()))
             more = bool(page.after)
             wanted = dataclasses.replace(wanted, after=page.after)
         if not asked:
@@ -132,10 +147,29 @@ class HeldMail:
                 before, after = {"held": len(recipients)}, {"asked": action, "recipients": len(recipients)}
                 await change.note(customer, f"held-{action}", identity, before=before, after=after)
 
-    async def _rows(self, customer: str, identities: list[str]) -> list[Held]:
-        found = rows_of().where(HELD.c.customer == customer, HELD.c.id.in_(identities))
-        async with self.book.reading() as connection:
-            return list(await fetch(connection, found.order_by(HELD.c.id, HELD.c.recipient)))
+
+async def held_rows(book: Book, caller: Caller, customer: str, identities: list[str]) -> list[Held]:
+    """Return those that are the caller's to decide on."""
+    found = rows_of().where(HELD.c.customer == customer, HELD.c.id.in_(identities))
+    sent = select(MESSAGES.c.id, MESSAGES.c.disposition)
+    sent = sent.where(MESSAGES.c.customer == customer, MESSAGES.c.id.in_(identities))
+    async with book.reading() as connection:
+        rows = list(await fetch(connection, found.order_by(HELD.c.id, HELD.c.recipient)))
+        if caller.domains is None:
+            return rows
+        # What another of the customer's domains sends was stopped by rules for all, whoever it is to.
+        going = {row.id for row in await connection.execute(sent) if _goes_out(row.disposition)}
+    return [
+        row for row in rows if _sees(caller, row.recipient) and (row.id not in going or _sees(caller, row.reverse_path))
+    ]
+
+
+def _sees(caller: Caller, address: str) -> bool:
+    return caller.sees(address.rpartition("@")[2].lower())
+
+
+def _goes_out(disposition: str) -> bool:
+    return outbound(wire.decode(disposition.encode(), Disposition).received)
 
 
 def _order(

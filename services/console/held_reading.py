@@ -13,13 +13,12 @@ from services.console import traffic_models
 from services.console.book import Book, settings_of
 from services.console.caller import Caller, Forbidden, NotFound, allowed
 from services.console.customers import found
+from services.console.held import held_rows
 from services.console.roles import Act, Role
 from services.console.users.held import ApiUnavailable, Transport
 from services.core.clock import Clock
 from services.core.ids import is_message_id
-from services.quarantine.index import fetch, rows_of
 from services.quarantine.passes import SECONDS, Pass, issue, pass_key
-from services.quarantine.tables import HELD
 from services.quarantine.tokens import Role as ApiRole
 
 
@@ -55,23 +54,27 @@ class HeldReading:
         self.book = book
         self._reader = reader
 
-    @property
-    def there(self) -> bool:
-        """Return whether held mail can be read here at all."""
-        return self._reader is not None
+    async def may_read(self, caller: Caller, customer: str) -> bool:
+        """Return whether the caller may look into held mail: the help desk only where the customer says so."""
+        if self._reader is None or not caller.may(Act.HELD_READ):
+            return False
+        if caller.role is not Role.HELPDESK:
+            return True
+        async with self.book.reading() as connection:
+            return settings_of(await found(connection, customer)).helpdesk_reads
 
-    @allowed(Act.HELD_READ)
+    @allowed(Act.HELD_READ, limited=True)
     async def read_held(self, caller: Caller, customer: str, message: str) -> traffic_models.HeldText:
-        """What can safely be shown of a held message. The help desk may only where the customer says so.
+        """What can safely be shown of a held message, of which at least one recipient is the caller's to decide on.
 
         Raises ApiUnavailable while the quarantine doesn't answer.
         """
-        async with self.book.reading() as connection:
-            if caller.role is Role.HELPDESK and not settings_of(await found(connection, customer)).helpdesk_reads:
-                raise Forbidden(Act.HELD_READ.value)
-            held = rows_of().where(HELD.c.customer == customer, HELD.c.id == message)
-            if self._reader is None or not is_message_id(message) or not list(await fetch(connection, held)):
-                raise NotFound("nothing of it is held")
+        if self._reader is None:
+            raise NotFound("held mail can't be read here")
+        if not await self.may_read(caller, customer):
+            raise Forbidden(Act.HELD_READ.value)
+        if not is_message_id(message) or not await held_rows(self.book, caller, customer, [message]):
+            raise NotFound("nothing of it is held")
         async with self.book.change(caller.author) as change:
             await change.note(customer, "held-read", message)
         return await self._reader.preview(customer, message, caller.author.name)

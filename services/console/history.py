@@ -49,10 +49,12 @@ class History:
                 client=row.client,
                 what=row.what,
                 subject=row.subject,
-                before=_read(row.before),
-                after=_read(row.after),
+                before=None if hidden else _read(row.before),
+                after=None if hidden else _read(row.after),
             )
             for row in rows
+            # A setting of the whole customer's, such as its policy: he changed his part, and the line has all of it.
+            for hidden in [caller.domains is not None and row.subject == customer]
         ]
         return models.AuditLines(lines=lines, after=rows[-1].id if len(rows) == PAGE else "")
 

@@ -33,24 +33,29 @@ class Lists:
         self.book = book
         self._senders = senders
 
-    @allowed(Act.SENDERS_SHOW)
-    async def senders(self, caller: Caller, customer: str, recipient: str = "", text: str = "") -> models.Senders:  # noqa: ARG002 - `allowed` reads it
+    @allowed(Act.SENDERS_SHOW, limited=True)
+    async def senders(self, caller: Caller, customer: str, recipient: str = "", text: str = "") -> models.Senders:
         """Approved and blocked senders: all, those whose name holds a text, those that count for a recipient."""
         async with self.book.reading() as connection:
             known = await current(connection, customer)
         wanted = None if not recipient.strip() else _scopes(known, recipient.strip())
+        if caller.domains is not None:
+            wanted = _scopes_within(known, caller, recipient.strip())
         found = [
             entry
             for entry in self._senders.of(customer)
             if (wanted is None or entry.whom in wanted) and text.strip().lower() in entry.sender
         ]
         found.sort(key=lambda entry: (entry.whom != ALL, entry.whom[:1] != "@", entry.whom, entry.sender))
-        shown = [_shown(entry) for entry in found[:SHOWN_MOST]]
+        asked = recipient.strip() if caller.domains is not None else ""
+        shown = [_shown(entry, asked) for entry in found[:SHOWN_MOST]]
         return models.Senders(senders=shown, more=max(0, len(found) - SHOWN_MOST))
 
-    @allowed(Act.SENDERS_CHANGE)
+    @allowed(Act.SENDERS_CHANGE, limited=True)
     async def change_senders(self, caller: Caller, customer: str, body: models.SenderChange) -> Empty:
         """Approve or block senders for all, a domain or a recipient, or take them out of the lists."""
+        if not _within(caller, body.for_.strip()):
+            raise Refused("listed.limits", whom=body.for_[:100])
         there = {key_of(entry): entry for entry in self._senders.of(customer)}
         async with self.book.change(caller.author) as change:
             await change.hold(customer)
@@ -107,9 +112,26 @@ def _scopes(known: Customer, recipient: str) -> Sequence[str]:
         raise Refused("listed.recipient", name=recipient[:100]) from error
 
 
-def _shown(entry: SenderEntry) -> models.Sender:
+def _within(caller: Caller, whom: str) -> bool:
+    """Return whether entries for these are the caller's to change: a digest may be anybody's."""
+    return caller.domains is None or ("@" in whom and caller.sees(whom.rpartition("@")[2].lower()))
+
+
+def _scopes_within(known: Customer, caller: Caller, recipient: str) -> Sequence[str]:
+    """Return the places that concern the caller's domains alone: all of them, or for a recipient."""
+    if not recipient:
+        return [f"@{name}" for name in sorted(caller.domains or ())]
+    if not _within(caller, recipient):
+        raise Refused("listed.recipient", name=recipient[:100])
+    return [whom for whom in _scopes(known, recipient) if whom != ALL]
+
+
+def _shown(entry: SenderEntry, recipient: str = "") -> models.Sender:
+    """Return the entry as it is shown; one for a recipient by his address, where he was asked for by it."""
     listed = "approved" if entry.approved else "blocked"
-    shown = {"sender": entry.sender, "for": ask.shown_whom(entry.whom), "list": listed, "by": entry.by, "at": entry.at}
+    named = recipient and entry.whom != ALL and not entry.whom.startswith("@")
+    whom = recipient if named else ask.shown_whom(entry.whom)
+    shown = {"sender": entry.sender, "for": whom, "list": listed, "by": entry.by, "at": entry.at}
     return models.Sender.model_validate(shown)
 
 

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from services.console.models import Short, Strict
 from services.core.customers import (
+    NETWORKS_MOST,
     QUARANTINE_DAYS_MOST,
     QUEUE_DAYS_MOST,
     RETENTION_HOURS_MOST,
@@ -68,6 +69,14 @@ class Protection(Strict):
     partners: Annotated[list[Short], Field(max_length=DOMAINS_MOST)] = Field(default_factory=list)
     brands: Annotated[list[Brand], Field(max_length=BRANDS_MOST)] = Field(default_factory=list)
     allowed: Annotated[list[Short], Field(max_length=DOMAINS_MOST)] = Field(default_factory=list)
+
+
+class Hosts(Strict):
+    """MTAs that mail comes from: addresses and networks."""
+
+    allow: Annotated[list[Short], Field(max_length=NETWORKS_MOST)] = Field(default_factory=list)
+    block: Annotated[list[Short], Field(max_length=NETWORKS_MOST)] = Field(default_factory=list)
+    forwarders: Annotated[list[Short], Field(max_length=NETWORKS_MOST)] = Field(default_factory=list)
 
 
 class Retention(Strict):

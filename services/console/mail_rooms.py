@@ -28,6 +28,7 @@ class MailRooms:
         door, of = self._doors.open, "/c/{customer}"
         door(f"{of}/senders", self.senders, self.do_senders)
         door(f"{of}/protection", self.protection, self.do_protection)
+        door(f"{of}/hosts", self.hosts, self.do_hosts)
         door(f"{of}/tls", self.tls, self.do_tls)
         door(f"{of}/retention", self.retention, self.do_retention)
 
@@ -93,6 +94,18 @@ class MailRooms:
         body = models.Routing(relay=relay, any_recipient=domain.any_recipient)
         await visit.desk.domains.route_domain(visit.who, customer=visit.customer, name=name, body=body)
         return go(f"/c/{visit.customer}/tls", "mail-saved")
+
+    async def hosts(self, visit: Visit) -> Response:
+        found = await visit.desk.protections.hosts(visit.who, customer=visit.customer)
+        values = {name: visit.field(name, "\n".join(networks)) for name, networks in found.model_dump().items()}
+        return await self._page(visit, "hosts", values=values)
+
+    async def do_hosts(self, visit: Visit) -> Response:
+        body = mail_models.Hosts.model_validate(
+            {name: lines(visit.field(name)) for name in mail_models.Hosts.model_fields}
+        )
+        await visit.desk.protections.set_hosts(visit.who, customer=visit.customer, body=body)
+        return go(f"/c/{visit.customer}/hosts", "mail-saved")
 
     async def retention(self, visit: Visit) -> Response:
         found = await visit.desk.protections.retention(visit.who, customer=visit.customer)

@@ -14,9 +14,12 @@ from typing import Final
 from services.console.strangers import Stranger
 from services.console.texts import text
 from services.core.headers import field
+from services.quarantine.decide import Held
+from services.quarantine.tables import State
 
 TERMS: Final = ("licence", "lapse", "purge")  # what may be about to end
 DMARC: Final = "v=DMARC1; p=none"  # for a domain that has no record yet
+_ENDS: Final = {State.RELEASED: "released", State.DELETED: "deleted"}  # that a user is told of; the first that fits
 ACCOUNT: Final = "account"  # as Received.own says it: delivery sends it wherever its recipient is
 
 
@@ -121,6 +124,22 @@ def wanted(language: str, link: str, service: str) -> Mail:
         subject=text("mail.wanted.subject", language, service=service),
         paragraphs=(text("mail.wanted.intro", language, service=service), text("mail.wanted.where", language)),
         link=link,
+    )
+
+
+def answered(language: str, rows: Sequence[Held], link: str, service: str) -> Mail:
+    """Return the mail that tells a user what became of a message that he asked for; `rows`: of each address of his."""
+    states = {row.state for row in rows}
+    end = next((name for state, name in _ENDS.items() if state in states), "over")
+    facts = [
+        (text("mail.wish.sender", language), rows[0].header_from or rows[0].reverse_path),
+        (text("mail.wish.about", language), rows[0].subject),
+    ]
+    return Mail(
+        subject=text(f"mail.wish.{end}.subject", language),
+        paragraphs=(text(f"mail.wish.{end}.intro", language, service=service),),
+        link=link,
+        facts=tuple(facts),
     )
 
 

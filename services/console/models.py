@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from services.console.licence import State
 from services.console.roles import Act, Role
+from services.core.customer_outbound import MESSAGES_MOST
 
 Short = Annotated[str, Field(max_length=320)]
 Language = Literal["en", "it"]
@@ -263,6 +264,42 @@ class CsvApply(Strict):
     force: bool = False
 
 
+class KeptName(BaseModel):
+    """A customer that a file keeps."""
+
+    id: str
+    name: str
+
+
+class KeptCustomers(BaseModel):
+    """All of them."""
+
+    customers: list[KeptName]
+
+
+class KeptCustomer(KeptName):
+    """One of them as the customers file has it."""
+
+    yaml: str
+    listed: bool  # it lists recipients by address: these are in the file alone
+
+
+class ClientCertificate(BaseModel):
+    """What a customer's MTA may show in TLS to be known by."""
+
+    id: str  # the SHA-256 in hex
+    subject: str
+    ends_at: float
+    names: list[str]  # that have to be in the MTA's, which this one of a CA vouches for; none: it is the MTA's own
+
+
+class NewCertificate(Strict):
+    """A certificate by which an MTA is known."""
+
+    certificate: Annotated[str, Field(min_length=1, max_length=20_000)]  # PEM, or the base64 between its lines
+    names: Annotated[list[Short], Field(max_length=50)] = []  # the MTAs', where it is a CA's
+
+
 class Outbound(BaseModel):
     """A customer's outgoing mail."""
 
@@ -273,7 +310,9 @@ class Outbound(BaseModel):
     tls: int  # the port where TLS comes first
     addresses: list[str]
     accounts: list[str]
-    certificates: int
+    certificates: list[ClientCertificate]
+    sender_messages: int  # of one sender in the operator's window, where that is fewer than his; 0: as many
+    customer_messages: int  # of all of them, likewise
     keys_here: bool  # signing keys can be made here
 
 
@@ -282,6 +321,8 @@ class OutboundChange(Strict):
 
     enabled: bool | None = None
     addresses: Annotated[list[Annotated[str, Field(max_length=100)]], Field(max_length=1_000)] | None = None
+    sender_messages: Annotated[int, Field(ge=0, le=MESSAGES_MOST)] | None = None
+    customer_messages: Annotated[int, Field(ge=0, le=MESSAGES_MOST)] | None = None
 
 
 class NewSubmitter(Strict):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field
 
@@ -70,6 +70,11 @@ class FactorRule(Strict):
     required: bool
 
 
+# Which users come in by the provider: none; those there are, and whose address the directory has; or whoever has an
+# address in the customer's domains.
+UsersSignOn = Literal["", "known", "all"]
+
+
 class Provider(Strict):
     """A customer's OpenID Connect provider."""
 
@@ -77,6 +82,7 @@ class Provider(Strict):
     client: Annotated[str, Field(min_length=1, max_length=300)]
     secret: Annotated[str, Field(max_length=1_000)] = ""  # empty: the one that is kept stays
     role: Role | None = None  # of accounts that are made at the first sign-in; None: none are made
+    users: UsersSignOn = ""
 
 
 class SignInRules(BaseModel):
@@ -88,3 +94,6 @@ class SignInRules(BaseModel):
     role: Role | None
     callback: str  # that the provider must know
     start: str  # the address at which people begin
+    users: UsersSignOn
+    users_callback: str  # that the provider must know where users come in by it
+    users_start: str

@@ -80,6 +80,8 @@ class Treated(BaseModel):
     strip: list[str]
     bcc: list[str]
     notify: list[str]
+    refuse: bool  # its sender is told
+    encrypt: bool  # only over TLS that is verified
 
 
 class WhatIfChange(BaseModel):

@@ -19,6 +19,7 @@ from services.console.mails import (
     TERMS,
     Mail,
     Sending,
+    answered,
     compose,
     ends,
     outbound,
@@ -30,6 +31,7 @@ from services.console.mails import (
 from services.console.report_mail import REPORT, ReportMails
 from services.console.signin import LINK_SECONDS, SignIn
 from services.console.tables import ACCOUNTS, CUSTOMERS
+from services.console.users.answers import ANSWERED, held_for
 from services.console.users.links import SECONDS as USER_LINK_SECONDS
 from services.console.users.links import make_link as make_user_link
 from services.console.users.tables import USERS
@@ -38,11 +40,14 @@ from services.core.address import parse, quote
 from services.core.errors import ObjectConflict, ObjectNotFound
 from services.core.ids import message_id
 from services.core.stored import object_key, pack, unpack
+from services.quarantine.index import Rows
+from services.quarantine.tables import WANTED as MARK
 from services.runtime.bus import Bus
 from services.runtime.store import Store
 
 log = logging.getLogger("gatepost.console")
 DOMAINS_TOLD = 10  # that a mail about outgoing mail names; the page has all
+TO_USERS = frozenset({*USER_LINK_SECONDS, ANSWERED})  # kinds of mail
 OPERATORS = "_operators"  # whose mail it is that goes to an operator of the service: no customer's id begins so
 
 
@@ -84,7 +89,8 @@ class MailPath:
             if addressed is None:
                 return
             customer, address, language, mail = addressed
-            await change.note(customer, "mail-sent", address, after={"kind": order.kind, "id": identity})
+            after = {"kind": order.kind, "id": identity, **({"asked_from": order.client} if order.client else {})}
+            await change.note(customer, "mail-sent", address, after=after)
         local, _, domain = address.rpartition("@")
         to = f"{quote(local)}@{domain}"
         message = compose(mail, to=to, identity=identity, hostname=self._hostname, language=language, now=now)
@@ -121,13 +127,21 @@ class MailPath:
                 return None
             mail = to_stranger(order.kind, who, self._config.base, self._hostname)
             return who.customer, who.address, who.language, mail
-        people = USERS if order.kind in USER_LINK_SECONDS else ACCOUNTS
+        people = USERS if order.kind in TO_USERS else ACCOUNTS
         row = (await change.connection.execute(select(people).where(people.c.id == order.account))).first()
         if row is None or row.closed_at:
             return None
         language = row.language or "en"
+        if order.kind == ANSWERED:
+            rows = await held_for(change.connection, row.customer, row.id, order.message)
+            if not rows:
+                return None  # nothing is known of it any more
+            return row.customer, row.address, language, self._answer(rows, language)
         mail = report or await self._mail(change.connection, order, row, language)
         return row.customer, row.address, language, mail
+
+    def _answer(self, rows: Rows, language: str) -> Mail:
+        return answered(language, rows, f"{self._users}/held/{rows[0].id}", self._hostname)
 
     async def _mail(self, connection: AsyncConnection, order: MailOrder, row: Row[Any], language: str) -> Mail:
         base = self._config.base
@@ -142,7 +156,7 @@ class MailPath:
         if found is None:
             raise ObjectNotFound("its customer is gone")
         if order.kind == WANTED:
-            return wanted(language, f"{base}/c/{row.customer}", self._hostname)
+            return wanted(language, f"{base}/c/{row.customer}/held?reported={MARK}", self._hostname)
         if order.kind in TERMS:
             standing = self._book.standing(found)
             end = {"licence": standing.end, "lapse": standing.lapses_at, "purge": standing.purges_at}[order.kind]
@@ -197,7 +211,7 @@ class FakePost:
             if who is not None:
                 self.sent.append((order, who.path))
             return
-        people = USERS if order.kind in USER_LINK_SECONDS else ACCOUNTS
+        people = USERS if order.kind in TO_USERS else ACCOUNTS
         async with self._book.reading() as connection:
             asked = select(people.c.id).where(people.c.id == order.account, people.c.closed_at == 0)
             if await connection.scalar(asked) is None:

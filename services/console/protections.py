@@ -13,10 +13,12 @@ from services.console.caller import Caller, Refused, allowed
 from services.console.export import protect_tree
 from services.console.roles import Act
 from services.console.settings import change_settings, current
+from services.core.customers import with_lists
 from services.core.errors import ConfigError
 from services.core.protection import parse_protect
 from services.core.tree import Place, node_of
 
+HOSTS = ("allow", "block", "forwarders")
 KEPT = ("queue_days", "delay_warning_hours", "quarantine_days", "retention_hours", "helpdesk_reads")
 
 
@@ -47,6 +49,26 @@ class Protections:
             return _protection(await change_settings(change, customer, "protection-changed", edit, "protect"))
 
     @allowed(Act.SETTINGS_SHOW)
+    async def hosts(self, caller: Caller, customer: str) -> models.Hosts:  # noqa: ARG002 - as above
+        """Hosts that are let in whatever lists say, that nothing is taken from, and that forward others' mail."""
+        async with self.book.reading() as connection:
+            return _hosts(await current(connection, customer))
+
+    @allowed(Act.SETTINGS_CHANGE)
+    async def set_hosts(self, caller: Caller, customer: str, body: models.Hosts) -> models.Hosts:
+        """Put others in their place; the doors follow within seconds."""
+
+        def edit(before: Customer) -> Customer:
+            tree = {name: [each.strip() for each in networks] for name, networks in body.model_dump().items()}
+            try:
+                return with_lists(before, Place("", "", node_of(tree)))
+            except ConfigError as error:
+                raise Refused("hosts.bad", reason=str(error).rpartition("]: ")[2].removeprefix(":1: ")) from error
+
+        async with self.book.change(caller.author) as change:
+            return _hosts(await change_settings(change, customer, "hosts-changed", edit, *HOSTS))
+
+    @allowed(Act.SETTINGS_SHOW)
     async def retention(self, caller: Caller, customer: str) -> models.Retention:  # noqa: ARG002 - as above
         """How long mail waits, is held, and is kept for replay."""
         async with self.book.reading() as connection:
@@ -70,6 +92,10 @@ def _kept(body: models.Retention) -> Callable[[Customer], Customer]:
 
 def _protection(customer: Customer) -> models.Protection:
     return models.Protection.model_validate(protect_tree(customer.protect))
+
+
+def _hosts(customer: Customer) -> models.Hosts:
+    return models.Hosts.model_validate({name: list(getattr(customer, name)) for name in HOSTS})
 
 
 def _retention(customer: Customer) -> models.Retention:

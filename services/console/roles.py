@@ -127,6 +127,18 @@ OF_DOMAINS: Final = frozenset(
         Act.LICENCE_SHOW,
         Act.AUDIT_SHOW,
         Act.TRACE_SHOW,
+        Act.HELD_SHOW,
+        Act.HELD_READ,
+        Act.HELD_CHANGE,
+        Act.USERS_SHOW,
+        Act.USERS_CHANGE,
+        Act.POLICIES_SHOW,
+        Act.POLICIES_CHANGE,
+        Act.POLICIES_TRY,
+        Act.SENDERS_SHOW,
+        Act.SENDERS_CHANGE,
+        Act.OUTBOUND_SHOW,
+        Act.OUTBOUND_CHANGE,
     }
 )
 

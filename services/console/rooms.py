@@ -13,6 +13,7 @@ from services.console import models
 from services.console.api import make_api
 from services.console.caller import Forbidden, NotFound, Refused
 from services.console.config import ConsoleConfig
+from services.console.data_loss_rooms import DataLossRooms
 from services.console.desk import Desk
 from services.console.mail_rooms import TLS, MailRooms
 from services.console.message_rooms import MessageRooms
@@ -37,6 +38,7 @@ def make_console(desk: Desk, config: ConsoleConfig, clock: Clock) -> FastAPI:
     doors = Doors(app, desk, frame, config)
     for rooms in (Rooms, SignInRooms, TrafficRooms, MessageRooms, ReportRooms, PolicyRooms, MailRooms, ManagementPages):
         rooms(frame, doors).open()
+    DataLossRooms(frame, doors).open()
     return app
 
 
@@ -63,6 +65,7 @@ class Rooms:
         door("/me", self.me, self.do_me)
         door("/", self.home)
         door("/customers", self.customers, self.do_customers)
+        door("/kept/{kept}", self.kept, self.do_kept)
         door("/purges", self.purges)
         door("/purges/{purge}", self.certificate)
         of = "/c/{customer}"
@@ -168,7 +171,10 @@ class Rooms:
 
     async def customers(self, visit: Visit) -> Response:
         found = await visit.desk.customers.customers(visit.who, after=visit.query("after"))
-        return await self._page(visit, "customers", customers=found.customers, after=found.after, regions=self._regions)
+        kept = (await visit.desk.kept.kept(visit.who)).customers
+        return await self._page(
+            visit, "customers", customers=found.customers, after=found.after, regions=self._regions, kept=kept
+        )
 
     async def do_customers(self, visit: Visit) -> Response:
         body = models.NewCustomer(
@@ -197,6 +203,15 @@ class Rooms:
             raise Refused("customer.confirm")
         await visit.desk.customers.remove_customer(visit.who, customer=visit.customer)
         return go("/customers", "customer-removed")
+
+    async def kept(self, visit: Visit) -> Response:
+        found = await visit.desk.kept.kept_customer(visit.who, customer=visit.path("kept"))
+        return await self._page(visit, "kept", found=found)
+
+    async def do_kept(self, visit: Visit) -> Response:
+        customer = visit.path("kept")
+        await visit.desk.kept.take_over(visit.who, customer=customer)
+        return go(f"/c/{urllib.parse.quote(customer, safe='')}/accounts", "taken-over")
 
     async def purges(self, visit: Visit) -> Response:
         found = await visit.desk.purged.purges(visit.who, after=visit.query("after"))

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 
 from services.console.caller import Refused
 from services.core.errors import KeyDestroyed
 from services.core.secrets import Purpose, Secrets
+
+
+def users_keeper(master: bytes | None) -> Keeper:
+    """Return what seals providers' secrets for the users' console; `master`: the users' key, None: not set."""
+    return Keeper(None if master is None else Secrets(master, os.urandom), Purpose.SIGN_ON)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -30,8 +30,10 @@ from services.console.report_mail import ReportMails
 from services.console.reports import Reporter, Scheduler
 from services.console.rooms import make_console
 from services.console.second import Seconds
-from services.console.secrets import Keeper
+from services.console.secrets import Keeper, users_keeper
 from services.console.signin import SignIn
+from services.console.signon import UsersPlace
+from services.console.users.answers import Answers
 from services.console.users.config import PREFIX as USERS_PREFIX
 from services.console.users.config import UsersConfig
 from services.console.users.directory import Asked, DirectoryService, NoDirectory
@@ -119,6 +121,7 @@ async def serve(ctx: Context) -> None:
             waiting=waiting,
             secrets=secrets,
             reader=reader,
+            users=UsersPlace(users.base, users_keeper(key)),
         )
         reports = ReportMails(book, Reporter(trace, config.promise_seconds), config.base)
         post = MailPath(book, signin, ctx.store, ctx.bus, config, around.hostname, reports, users=users.base)
@@ -127,7 +130,13 @@ async def serve(ctx: Context) -> None:
         await stack.enter_async_context(following(follow_queues(ctx.bus, waiting), "console-queues"))
         await stack.enter_async_context(following(watch_database(book.database, ctx.health), "console-database"))
         async with _emptied(outbox):
-            jobs: list[Job] = [outbox, Reminders(book, purges=config.purge), Census(book, ctx.bus), Scheduler(book)]
+            jobs: list[Job] = [
+                outbox,
+                Reminders(book, purges=config.purge),
+                Census(book, ctx.bus),
+                Scheduler(book),
+                Answers(book),
+            ]
             jobs.append(Depths(book, waiting, load(TraceConfig, ctx.environ, TRACE_PREFIX).tally_days))
             if key is not None:
                 jobs.append(Readings(book, desk.users))

@@ -24,11 +24,17 @@ async def current(connection: AsyncConnection, customer: str) -> Customer:
 
 
 async def change_settings(
-    change: Change, customer: str, what: str, edit: Callable[[Customer], Customer], *fields: str
+    change: Change,
+    customer: str,
+    what: str,
+    edit: Callable[[Customer], Customer],
+    *fields: str,
+    said: Callable[[Customer], dict[str, Any]] | None = None,
 ) -> Customer:
     """Put what `edit` makes of the customer in its place, and return it. Nothing is written where it is the same.
 
-    `fields` are what it may change, and what the audit log says of it. Raises NotFound, and what `edit` raises.
+    `fields` are what it may change, and what the audit log says of it, unless `said` does: some hold what nobody is to
+    read there. Raises NotFound, and what `edit` raises.
     """
     if not await change.hold(customer):
         raise NotFound(customer)
@@ -41,9 +47,10 @@ async def change_settings(
     rows = update(CUSTOMERS).where(CUSTOMERS.c.id == customer)
     await change.connection.execute(rows.values(settings=written(after)))
     await change.publish(customer)
-    await change.note(customer, what, customer, before=_said(before, fields), after=_said(after, fields))
+    told = said or _all_of(fields)
+    await change.note(customer, what, customer, before=told(before), after=told(after))
     return after
 
 
-def _said(customer: Customer, fields: tuple[str, ...]) -> dict[str, Any]:
-    return {name: msgspec.to_builtins(getattr(customer, name)) for name in fields}
+def _all_of(fields: tuple[str, ...]) -> Callable[[Customer], dict[str, Any]]:
+    return lambda customer: {name: msgspec.to_builtins(getattr(customer, name)) for name in fields}

@@ -230,7 +230,10 @@ class SignIn:
     # --- by link
 
     async def forgot(self, address: str, client: str) -> None:
-        """Send a link for a new password, if there is such an account; nothing tells whether there is."""
+        """Send a link for a new password, if there is such an account.
+
+        Nothing tells whether there is: for an unknown one a mail is ordered as well, and the outbox drops it.
+        """
         try:
             name = canonical(address)
         except Refused:
@@ -239,9 +242,11 @@ class SignIn:
             waits = await self._resets.waits(change.connection, client, name)
             await self._resets.note(change.connection, client, name)
             row = (await change.connection.execute(select(ACCOUNTS).where(ACCOUNTS.c.address == name))).first()
-            if row is not None and not row.closed_at and not waits:
-                await change.mail("reset" if row.password else "activate", row.id)
-                await change.note(row.customer, "password-link-asked", name)
+            if waits:
+                return
+            usable = row is not None and not row.closed_at
+            kind = "activate" if row is not None and not row.password else "reset"
+            await change.link(kind, row.id if row is not None and usable else "", client)
 
     async def make_link(self, connection: AsyncConnection, account: str, purpose: str, identity: str) -> str:
         """Return the text of a new single-use link; it is never stored."""

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-import urllib.parse
-from typing import Any
+from typing import Any, Final
 
 from fastapi import Response
-from fastapi.responses import RedirectResponse
 
 from services.console import models_signin
 from services.console.caller import NotFound, Refused
@@ -15,7 +13,10 @@ from services.console.pages import SCRIPTED, Doors, Frame, Visit, go
 from services.console.roles import Role
 from services.console.signin import Halfway, Session
 from services.console.signon import MAY_BE_MADE
+from services.console.sso_pages import SsoPages
 from services.console.texts import text
+
+USERS_COME: Final[dict[str, models_signin.UsersSignOn]] = {"": "", "known": "known", "all": "all"}
 
 
 class SignInRooms:
@@ -24,16 +25,14 @@ class SignInRooms:
     def __init__(self, frame: Frame, doors: Doors) -> None:
         self._page = frame.page
         self._doors = doors
+        self._sso = SsoPages(frame, doors, lambda desk: desk.signon_in)
 
     def open(self) -> None:
         """Add every page."""
         door = self._doors.open
         door("/second", self.second, self.do_second, anybody=True)
         door("/passkey", self.passkey, self.do_passkey, anybody=True)
-        door("/sso", self.sso, self.do_sso, anybody=True)
-        door("/sso-callback", self.back, anybody=True)
-        door("/sso/{organisation}", self.provider, anybody=True)
-        door("/sso/{organisation}/start", self.start, anybody=True)
+        self._sso.open()
         door("/me/factors", self.factors, self.do_factors)
         door("/me/passkeys", self.new_passkey, self.do_new_passkey)
         door("/c/{customer}/sign-in", self.rules, self.do_rules)
@@ -74,34 +73,6 @@ class SignInRooms:
             raise NotFound("no passkeys here")
         step = self._doors.step_of(visit)
         session = await visit.desk.passkeys.sign_in(step, visit.field("answer"), visit.client, _agent(visit))
-        return self._doors.begin(go("/"), session.text)
-
-    # --- at the customer's own provider
-
-    async def sso(self, visit: Visit) -> Response:
-        return await self._page(_bare(visit), "sso", organisation=visit.field("organisation"))
-
-    async def do_sso(self, visit: Visit) -> Response:
-        customer = await visit.desk.signon_in.customer_of(visit.field("organisation"), visit.client)
-        return go(f"/sso/{urllib.parse.quote(customer, safe='')}")
-
-    async def provider(self, visit: Visit) -> Response:
-        """A link, for a form may lead to ourselves alone; and an address that people can keep."""
-        return await self._page(_bare(visit), "sso_start", organisation=visit.path("organisation"))
-
-    async def start(self, visit: Visit) -> Response:
-        try:
-            step, url = await visit.desk.signon_in.start(visit.path("organisation"), visit.client)
-        except Refused as error:
-            return await self._refused(visit, "sso", error, organisation="")
-        return self._doors.step(RedirectResponse(url, 303), step)
-
-    async def back(self, visit: Visit) -> Response:
-        answer = {name: visit.request.query_params.get(name, "") for name in visit.request.query_params}
-        try:
-            session = await visit.desk.signon_in.finish(self._doors.step_of(visit), answer, visit.client, _agent(visit))
-        except Refused as error:
-            return await self._refused(visit, "sso", error, organisation="")
         return self._doors.begin(go("/"), session.text)
 
     # --- one's own second factors
@@ -172,7 +143,7 @@ class SignInRooms:
     async def rules(self, visit: Visit) -> Response:
         found = await visit.desk.signon.sign_in(visit.who, customer=visit.customer)
         roles = [role for role in Role if role in MAY_BE_MADE]
-        return await self._page(visit, "sign_in", rules=found, roles=roles)
+        return await self._page(visit, "sign_in", rules=found, roles=roles, users=USERS_COME)
 
     async def do_rules(self, visit: Visit) -> Response:
         signon, who, customer = visit.desk.signon, visit.who, visit.customer
@@ -188,6 +159,7 @@ class SignInRooms:
                     client=visit.field("client").strip(),
                     secret=visit.field("secret").strip(),
                     role=chosen[0] if chosen else None,
+                    users=USERS_COME.get(visit.field("users"), ""),
                 )
                 await signon.set_provider(who, customer=customer, body=body)
             case "remove":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 from sqlalchemy import Row, delete, insert, select, update
@@ -15,18 +16,31 @@ from services.console.customers import found
 from services.console.outward import url_problem
 from services.console.roles import Act, Role
 from services.console.secrets import Keeper
+from services.console.signon_flow import CALLBACK
 from services.console.tables import CUSTOMERS, SIGNON
+from services.core.secrets import Purpose
 
 MAY_BE_MADE = frozenset({Role.ADMINISTRATOR, Role.HELPDESK, Role.AUDITOR, Role.READER})  # by a provider
+TOLD = ("issuer", "client", "role", "users")  # to the audit log
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class UsersPlace:
+    """Where users come in: the URL of their console, and what seals the secrets that it opens."""
+
+    base: str
+    keeper: Keeper
 
 
 class SignOn:
     """Operations on how people sign in."""
 
-    def __init__(self, book: Book, keeper: Keeper, config: ConsoleConfig) -> None:
+    def __init__(self, book: Book, keeper: Keeper, config: ConsoleConfig, users: UsersPlace | None = None) -> None:
+        """`users`: None where this process doesn't know their console."""
         self.book = book
         self._keeper = keeper
         self._config = config
+        self._users = users or UsersPlace("", Keeper(None, Purpose.SIGN_ON))
 
     @allowed(Act.SIGNIN_SHOW)
     async def sign_in(self, caller: Caller, customer: str) -> models_signin.SignInRules:  # noqa: ARG002 - `allowed` reads it
@@ -78,10 +92,15 @@ class SignOn:
                 "client": body.client,
                 "secret": sealed,
                 "role": "" if body.role is None else body.role.value,
+                "users": body.users,
+                # Their console has no key to anything else of ours.
+                "users_secret": self._users.keeper.seal(customer, self._keeper.open(customer, sealed))
+                if body.users
+                else "",
             }
             await change.connection.execute(delete(SIGNON).where(SIGNON.c.customer == customer))
             await change.connection.execute(insert(SIGNON), [{"customer": customer, **values}])
-            after = {name: value for name, value in values.items() if name != "secret"}
+            after = {name: value for name, value in values.items() if name in TOLD}
             after["secret"] = "a new one" if body.secret else "as before"
             await change.note(customer, "provider-set", body.issuer, before=_told(row), after=after)
             return await self._shown(change.connection, customer)
@@ -105,8 +124,11 @@ class SignOn:
             issuer="" if row is None else row.issuer,
             client="" if row is None else row.client,
             role=Role(row.role) if row is not None and row.role else None,
-            callback=callback_of(self._config),
+            callback=callback_of(self._config.base),
             start=f"{self._config.base}/sso/{customer}",
+            users="" if row is None else row.users,
+            users_callback=callback_of(self._users.base),
+            users_start=f"{self._users.base}/sso/{customer}",
         )
 
 
@@ -115,10 +137,10 @@ async def provider_of(connection: AsyncConnection, customer: str) -> Row[Any] | 
     return (await connection.execute(select(SIGNON).where(SIGNON.c.customer == customer))).first()
 
 
-def callback_of(config: ConsoleConfig) -> str:
-    """Return where providers send browsers back to."""
-    return f"{config.base}/sso-callback"
+def callback_of(base: str) -> str:
+    """Return where providers send browsers back to, of the console at this URL."""
+    return f"{base}{CALLBACK}"
 
 
 def _told(row: Row[Any] | None) -> dict[str, str] | None:
-    return None if row is None else {"issuer": row.issuer, "client": row.client, "role": row.role}
+    return None if row is None else {name: getattr(row, name) for name in TOLD}

@@ -16,6 +16,7 @@ SECOND: Final = "second"  # the password was right; the second factor is awaited
 PASSKEY_IN: Final = "passkey-in"  # a challenge to sign in with
 PASSKEY_NEW: Final = "passkey-new"  # a challenge to register with
 SIGNON: Final = "signon"  # at the customer's own provider
+USER_SIGNON: Final = "user-signon"  # likewise, of a user
 
 
 async def begin(

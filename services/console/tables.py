@@ -302,4 +302,8 @@ SIGNON: Final = Table(
     Column("client", Text, nullable=False),  # the id that the provider knows us by
     Column("secret", Text, nullable=False),  # sealed
     Column("role", Text, nullable=False),  # of accounts that are made at the first sign-in; empty: none are made
+    Column(
+        "users", Text, nullable=False, server_default=""
+    ),  # which users come in by it: see models_signin.UsersSignOn
+    Column("users_secret", Text, nullable=False, server_default=""),  # the secret, sealed by the users' key
 )

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from services.console import texts_policy, texts_traffic
+from services.console.texts_data_loss import DATA_LOSS
 from services.console.texts_outbound import OUTBOUND
 from services.console.texts_signin import SIGNIN
 from services.console.users.texts import USERS
@@ -16,6 +17,7 @@ _TEXTS: Final[Mapping[str, tuple[str, str]]] = {
     **texts_policy.TEXTS,
     **texts_traffic.TEXTS,
     **OUTBOUND,
+    **DATA_LOSS,
     # --- frame
     "skip": ("Skip to the content", "Vai al contenuto"),
     "nav": ("Main", "Principale"),
@@ -122,6 +124,25 @@ _TEXTS: Final[Mapping[str, tuple[str, str]]] = {
     "password.differ": ("The two passwords are not the same.", "Le due password non coincidono."),
     # --- customers
     "customers.title": ("Customers", "Clienti"),
+    "kept.title": ("Kept by the customers file", "Mantenuti dal file dei clienti"),
+    "kept.hint": (
+        "Their settings are changed in the file, and they have no pages.",
+        "Le loro impostazioni si modificano nel file, e non hanno pagine.",
+    ),
+    "kept.why": (
+        "{id} is kept by the customers file (gatepost customers apply): it can only be looked at here.",
+        "{id} è mantenuto dal file dei clienti (gatepost customers apply): qui si può solo vedere.",
+    ),
+    "kept.take": ("Take over into the console", "Acquisisci nella console"),
+    "kept.take.hint": (
+        "From now on it is kept here, just as it is, and the file may no longer name it. Then invite its owner.",
+        "D'ora in poi è mantenuto qui, così com'è, e il file non può più nominarlo. Poi invita il titolare.",
+    ),
+    "kept.listed": (
+        "Its recipients are listed by address, and only the file has the addresses: import that.",
+        "I destinatari sono elencati per indirizzo, e gli indirizzi sono solo nel file: importa quello.",
+    ),
+    "done.taken-over": ("Taken over. Now invite its owner.", "Acquisito. Ora invita il titolare."),
     "customers.add": ("Invite a customer", "Invita un cliente"),
     "customers.id": ("Id", "Id"),
     "customers.id.hint": (

@@ -34,6 +34,22 @@ TEXTS: Final[dict[str, tuple[str, str]]] = {
         "Somebody has changed the policy since you opened this page. Load it again and repeat the change.",
         "Qualcuno ha modificato i criteri dopo l'apertura di questa pagina. Ricaricarla e ripetere la modifica.",
     ),
+    "policy.limits": (
+        "The rule “{name}” is about more than your domains: it must name recipients, all of them in these.",
+        "La regola “{name}” riguarda più dei propri domini: deve indicare i destinatari, tutti in questi.",
+    ),
+    "policy.taken": (
+        "“{name}” is the name of another rule or group of the customer's: take another one.",
+        "“{name}” è il nome di un'altra regola o di un altro gruppo del cliente: sceglierne un altro.",
+    ),
+    "policy.group-used": (
+        "A rule for all of the customer names the group “{name}”: it has to stay.",
+        "Una regola per l'intero cliente indica il gruppo “{name}”: deve restare.",
+    ),
+    "policies.limited": (
+        "These rules are about your domains alone, and new ones stand first. Rules for all of the customer follow.",
+        "Queste regole riguardano solo i propri domini; le nuove vengono prima. Seguono quelle dell'intero cliente.",
+    ),
     "policy.busy": (
         "Others are looking back at the moment. Please try again in a minute.",
         "Altri stanno eseguendo la prova. Riprovare tra un minuto.",
@@ -188,6 +204,8 @@ TEXTS: Final[dict[str, tuple[str, str]]] = {
     "does.redirect": ("redirect to {address}", "reindirizza a {address}"),
     "does.tag": ("tag the subject {tag}", "contrassegna l'oggetto {tag}"),
     "does.stamp": ("put below: {text}", "aggiunge in fondo: {text}"),
+    "does.refuse": ("tell its sender", "avvisa il mittente"),
+    "does.encrypt": ("only over verified TLS", "solo con TLS verificato"),
     "does.strip": ("take out attachments: {kinds}", "rimuove gli allegati: {kinds}"),
     "does.bcc": ("copy to {address}", "copia a {address}"),
     "does.notify": ("tell {address}", "avvisa {address}"),
@@ -250,10 +268,32 @@ TEXTS: Final[dict[str, tuple[str, str]]] = {
         "“{name}” for “{whom}”: one of them is no address or @domain, or not yours.",
         "“{name}” per “{whom}”: uno dei due non è un indirizzo o @dominio, o non è proprio.",
     ),
+    "listed.limits": (
+        "“{whom}”: your account lists senders for its own domains, as @domain, and for recipients in them.",
+        "“{whom}”: questo account elenca mittenti per i propri domini, come @dominio, e per i loro destinatari.",
+    ),
     "listed.recipient": ("“{name}” is no address of yours.", "“{name}” non è un proprio indirizzo."),
     "listed.many": ("There are {most} entries: that is the most.", "Ci sono {most} voci: è il massimo."),
     "done.senders-changed": ("Saved; it counts within seconds.", "Salvato; vale entro pochi secondi."),
     # --- protection, TLS, retention
+    "hosts.title": ("Hosts", "Host"),
+    "hosts.hint": (
+        "Servers that mail comes to you from, by address. Those that send for you are listed under",
+        "Server da cui ti arriva posta, per indirizzo. Quelli che inviano per te sono elencati in",
+    ),
+    "hosts.allow": ("Let in", "Ammessi"),
+    "hosts.allow.hint": (
+        "One a line, addresses or networks. Neither reputation nor greylisting is asked; mail is scanned as ever.",
+        "Uno per riga, indirizzi o reti. Niente reputazione né greylisting; la posta è analizzata come sempre.",
+    ),
+    "hosts.block": ("Kept out", "Esclusi"),
+    "hosts.block.hint": ("One a line: nothing is taken from them", "Uno per riga: non si accetta nulla da questi"),
+    "hosts.forwarders": ("Forwarders", "Chi inoltra"),
+    "hosts.forwarders.hint": (
+        "One a line: they forward to you what others wrote. DMARC that fails for that is held against nobody.",
+        "Uno per riga: ti inoltrano posta di altri. Il DMARC che fallisce per questo non si imputa a nessuno.",
+    ),
+    "hosts.bad": ("That does not do: {reason}", "Non va bene: {reason}"),
     "settings.sections": ("Settings", "Impostazioni"),
     "done.mail-saved": ("Saved; it counts within seconds.", "Salvato; vale entro pochi secondi."),
     "protection.title": ("Protected names", "Nomi protetti"),

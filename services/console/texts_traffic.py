@@ -120,6 +120,7 @@ TEXTS: Final[Mapping[str, tuple[str, str]]] = {
     "quarantine.sender": ("Sender holds", "Il mittente contiene"),
     "quarantine.recipient": ("Recipient holds", "Il destinatario contiene"),
     "quarantine.reason": ("Reason holds", "Il motivo contiene"),
+    "quarantine.wanted": ("only what users ask for", "solo ciò che gli utenti chiedono"),
     "quarantine.waiting": ("what is held", "in quarantena"),
     "quarantine.all": ("all, ended as well", "tutti, anche conclusi"),
     "quarantine.pick": ("Pick", "Scegli"),

@@ -145,6 +145,7 @@ class HeldMatching(Strict):
     recipient: Short = ""
     subject: Short = ""
     reason: Short = ""
+    reported: Literal["", "clean", "spam", "wanted"] = ""
     since: float = 0.0  # held from then on, seconds since the epoch
     until: float = 0.0  # 0: until now
 

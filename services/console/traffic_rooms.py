@@ -16,14 +16,13 @@ from services.console.history import day_start
 from services.console.licence import DAY
 from services.console.pages import Doors, Frame, Visit, go
 from services.console.panels import panels
-from services.console.roles import Act, Role
 from services.console.texts import text
 from services.console.users.preview import FRAME_HEADERS, framed
 from services.quarantine.api.models import Messages
 from services.quarantine.tables import WAITING, State
 
 SPANS: Final = (1, 7, 30, 90)
-HELD_ASKED: Final = ("sender", "recipient", "subject", "reason", "state", "since", "until")
+HELD_ASKED: Final = ("sender", "recipient", "subject", "reason", "state", "since", "until", "reported")
 
 
 class TrafficRooms:
@@ -88,16 +87,8 @@ class TrafficRooms:
             further=further,
             states=tuple(State),
             waiting=WAITING,
-            reads=await self._reads(visit),
+            reads=await visit.desk.held_reading.may_read(visit.who, visit.customer),
         )
-
-    async def _reads(self, visit: Visit) -> bool:
-        """Return whether the reader of the page may look into messages."""
-        if not visit.desk.held_reading.there or not visit.who.may(Act.HELD_READ):
-            return False
-        if visit.who.role is not Role.HELPDESK:
-            return True
-        return (await visit.desk.protections.retention(visit.who, customer=visit.customer)).helpdesk_reads
 
     async def do_held(self, visit: Visit) -> Response:
         asked = {name: visit.query(name) for name in HELD_ASKED}
@@ -138,6 +129,7 @@ class TrafficRooms:
                 **{name: asked[name] for name in ("sender", "recipient", "subject", "reason")},
                 "action": visit.field("action"),
                 "state": asked["state"] if asked["state"] in known else None,
+                "reported": "wanted" if asked["reported"] == "wanted" else "",
                 "since": day_start(asked["since"]),
                 "until": until + DAY if until else 0.0,
             }
@@ -158,6 +150,7 @@ class TrafficRooms:
             since=day_start(asked["since"]),
             until=until + DAY if until else 0.0,
             everything=asked["state"] == "all",
+            reported="wanted" if asked["reported"] == "wanted" else "",
             after=visit.request.query_params.get("after", "")[:1_200],
         )
 

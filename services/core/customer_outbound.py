@@ -4,7 +4,7 @@ outbound:
   enabled: yes
   addresses: [192.0.2.10, 198.51.100.0/28]
   accounts:
-    - {name: mta@acme.example, password: "$argon2id$…"}
+    - {name: mta@acme.example, password: "$argon2id$…", domains: [acme.example]}
   certificates: [...]
   policy:
     rules: [...]
@@ -12,6 +12,7 @@ outbound:
   notify: [it@acme.example]
   disclaimer: {text: ["Acme Ltd", "1 Main Street"], html: ["<p>Acme Ltd, 1 Main Street</p>"]}
   pool: bulk
+  limits: {sender_messages: 100, customer_messages: 2000}
 """
 
 from __future__ import annotations
@@ -40,10 +41,12 @@ _KEYS: Final = (
     "notify",
     "disclaimer",
     "pool",
+    "limits",
 )
 ACCOUNTS_MOST: Final = 1_000
 ADDRESSES_MOST: Final = 1_000
 NOTIFY_MOST: Final = 10
+MESSAGES_MOST: Final = 1_000_000  # in a window
 DISCLAIMER_MOST: Final = 5_000  # characters
 POOL: Final = re.compile(r"[a-z0-9-]{1,30}")
 WIDEST: Final = {4: 16, 6: 32}  # bits of prefix; who names more names strangers
@@ -78,6 +81,7 @@ def parse_outbound(place: Place, domains: Collection[str]) -> Outbound:
         notify=notify,
         disclaimer=_disclaimer(fields["disclaimer"]) if "disclaimer" in fields else Disclaimer(),
         pool=_pool(fields["pool"]) if "pool" in fields else "",
+        **(_numbers(fields["limits"]) if "limits" in fields else {}),
     )
 
 
@@ -92,6 +96,12 @@ def _paragraph(place: Place) -> str:
     if len(text) > DISCLAIMER_MOST:
         raise place.wrong(f"{len(text)} characters, and {DISCLAIMER_MOST} is the most")
     return text
+
+
+def _numbers(place: Place) -> dict[str, int]:
+    """Return how many messages may be sent within the operator's windows; he may allow fewer."""
+    fields = place.fields("sender_messages", "customer_messages")
+    return {name: at.integer(1, MESSAGES_MOST) for name, at in fields.items()}
 
 
 def _pool(place: Place) -> str:
@@ -132,12 +142,21 @@ def _accounts(place: Place, domains: Collection[str]) -> tuple[Account, ...]:
         raise place.wrong(f"{len(places)} accounts, and {ACCOUNTS_MOST} is the most")
     accounts: dict[str, Account] = {}
     for each in places:
-        fields = each.fields("name", "password", required=["name", "password"])
+        fields = each.fields("name", "password", "domains", required=["name", "password"])
         name = _name(fields["name"], domains)
         if name in accounts:
             raise fields["name"].wrong(f"{name} is there twice")
-        accounts[name] = Account(name=name, password=_hash(fields["password"]))
+        limits = _limits(fields["domains"], domains) if "domains" in fields else ()
+        accounts[name] = Account(name=name, password=_hash(fields["password"]), domains=limits)
     return tuple(accounts.values())
+
+
+def _limits(place: Place, domains: Collection[str]) -> tuple[str, ...]:
+    """Return the domains that an account sends for; a list without any would leave it none."""
+    members = place.members("a list of domains")
+    if not members:
+        raise place.wrong("an empty list, with which nothing can be sent; leave it out for all domains")
+    return tuple(dict.fromkeys(each.choice({name: name for name in domains}) for each in members))
 
 
 def _address(place: Place) -> Address:

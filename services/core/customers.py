@@ -112,7 +112,7 @@ def _customer(place: Place, ids: dict[str, Place], domains: dict[str, tuple[str,
     if "limits" in fields:
         customer = _with_limits(customer, fields["limits"])
     if "lists" in fields:
-        customer = _with_lists(customer, fields["lists"])
+        customer = with_lists(customer, fields["lists"])
     if "bounces" in fields:
         customer = _with_bounces(customer, fields["bounces"])
     if "quarantine" in fields:
@@ -220,8 +220,9 @@ def _with_limits(customer: Customer, place: Place) -> Customer:
     return _replace(customer, **changes)
 
 
-def _with_lists(customer: Customer, place: Place) -> Customer:
-    fields = place.fields("allow", "block")
+def with_lists(customer: Customer, place: Place) -> Customer:
+    """Return the customer with these hosts allowed and blocked; raise ConfigError for the first mistake."""
+    fields = place.fields("allow", "block", "forwarders")
     found = {name: _networks(fields[name]) for name in fields}
     for both in set(found.get("allow", ())) & set(found.get("block", ())):
         raise place.wrong(f"{both} is both allowed and blocked")

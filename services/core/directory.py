@@ -16,6 +16,7 @@ from services.core.errors import BadAddress, UnreadableEvent
 from services.core.networks import networks
 
 POSTMASTER: Final = "postmaster"
+LISTED: Final = ""  # the source of recipients that the customers file or the console lists
 FILE, CSV, LDAP = "", "csv", "ldap:"  # sources of recipients; the last is followed by its name
 
 
@@ -134,6 +135,10 @@ class Directory:
     def customers(self) -> tuple[Customer, ...]:
         """Return every customer, by id."""
         return tuple(self._customers[key] for key in sorted(self._customers))
+
+    def lists(self, customer: str) -> bool:
+        """Return whether the customer's recipients are listed by address, whatever other sources say."""
+        return any(LISTED in sources for sources in self._recipients.get(customer, {}).values())
 
     def lookup_domain(self, name: str) -> tuple[Customer, Domain] | None:
         """See DirectoryView."""

@@ -12,7 +12,7 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Select, func, literal, select, tuple_
+from sqlalchemy import ColumnElement, Select, func, literal, or_, select, tuple_
 
 from services.core.ids import is_message_id
 from services.quarantine.decide import Held
@@ -40,6 +40,7 @@ class Query:
     held_to: float = 0.0  # 0: until now
     after: str = ""  # the cursor of the page before
     limit: int = 50
+    domains: frozenset[str] | None = None  # of the recipients; None: any
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -73,8 +74,7 @@ def keys_of(query: Query) -> Select[Any]:
         wanted.append(HELD.c.state == query.state)
     if not query.everything and query.state is None:
         wanted.append(HELD.c.waits == 1)
-    if query.recipients is not None:
-        wanted.append(func.lower(HELD.c.recipient).in_(query.recipients))
+    wanted += _whose(query)
     for column, text in (
         (HELD.c.sender, query.sender.casefold()),
         (func.lower(HELD.c.recipient), query.recipient.lower()),
@@ -93,6 +93,17 @@ def keys_of(query: Query) -> Select[Any]:
         wanted.append(tuple_(HELD.c.id, HELD.c.recipient) < tuple_(*map(literal, _read(query.after))))
     order = (HELD.c.id.desc(), HELD.c.recipient.desc())
     return select(HELD.c.id, HELD.c.recipient).where(*wanted).order_by(*order).limit(query.limit + 1)
+
+
+def _whose(query: Query) -> list[ColumnElement[bool]]:
+    """Return what must hold of the recipient."""
+    recipient = func.lower(HELD.c.recipient)
+    wanted: list[ColumnElement[bool]] = []
+    if query.recipients is not None:
+        wanted.append(recipient.in_(query.recipients))
+    if query.domains is not None:
+        wanted.append(or_(*(recipient.endswith(f"@{name}", autoescape=True) for name in sorted(query.domains))))
+    return wanted
 
 
 def _cursor(row: Held) -> str:

@@ -30,6 +30,7 @@ class Briefing(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, ca
     allowed: tuple[str, ...] = ()  # domains that look like another and are in order
     salt: str = ""  # hex: the key for digests of this customer's correspondents
     data_loss: tuple[DataRule, ...] = ()  # long: only the scanner that looks for them is told
+    forwarders: tuple[str, ...] = ()  # networks whose hosts forward others' mail
     sends: bool = False  # through us as well, so that what it sent is known
 
 
@@ -48,6 +49,7 @@ def brief(customer: Customer, *, data_loss: bool = False) -> Briefing:
         brands=customer.protect.brands,
         allowed=customer.protect.allowed,
         salt=customer.salt,
+        forwarders=customer.forwarders,
         sends=customer.outbound.enabled,
         data_loss=customer.outbound.data_loss if data_loss else (),
     )

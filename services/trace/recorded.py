@@ -22,9 +22,9 @@ class Recorded:
     events: tuple[tuple[str, str], ...]  # the event's name and the event
 
 
-def messages(customer: str, since: float, before: str, limit: int) -> Query:
+def messages(customer: str, since: float, before: str, limit: int, domains: frozenset[str] | None = None) -> Query:
     """Return the query for the next messages, newest first; `before` is the id of the last one that is known."""
-    return Query(customer=customer, since=since, before=before, refused=False, limit=limit)
+    return Query(customer=customer, since=since, before=before, refused=False, limit=limit, domains=domains)
 
 
 def told(customer: str, places: list[tuple[int, str]]) -> Select[tuple[str, str, str]]:

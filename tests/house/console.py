@@ -31,8 +31,9 @@ from services.console.reports import Reporter
 from services.console.roles import Role
 from services.console.rooms import make_console
 from services.console.second import Seconds
-from services.console.secrets import Keeper
+from services.console.secrets import Keeper, users_keeper
 from services.console.signin import SignIn
+from services.console.signon import UsersPlace
 from services.console.users.fakes import FakeDirectory
 from services.console.users.held import Reply
 from services.core.clock import ManualClock
@@ -112,6 +113,7 @@ class ConsoleHouse:
             waiting=self.waiting,
             secrets=self.secrets,
             reader=Reader(USERS_KEY, self.api, self.clock),
+            users=UsersPlace(USERS, users_keeper(bytes(range(32)))),
         )
         self.post = FakePost(book, self.signin)
         self.outbox = Outbox(book, self.bus, self.post, "one")

@@ -25,6 +25,8 @@ from schemas.events import (
 )
 from services.console.book import Author, written
 from services.console.credentials import Passwords
+from services.console.outward import Https
+from services.console.secrets import users_keeper
 from services.console.tables import CUSTOMERS, DOMAINS
 from services.console.users.app import UsersDesk, make_users
 from services.console.users.config import UsersConfig
@@ -33,6 +35,7 @@ from services.console.users.held import ApiUnavailable, HeldMail, Reply
 from services.console.users.links import ACTIVATE, make_link
 from services.console.users.people import add
 from services.console.users.signin import UserSignIn
+from services.console.users.signon import UserSignOn
 from services.console.users.tables import HAND
 from services.console.users.wishes import Wishes
 from services.core.ids import message_id
@@ -111,7 +114,16 @@ class UsersHouse:
             failure_seconds=1.0,
             pause=self._pause,
         )
-        desk = UsersDesk(self.signin, HeldMail(KEY, self._carry, self.clock), Wishes(console.book))
+        # Its providers are answered for by the test that needs one.
+        self.signon = UserSignOn(
+            console.book,
+            self.signin,
+            console.directory,
+            users_keeper(KEY),
+            self.config,
+            Https(lambda: console.dns),
+        )
+        desk = UsersDesk(self.signin, self.signon, HeldMail(KEY, self._carry, self.clock), Wishes(console.book))
         self.app = make_users(desk, self.config, self.clock)
         self._fed = {COMMANDS: 0, REQUESTS: 0}
 
@@ -227,10 +239,14 @@ DIGEST = DigestPlan(hours=(7, 13), timezone="Europe/Rome", language="it")
 
 
 @contextlib.asynccontextmanager
-async def users_house(folder: Path, base: str = USERS) -> AsyncIterator[UsersHouse]:
-    """A house with the customers acme (acme.test, alt.test) and globex (globex.test)."""
-    path = folder / "quarantine.db"
-    path.write_bytes(await _tables())
+async def users_house(folder: Path, base: str = USERS, *, one_database: bool = False) -> AsyncIterator[UsersHouse]:
+    """A house with the customers acme (acme.test, alt.test) and globex (globex.test).
+
+    `one_database`: the console sees what the quarantine holds.
+    """
+    path = folder / ("console.db" if one_database else "quarantine.db")
+    if not one_database:
+        path.write_bytes(await _tables())
     url = database_url(f"sqlite:///{path}")
     async with console_house(folder) as console:
         index = Index(Database(url))

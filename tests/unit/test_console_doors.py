@@ -50,7 +50,7 @@ from services.console.spec import PATH, spec
 from services.console.tables import ACCOUNTS, CUSTOMERS, TOKENS
 from services.console.throttle import WINDOW
 from tests.house.asgi import Browser
-from tests.house.console import BASE, PASSWORD, ConsoleHouse, console_house
+from tests.house.console import BASE, OPERATOR, PASSWORD, ConsoleHouse, console_house
 
 LETTERS: Final = {
     "w": Role.OWNER,
@@ -60,30 +60,33 @@ LETTERS: Final = {
     "r": Role.READER,
     "o": Role.OPERATOR,  # the last: he takes the customer away
 }
-# operation → the roles that may, by their letters
+# operation → the roles that may, by their letters; and l for an administrator who is limited to domains
 EXPECTED: Final[dict[str, str]] = {
-    "me": "owahur",
-    "sessions": "owahur",
-    "end_session": "owahur",
-    "end_other_sessions": "owahur",
-    "factors": "owahur",
+    "me": "owahurl",
+    "sessions": "owahurl",
+    "end_session": "owahurl",
+    "end_other_sessions": "owahurl",
+    "factors": "owahurl",
     "customers": "o",
     "add_customer": "o",
+    "kept": "o",
+    "kept_customer": "o",
+    "take_over": "o",
     "purges": "o",
     "certificate": "o",
-    "customer": "owahur",
+    "customer": "owahurl",
     "remove_customer": "o",
-    "export": "owa",
-    "domains": "owahur",
-    "add_domain": "owa",
-    "domain": "owahur",
-    "remove_domain": "owa",
-    "prove_domain": "owa",
+    "export": "owal",
+    "domains": "owahurl",
+    "add_domain": "owal",
+    "domain": "owahurl",
+    "remove_domain": "owal",
+    "prove_domain": "owal",
     "mail_proof": "owa",
     "limit_trial": "owa",
-    "route_domain": "owa",
-    "test_domain": "owah",
-    "mx": "owahur",
+    "route_domain": "owal",
+    "test_domain": "owahl",
+    "mx": "owahurl",
     "directories": "owahur",
     "draft": "owa",
     "remove_directory": "owa",
@@ -91,61 +94,68 @@ EXPECTED: Final[dict[str, str]] = {
     "use_directory": "owa",
     "upload": "owa",
     "apply_upload": "owa",
-    "outbound": "owahur",
+    "outbound": "owahurl",
     "change_outbound": "owa",
-    "add_submitter": "owa",
-    "remove_submitter": "owa",
-    "outbound_records": "owahur",
-    "make_keys": "owa",
-    "use_keys": "owa",
-    "remove_keys": "owa",
-    "accounts": "owahu",
-    "invite": "owa",
-    "change_account": "owa",
-    "send_link": "owah",
-    "sign_out": "owa",
-    "reset_factors": "owa",
+    "add_submitter": "owal",
+    "remove_submitter": "owal",
+    "add_certificate": "owa",
+    "remove_certificate": "owa",
+    "data_loss": "owahur",
+    "set_data_loss": "owa",
+    "try_data_loss": "wa",
+    "outbound_records": "owahurl",
+    "make_keys": "owal",
+    "use_keys": "owal",
+    "remove_keys": "owal",
+    "accounts": "owahul",
+    "invite": "owal",
+    "change_account": "owal",
+    "send_link": "owahl",
+    "sign_out": "owal",
+    "reset_factors": "owal",
     "sign_in": "owau",
     "require_factor": "w",
     "set_provider": "w",
     "remove_provider": "w",
-    "users": "wahu",
-    "user": "wahu",
-    "add_user": "wa",
-    "change_user": "wa",
-    "remove_user": "wa",
-    "import_users": "wa",
+    "users": "wahul",
+    "user": "wahul",
+    "add_user": "wal",
+    "change_user": "wal",
+    "remove_user": "wal",
+    "import_users": "wal",
     "read_users": "wa",
-    "user_link": "owah",
-    "invite_users": "owah",
-    "tokens": "owau",
-    "make_token": "owa",
-    "revoke_token": "owa",
-    "licence": "owahur",
+    "user_link": "owahl",
+    "invite_users": "owahl",
+    "tokens": "owaul",
+    "make_token": "owal",
+    "revoke_token": "owal",
+    "licence": "owahurl",
     "renew": "ow",
-    "audit": "owau",
-    "trace": "wahu",
-    "traced": "wahu",
+    "audit": "owaul",
+    "trace": "wahul",
+    "traced": "wahul",
     "service_figures": "o",
     "figures": "owahur",
     "queue": "owahu",
     "order_queue": "owa",
-    "held": "wahu",
-    "act_held": "wah",
-    "act_held_matching": "wah",
-    "read_held": "wa",  # the help desk where the customer says so, and this one doesn't
+    "held": "wahul",
+    "act_held": "wahl",
+    "act_held_matching": "wahl",
+    "read_held": "wal",  # the help desk where the customer says so, and this one doesn't
     "report": "wahu",
     "schedules": "wahu",
     "add_schedule": "wa",
     "remove_schedule": "wa",
-    "policy": "owahur",
-    "policy_yaml": "owahur",
-    "set_policy": "owa",
-    "what_if": "wa",
-    "senders": "wahu",
-    "change_senders": "wa",
+    "policy": "owahurl",
+    "policy_yaml": "owahurl",
+    "set_policy": "owal",
+    "what_if": "wal",
+    "senders": "wahul",
+    "change_senders": "wal",
     "protection": "owahur",
     "set_protection": "owa",
+    "hosts": "owahur",
+    "set_hosts": "owa",
     "retention": "owahur",
     "set_retention": "owa",
 }
@@ -161,6 +171,9 @@ BODIES: Final[dict[str, Any]] = {
     "apply_upload": {},
     "change_outbound": {},
     "add_submitter": {"name": "mta@acme.test"},
+    "add_certificate": {"certificate": "x"},
+    "set_data_loss": {"version": "x"},
+    "try_data_loss": {"version": "x"},
     "use_keys": {"name": "gp1"},
     "invite": {"address": "x@acme.test", "role": "read-only"},
     "change_account": {"closed": True},
@@ -179,6 +192,7 @@ BODIES: Final[dict[str, Any]] = {
     "what_if": {"version": "x"},
     "change_senders": {"senders": ["a@b.test"], "list": "approved"},
     "set_protection": {"persons": [{"name": "Max Muster"}]},
+    "set_hosts": {"allow": ["192.0.2.0/24"]},
     "set_retention": {"queue_days": 10, "delay_warning_hours": 4, "quarantine_days": 9, "retention_hours": 0},
 }
 
@@ -191,11 +205,12 @@ async def house(tmp_path: Path) -> AsyncIterator[ConsoleHouse]:
         yield house
 
 
-async def token(house: ConsoleHouse, role: Role, customer: str, *scopes: Act) -> Browser:
-    """Return a program with a token of that role."""
+async def token(house: ConsoleHouse, role: Role, customer: str, *scopes: Act, limits: tuple[str, ...] = ()) -> Browser:
+    """Return a program with a token of that role, of an account that is limited to these domains."""
     async with house.book.change(Author("test")) as change:
         address = f"t-{role.value}-{len(scopes)}@{customer or 'console'}.test"
-        account = await add_account(change, customer, models.NewAccount(address=address, role=role))
+        body = models.NewAccount(address=address, role=role, domains=list(limits))
+        account = await add_account(change, customer, body)
         identity = change.new_id()
         secret = new_secret(identity, "gpc")
         row = {
@@ -213,8 +228,8 @@ async def token(house: ConsoleHouse, role: Role, customer: str, *scopes: Act) ->
     return Browser(house.app, BASE, token=secret.text)
 
 
-def url(path: str, customer: str) -> str:
-    known = {"customer": customer, "name": "acme.test", "account": "01K8Z4N5QJ3M8V7T2R6XW9YB0C"}
+def url(path: str, customer: str, name: str = "acme.test") -> str:
+    known = {"customer": customer, "name": name, "account": "01K8Z4N5QJ3M8V7T2R6XW9YB0C"}
     return re.sub(r"\{(\w+)\}", lambda found: known.get(found[1], "01K8Z4N5QJ3M8V7T2R6XW9YB0C"), path)
 
 
@@ -233,6 +248,25 @@ async def test_every_route_as_every_role(house: ConsoleHouse) -> None:
     assert house.published("acme") is None
     again = await program.api("POST", "/customers", {"id": "acme", "owner": "else@acme.test"})
     assert again.status == 409  # whoever has the id next would see what is left of the first one's mail
+
+
+async def test_every_route_as_an_account_that_is_limited_to_a_domain(house: ConsoleHouse) -> None:
+    for name in ("acme.test", "other.test"):
+        await house.desk.domains.add_domain(OPERATOR, customer="acme", body=models.NewDomain(name=name))
+    program = await token(house, Role.ADMINISTRATOR, "acme", limits=("acme.test",))
+    bodies = {**BODIES, "add_domain": {"name": "acme.test"}}
+    for method, path, operation in routes_of(house.desk):
+        name = operation.__name__
+        answer = await program.api(method, url(path, "acme"), bodies.get(name))
+        assert (answer.status != 403) is ("l" in EXPECTED[name]), (name, answer.status, answer.text)
+        assert answer.status < 500, (name, answer.text)
+        assert "other.test" not in answer.text, name
+        if "{customer}" in path:
+            assert (await program.api(method, url(path, "globex"), bodies.get(name))).status == 404, name
+        if "{name}" in path:
+            assert (await program.api(method, url(path, "acme", "other.test"), bodies.get(name))).status in {403, 404}
+    listed = (await house.desk.domains.domains(OPERATOR, customer="acme")).domains
+    assert [each.name for each in listed] == ["other.test"]
 
 
 async def test_every_route_of_another_customers_is_not_there(house: ConsoleHouse) -> None:

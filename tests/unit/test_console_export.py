@@ -92,6 +92,7 @@ EVERYTHING = CustomerSpec(
         unscanned=Action.DELIVER,
         hold_unscanned=False,
         allow=("192.0.2.0/24",),
+        forwarders=("198.51.100.7/32",),
         block=("2001:db8::/32",),
         bounce_key="a key: # 'quoted'",
         refuse_unsolicited=True,
@@ -135,12 +136,16 @@ EVERYTHING = CustomerSpec(
         outbound=Outbound(
             enabled=True,
             addresses=("192.0.2.10/32", "2001:db8:25::/48"),
-            accounts=(Account(name="mta@acme.example", password=hashed(b"secret", os.urandom)),),
+            accounts=(
+                Account(name="mta@acme.example", password=hashed(b"secret", os.urandom), domains=("acme.example",)),
+            ),
             rules=(Rule(name="never: there", when=Match(recipients=("@far.test",)), action=Action.QUARANTINE),),
             certificates=CERTIFICATES,
             notify=("security@acme.example",),
             disclaimer=Disclaimer(text="Acme: Ltd\n1 Main Street", html="<p>Acme</p>\n<p>Main Street</p>"),
             pool="bulk",
+            sender_messages=100,
+            customer_messages=2_000,
             data_loss=(
                 DataRule(name="cards", then="block", numbers=("card",), files=("ab" * 32,), bcc=("w@acme.example",)),
                 DataRule(

@@ -182,3 +182,23 @@ async def test_tls_is_chosen_for_each_host_and_pinned_certificates_stay(house: C
         "mx3.acme.test": ("pinned", "acme.pem"),
         "mx4.acme.test": ("", ""),
     }
+
+
+async def test_hosts_are_let_in_and_kept_out_and_none_is_both(house: ConsoleHouse) -> None:
+    browser = await house.person(Role.ADMINISTRATOR)
+    path = "/c/acme/hosts"
+    form = {"allow": "192.0.2.7\r\n2001:db8::/48\r\n", "block": "198.51.100.0/24", "forwarders": "203.0.113.9"}
+    assert (await browser.fill(path, form)).to == f"{path}?done=mail-saved"
+    await house.settle()
+    assert published(house).allow == ("192.0.2.7/32", "2001:db8::/48")
+    assert published(house).block == ("198.51.100.0/24",)
+    assert published(house).forwarders == ("203.0.113.9/32",)
+    for wrong, said in (({"allow": "mx.acme.test"}, "is neither"), ({"allow": "198.51.100.0/24"}, "both allowed")):
+        answer = await browser.fill(path, {**form, **wrong})
+        assert (answer.status, said in answer.text, wrong["allow"] in answer.text) == (409, True, True)
+    assert "2001:db8::/48" in (await browser.get(path)).text
+    assert (await browser.fill(path, {"allow": "", "block": ""})).status == 303
+    await house.settle()
+    assert (published(house).allow, published(house).block) == ((), ())
+    reader = await house.person(Role.READER)
+    assert (await reader.fill(path, form)).status == 403

@@ -9,22 +9,28 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from cryptography.hazmat.primitives import serialization
 from sqlalchemy import insert, select, update
 
 from schemas.events import Domain, Host
 from services.console.book import written
 from services.console.config import ConsoleConfig
+from services.console.export import to_yaml
 from services.console.licence import DAY
 from services.console.mails import Sending, compose, outbound
 from services.console.records import dmarc, spf
 from services.console.roles import Role
 from services.console.tables import AUDIT, CUSTOMERS, DOMAINS
+from services.core.client_certificates import Shown, known_by
+from services.core.customers import CustomerSpec, parse_customers
 from services.core.errors import ConfigError
 from services.ingress.submission.passwords import _fits
 from services.runtime.config import load
 from services.runtime.dkim_records import Published
 from services.runtime.fakes_dns import FakeDns
+from services.runtime.yaml_tree import parse_tree
 from tests.house.asgi import Browser
+from tests.house.authority import made
 from tests.house.console import ConsoleHouse, console_house
 
 PAGE = "/c/acme/outbound"
@@ -200,3 +206,45 @@ def test_where_customers_send_and_what_their_spf_names() -> None:
     assert load(ConsoleConfig, told, "GATEPOST_CONSOLE_").submission_ports == (2587, 2465)
     with pytest.raises(ConfigError):
         load(ConsoleConfig, {"GATEPOST_CONSOLE_SPF": "nowhere"}, "GATEPOST_CONSOLE_")
+
+
+async def test_a_certificate_is_added_shown_and_removed_and_limits_are_ones_own(
+    house: ConsoleHouse, tmp_path: Path
+) -> None:
+    owner = await licensed(house)
+    ca, own = made(tmp_path, "ca.acme.test", ca=True), made(tmp_path, "mta.acme.test")
+    pem = own.certificate.public_bytes(serialization.Encoding.PEM).decode()
+    assert (
+        await owner.fill(PAGE, {"action": "add-certificate", "certificate": pem})
+    ).to == f"{PAGE}?done=outbound-saved"
+    vouching = {
+        "action": "add-certificate",
+        "certificate": ca.certificate.public_bytes(serialization.Encoding.PEM).decode(),
+        "names": "MTA.acme.test",
+    }
+    assert (await owner.fill(PAGE, vouching)).status == 303
+    for wrong in ({"certificate": "nonsense"}, {"certificate": pem, "names": "mta.acme.test"}):
+        answer = await owner.fill(PAGE, {"action": "add-certificate", **wrong})
+        assert (answer.status, "That does not do" in answer.text) == (409, True)
+    assert (
+        await owner.fill(PAGE, {"action": "limits", "sender_messages": "100", "customer_messages": ""})
+    ).status == 303
+    await house.settle()
+    known = house.published("acme")
+    assert known is not None
+    certificates = known.outbound.certificates
+    assert [each.names for each in certificates] == [(), ("mta.acme.test",)]
+    assert known_by([known], Shown((own.der,), frozenset())) == (known,)
+    assert (known.outbound.sender_messages, known.outbound.customer_messages) == (100, 0)
+    domain = Domain(name="acme.test", relay=(Host(host="198.41.0.4"),), any_recipient=True)
+    spec = CustomerSpec(msgspec.structs.replace(known, domains=(domain,)))
+    (again,) = parse_customers(parse_tree(to_yaml([spec]), "file"))
+    assert again.customer.outbound == known.outbound
+
+    page = (await owner.get(PAGE)).text
+    digests = re.findall(r'name="certificate" value="(\w{64})"', page)
+    assert "CN=mta.acme.test" in page
+    assert (await owner.fill(PAGE, {"action": "on"})).status == 303  # a certificate is enough to send by
+    assert (await owner.fill(PAGE, {"action": "remove-certificate", "certificate": digests[0]})).status == 303
+    last = await owner.fill(PAGE, {"action": "remove-certificate", "certificate": digests[1]})
+    assert (last.status, "Nobody could send" in last.text) == (409, True)

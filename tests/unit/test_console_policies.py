@@ -26,7 +26,7 @@ from schemas.events import (
 from services.console.book import Author
 from services.console.export import to_yaml
 from services.console.licence import DAY
-from services.console.policies import PAGE
+from services.console.look_back import PAGE
 from services.console.roles import Role
 from services.console.settings import current
 from services.core.customers import CustomerSpec, parse_customers

@@ -37,8 +37,9 @@ class Place:
         self.provider = provider
 
     async def set(self, role: Role | None = None, **changed: str) -> None:
-        body = {"issuer": ISSUER, "client": CLIENT, "secret": SECRET, **changed}
-        await self.house.desk.signon.set_provider(OWNER, customer="acme", body=ProviderBody(role=role, **body))
+        tree = {"issuer": ISSUER, "client": CLIENT, "secret": SECRET, "role": role, **changed}
+        body = ProviderBody.model_validate(tree)
+        await self.house.desk.signon.set_provider(OWNER, customer="acme", body=body)
 
     async def sent(self, browser: Browser) -> str:
         """Return the address to which the provider sends the browser back."""
@@ -65,7 +66,7 @@ class Place:
 async def place(tmp_path: Path) -> AsyncIterator[Place]:
     async with console_house(tmp_path) as house:
         provider = Provider(ISSUER, house.clock.now)
-        house.desk.signon_in._outward = InProcess(provider)  # the house is made without one
+        house.desk.signon_in.flow.outward = InProcess(provider)  # the house is made without one
         await house.customer("acme")
         await house.customer("globex")
         place = Place(house, provider)

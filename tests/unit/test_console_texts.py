@@ -14,9 +14,9 @@ from services.console.texts import LANGUAGES, keys, raw, text
 
 ROOM = Path(__file__).parents[2] / "services" / "console"
 MADE = re.compile(
-    r"(banner|licence\.state|role|language|done|problem|domain\.tls|outbound\.said|nav|mail\.(user-)?(activate|reset|licence|lapse|purge|signup|proof)|users\.(kind|source)"
+    r"(banner|licence\.state|role|language|done|problem|domain\.tls|outbound\.said|nav|mail\.wish|mail\.(user-)?(activate|reset|licence|lapse|purge|signup|proof)|users\.(kind|source)"
     r"|held\.(state|reported)|senders|listed\.list|status|treatment|unscanned|rule\.switch|settings\.day|held\.nav"
-    r"|dashboard\.days|queue|quarantine|panel|reports?|sheet|messages\.kind|figure|layer)\."
+    r"|dashboard\.days|queue|quarantine|panel|reports?|sheet|sign-in\.users|dlp\.(number|then|count)|messages\.kind|figure|layer)\."
 )
 
 
@@ -43,6 +43,7 @@ def test_every_text_that_is_asked_for_is_there_and_none_is_left_over() -> None:
     asked = set(re.findall(r'\bt\("([\w.-]+)"[,)]', written)) | set(re.findall(r"\bt\('([\w.-]+)'[,)]", written))
     asked |= set(re.findall(r'(?:Refused|text)\("([\w.-]+)"', written))
     asked |= set(re.findall(r'"(rule\.[\w.-]+)"', (ROOM / "templates" / "rule.html").read_text()))
+    asked |= set(re.findall(r'"(dlp\.[\w.-]+\w)"', (ROOM / "templates" / "data_rule.html").read_text()))
     asked |= set(re.findall(r'return "(password\.\w+)"', written))
     asked |= {f"done.{name}" for name in re.findall(r'go\([^\n]*, "([\w-]+)"\)', written)}
     asked |= {f"problem.{name}" for name in re.findall(r'_problem\([^\n]*?, "([\w-]+)", \d+\)', written)}

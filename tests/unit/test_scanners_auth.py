@@ -12,6 +12,7 @@ from services.runtime.dns import Answer
 from services.runtime.fakes_dns import FakeDns
 from services.scanners.auth import dmarc, spf
 from services.scanners.auth.lookups import Lookups
+from services.scanners.briefing import Briefing
 from services.scanners.checks import auth
 from services.scanners.contract import Finding
 from tests.mails import PLAIN, context, crlf, mail
@@ -62,6 +63,17 @@ async def test_a_forged_sender(policy: bytes, code: str, status: Status) -> None
     assert code in codes(finding)
     assert finding.results[0][1] == "fail smtp.mailfrom=sender.test"
     assert finding.results[2][1] == f"fail header.from=sender.test policy.dmarc={policy.decode()}"
+
+
+async def test_a_forwarder_that_the_customer_trusts_explains_why_all_of_it_fails() -> None:
+    changed = signed().replace(b"minutes of", b"hours of")
+    told = context(GOOD, briefing=Briefing(customer="acme", forwarders=("203.0.113.0/24",)))
+    finding = await auth.scan(mail(changed, client_ip="203.0.113.9"), told)
+    assert (finding.status, codes(finding), finding.score) == (Status.CLEAN, ["DMARC_FORWARDED"], 0.0)
+    assert "203.0.113.9 is a forwarder" in finding.evidence[0].text
+    assert finding.results[2][1] == "fail header.from=sender.test policy.dmarc=reject"  # what it was is said
+    other = await auth.scan(mail(changed, client_ip="198.51.100.9"), told)
+    assert "DMARC_REJECT" in codes(other)
 
 
 async def test_a_changed_body_fails_and_says_why() -> None:

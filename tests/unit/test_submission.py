@@ -12,8 +12,19 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 
 from schemas.catalog import key_of
-from schemas.events import Account, ClientCertificate, Customer, Disclaimer, Domain, Outbound, SenderHold, Signal
+from schemas.events import (
+    Account,
+    ClientCertificate,
+    Customer,
+    Disclaimer,
+    Domain,
+    Outbound,
+    Scanner,
+    SenderHold,
+    Signal,
+)
 from services.core import replies
+from services.core.canonical import DataDecoder
 from services.core.client_certificates import anchors, known_by, shown
 from services.core.clock import ManualClock
 from services.core.customers import parse_customers
@@ -21,9 +32,9 @@ from services.core.directory import Directory
 from services.core.errors import ConfigError
 from services.core.signals import Kind, Signals
 from services.ingress.decide import Sender
-from services.ingress.submission import sasl
+from services.ingress.submission import decide, sasl
 from services.ingress.submission.config import read
-from services.ingress.submission.guards import SubmissionGuards
+from services.ingress.submission.guards import SubmissionGuards, Submitter
 from services.ingress.submission.passwords import PROVED_FOR, QUEUE_MOST, Busy, Passwords, hashed
 from services.runtime.fakes import MemoryBus
 from services.runtime.fakes_dns import FakeDns
@@ -53,6 +64,13 @@ def test_who_may_send() -> None:
     assert found.accounts == (Account(name="mta@a.example", password=HASH),)
     assert found.rules[0].when.recipients == ("@far.example",)
     assert parse("{enabled: no}") == Outbound()
+
+
+def test_limits_and_accounts_of_some_domains() -> None:
+    account = f'{{name: mta@a.example, password: "{HASH}", domains: a.example}}'
+    found = parse(f"{{enabled: yes, accounts: [{account}], limits: {{sender_messages: 5}}}}")
+    assert found.accounts[0].domains == ("a.example",)
+    assert (found.sender_messages, found.customer_messages) == (5, 0)
 
 
 def test_what_is_put_under_it_who_is_told_and_where_it_comes_from() -> None:
@@ -263,6 +281,59 @@ async def test_the_quick_count_of_one_process_knows_customers_too() -> None:
     assert refusal is not None
     assert refusal.reason == "customer-rate"
     assert doors.too_much("192.0.2.3", sender("c@z.example", "zeta")) is None
+
+
+async def test_a_customers_own_limit_counts_where_it_is_lower() -> None:
+    doors = guards(Signals(), ManualClock(), sender_messages=3)
+    own = Customer(id="acme", outbound=Outbound(sender_messages=1, customer_messages=2))
+    more = Customer(id="zeta", outbound=Outbound(sender_messages=9))
+
+    def sent(path: str, customer: Customer) -> str:
+        refusal = doors.too_much("192.0.2.1", Sender(path, owner=customer))
+        return "" if refusal is None else refusal.reason
+
+    assert [sent("a@a.example", own), sent("a@a.example", own)] == ["", "sender-rate"]
+    assert [sent("b@a.example", own), sent("c@a.example", own)] == ["", "customer-rate"]
+    assert [sent("z@z.example", more) for _ in range(4)] == ["", "", "", "sender-rate"]
+
+
+async def test_an_account_that_is_limited_to_domains_sends_for_no_other() -> None:
+    directory = Directory()
+    names = ("a.example", "b.example")
+    account = Account(name="mta@a.example", password=HASH, domains=("a.example", "gone.example"))
+    domains = tuple(Domain(name=name, relay=()) for name in names)
+    directory.apply(Customer(id="acme", domains=domains, outbound=Outbound(enabled=True, accounts=(account,))))
+    directory.apply(Scanner(name="virus", version="1"))
+    directory.caught_up()
+    config = read({"GATEPOST_SUBMISSION_HOSTNAME": "mx.gatepost.test"})
+    doors = SubmissionGuards(
+        config,
+        dns=FakeDns(),
+        directory=directory,
+        signals=Signals(),
+        clock=ManualClock(),
+        publish=lambda _: None,
+    )
+    visitor = Submitter(doors, "192.0.2.1")
+    visitor.account = account.name
+    found = {
+        name: decide.sender(f"FROM:<x@{name}>", visitor.customers(), visitor.submitter, directory, config)
+        for name in (*names, "gone.example")
+    }
+    assert [getattr(each, "reason", "") for each in found.values()] == [
+        "",
+        "foreign-sender",
+        "foreign-sender",
+    ]
+    null = decide.sender("FROM:<>", visitor.customers(), visitor.submitter, directory, config)
+    for sender in (found["a.example"], null):
+        assert isinstance(sender, Sender)
+        assert sender.owner is not None
+        for name, reason in (("a.example", ""), ("b.example", "foreign-from")):
+            decoder = DataDecoder()
+            decoder.feed(f"From: x@{name}\r\n\r\nhello\r\n.\r\n".encode())
+            refusal = decide.content(decoder, sender.owner)
+            assert ("" if refusal is None else refusal.reason) == reason
 
 
 async def test_who_is_held_sends_nothing_until_the_hold_is_lifted() -> None:

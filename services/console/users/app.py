@@ -16,11 +16,13 @@ from services.console.caller import NotFound, Refused
 from services.console.credentials import csrf_of
 from services.console.pages import HERE as CONSOLE
 from services.console.pages import AnyDoors, AnyVisit, go, make_pages_app, templates
+from services.console.sso_pages import SsoPages
 from services.console.texts import LANGUAGES, known, text
 from services.console.users.config import UsersConfig
 from services.console.users.held import HeldMail, spelled
 from services.console.users.preview import FRAME_HEADERS, framed
 from services.console.users.signin import User, UserSignIn
+from services.console.users.signon import UserSignOn
 from services.console.users.wishes import Wishes
 from services.core.clock import Clock
 from services.core.ids import is_message_id
@@ -40,6 +42,7 @@ class UsersDesk:
     """What the pages stand on."""
 
     signin: UserSignIn
+    signon: UserSignOn
     held: HeldMail
     wishes: Wishes
 
@@ -75,7 +78,9 @@ def make_users(desk: UsersDesk, config: UsersConfig, clock: Clock) -> FastAPI:
     """Return the application."""
     app = make_pages_app(config, POLICY)
     frame = UsersFrame(clock)
-    UsersPages(frame, AnyDoors(app, desk, frame, config, COOKIE)).open()
+    doors = AnyDoors(app, desk, frame, config, COOKIE)
+    UsersPages(frame, doors).open()
+    SsoPages(frame, doors, lambda desk: desk.signon, "user_").open()
     return app
 
 

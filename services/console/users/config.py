@@ -22,6 +22,7 @@ class UsersConfig(msgspec.Struct, frozen=True, kw_only=True):
     directory: str = "http://127.0.0.1:8484"  # the directory service, as this process and the console's reach it
     failures_by_client: Count = 30  # in a quarter of an hour, before an address waits: an office may have one for all
     failures_by_account: Count = 8  # in a quarter of an hour, before a user waits, whoever tries
+    private_issuers: bool = False  # customers' OpenID providers may be at private addresses, and without TLS
     failure_seconds: Annotated[float, msgspec.Meta(ge=0, le=10)] = 1.0  # that a sign-in which fails takes at least
 
     def __post_init__(self) -> None:

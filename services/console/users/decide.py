@@ -100,6 +100,36 @@ def plan(known: Sequence[Known], wanted: Iterable[Person], source: str, *, repla
     return Plan(tuple(added), tuple(changed), tuple(gone), tuple(sorted(left_out)))
 
 
+def kept_within(what: Plan, domains: Collection[str]) -> Plan:
+    """Return what of a plan somebody may carry out who is limited to these domains.
+
+    Whoever has an address elsewhere stays as he is, and so does the membership of whoever is elsewhere.
+    """
+
+    def mine(person: Person) -> bool:
+        return all(_inside(address, domains) for address in person.addresses)
+
+    def grouped(person: Person, before: frozenset[str]) -> Person:
+        if person.members is None:
+            return person
+        said = frozenset(address for address in person.members if _inside(address, domains))
+        unseen = frozenset(each for each in before if not _inside(each, domains))
+        return dataclasses.replace(person, members=said | unseen)
+
+    changed = [(known, grouped(person, known.person.members or frozenset())) for known, person in what.changed]
+    others = {known.person.address for known, _ in changed if not mine(known.person)}
+    return Plan(
+        tuple(grouped(person, frozenset()) for person in what.added),
+        tuple((known, person) for known, person in changed if mine(known.person)),
+        tuple(known for known in what.removed if mine(known.person)),
+        tuple(sorted({*what.left_out, *others})),
+    )
+
+
+def _inside(address: str, domains: Collection[str]) -> bool:
+    return address.rpartition("@")[2] in domains
+
+
 def _firsts(members: Iterable[str], first: Mapping[str, str]) -> frozenset[str]:
     """Return the first addresses of those that are somebody's."""
     return frozenset(first[member] for member in members if member in first)

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.console.book import Change
 from services.console.users.decide import Known, Person, Plan
-from services.console.users.tables import ADDRESSES, MEMBERS, USER_LINKS, USER_SESSIONS, USERS, Kind
+from services.console.users.tables import ADDRESSES, MEMBERS, USER_LINKS, USER_SESSIONS, USERS, WISHES, Kind
 
 AT_ONCE: Final = 500  # values in one statement
 ADDRESSES_MOST: Final = 300  # that somebody sees, his groups' included: what a pass can name
@@ -21,12 +21,6 @@ async def by_address(connection: AsyncConnection, customer: str, address: str) -
     """Return who holds the canonical address."""
     asked = select(USERS).join(ADDRESSES, ADDRESSES.c.user == USERS.c.id)
     asked = asked.where(ADDRESSES.c.customer == customer, ADDRESSES.c.address == address, USERS.c.customer == customer)
-    return (await connection.execute(asked)).first()
-
-
-async def by_id(connection: AsyncConnection, customer: str, user: str) -> Row[Any] | None:
-    """Return the user or group of the id."""
-    asked = select(USERS).where(USERS.c.id == user, USERS.c.customer == customer)
     return (await connection.execute(asked)).first()
 
 
@@ -149,6 +143,7 @@ async def remove(change: Change, customer: str, users: Collection[str]) -> None:
     for some in _some(users):
         await end_sessions(change, some)
         await change.connection.execute(delete(USER_LINKS).where(USER_LINKS.c.user.in_(some)))
+        await change.connection.execute(delete(WISHES).where(WISHES.c.user.in_(some)))
         await change.connection.execute(delete(MEMBERS).where(or_(MEMBERS.c.user.in_(some), MEMBERS.c.group.in_(some))))
         await change.connection.execute(delete(ADDRESSES).where(ADDRESSES.c.user.in_(some)))
         await change.connection.execute(delete(USERS).where(USERS.c.id.in_(some), USERS.c.customer == customer))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from sqlalchemy import Row, func, select, update
+from sqlalchemy import ColumnElement, Row, func, not_, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.console.book import Author, Book, Change, event_of
@@ -13,7 +13,7 @@ from services.console.models import Empty
 from services.console.roles import Act
 from services.console.tables import DOMAINS
 from services.console.users import models, people
-from services.console.users.decide import NAME_MOST, Person, Plan, owned, parse_table, plan
+from services.console.users.decide import NAME_MOST, Person, Plan, kept_within, owned, parse_table, plan
 from services.console.users.directory import Asked, TooMany, listed
 from services.console.users.links import ACTIVATE, RESET
 from services.console.users.tables import ADDRESSES, CSV, HAND, MEMBERS, USERS, Kind
@@ -31,10 +31,11 @@ class Management:
         self.book = book
         self._directory = directory
 
-    @allowed(Act.USERS_SHOW)
-    async def users(self, caller: Caller, customer: str, search: str = "", after: str = "") -> models.EndUsers:  # noqa: ARG002 - `allowed` reads it
+    @allowed(Act.USERS_SHOW, limited=True)
+    async def users(self, caller: Caller, customer: str, search: str = "", after: str = "") -> models.EndUsers:
         """Users and groups of a customer, by address; `search` is a part of an address or a name."""
         asked = select(USERS).where(USERS.c.customer == customer).order_by(USERS.c.address, USERS.c.id)
+        asked = asked.where(*_within(caller, customer))
         if after:
             asked = asked.where(USERS.c.address > after)
         if text := search.strip().casefold():
@@ -48,20 +49,20 @@ class Management:
         return models.EndUsers(
             users=[models.EndUser(**_said(row, addresses[row.id])) for row in rows],
             after=rows[-1].address if len(rows) == PAGE else "",
-            ldap=event is not None and bool(event.directory),
+            ldap=event is not None and bool(event.directory) and caller.domains is None,
         )
 
-    @allowed(Act.USERS_SHOW)
-    async def user(self, caller: Caller, customer: str, user: str) -> models.EndUserShown:  # noqa: ARG002 - as above
+    @allowed(Act.USERS_SHOW, limited=True)
+    async def user(self, caller: Caller, customer: str, user: str) -> models.EndUserShown:
         """One of them."""
         async with self.book.reading() as connection:
-            return await _shown(connection, customer, user)
+            return await _shown(connection, caller, customer, user)
 
-    @allowed(Act.USERS_CHANGE)
+    @allowed(Act.USERS_CHANGE, limited=True)
     async def add_user(self, caller: Caller, customer: str, body: models.NewEndUser) -> models.EndUserShown:
         """Make a user or a group by hand; a user is sent the mail with his activation link."""
         async with self.book.change(caller.author) as change:
-            domains = await _held(change, customer)
+            domains = await _held(change, caller, customer)
             address = _owned(body.address, domains)
             person = Person(
                 address=address,
@@ -73,22 +74,22 @@ class Management:
             await _free(change, customer, person, "")
             (identity,) = await people.add(change, customer, [person], HAND)
             if person.kind is Kind.GROUP:
-                await people.set_members(change, customer, identity, _members(body.members))
-            shown = await _shown(change.connection, customer, identity)
+                await people.set_members(change, customer, identity, _members(body.members, caller))
+            shown = await _shown(change.connection, caller, customer, identity)
             if body.invite and person.kind is Kind.USER:
                 await change.mail(ACTIVATE, identity)
             await change.note(customer, "user-added", address, after=_audited(shown))
             return shown
 
-    @allowed(Act.USERS_CHANGE)
+    @allowed(Act.USERS_CHANGE, limited=True)
     async def change_user(
         self, caller: Caller, customer: str, user: str, body: models.EndUserChange
     ) -> models.EndUserShown:
         """Change a user or group; who comes from the directory is changed there, but for being closed."""
         async with self.book.change(caller.author) as change:
-            domains = await _held(change, customer)
-            row = await _row(change.connection, customer, user)
-            before = await _shown(change.connection, customer, user)
+            domains = await _held(change, caller, customer)
+            row = await _row(change.connection, caller, customer, user)
+            before = await _shown(change.connection, caller, customer, user)
             theirs = (body.name, body.aliases, body.members) != (None, None, None)
             if theirs and row.source.startswith(LDAP):
                 raise Refused("user.directory")
@@ -104,34 +105,39 @@ class Management:
             await _free(change, customer, person, user)
             await people.alter(change, customer, user, person, row.source)
             if person.kind is Kind.GROUP and body.members is not None:
-                await people.set_members(change, customer, user, _members(body.members))
+                unseen = [
+                    each for each in await _members_of(change.connection, customer, user) if not _sees(caller, each)
+                ]
+                await people.set_members(change, customer, user, [*_members(body.members, caller), *unseen])
             if body.closed is not None:
                 await _close(change, customer, row, closed=body.closed)
-            shown = await _shown(change.connection, customer, user)
+            shown = await _shown(change.connection, caller, customer, user)
             await change.note(customer, "user-changed", row.address, before=_audited(before), after=_audited(shown))
             return shown
 
-    @allowed(Act.USERS_CHANGE)
+    @allowed(Act.USERS_CHANGE, limited=True)
     async def remove_user(self, caller: Caller, customer: str, user: str) -> Empty:
         """Take a user or group out; what is held for the addresses stays held."""
         async with self.book.change(caller.author) as change:
-            row = await _row(change.connection, customer, user)
-            before = await _shown(change.connection, customer, user)
+            row = await _row(change.connection, caller, customer, user)
+            before = await _shown(change.connection, caller, customer, user)
             await people.remove(change, customer, [user])
             await change.note(customer, "user-removed", row.address, before=_audited(before))
         return Empty()
 
-    @allowed(Act.USERS_CHANGE)
+    @allowed(Act.USERS_CHANGE, limited=True)
     async def import_users(self, caller: Caller, customer: str, body: models.EndUsersTable) -> models.TakenIn:
         """Take users and groups in from a table (CSV)."""
         async with self.book.change(caller.author) as change:
-            domains = await _held(change, customer)
+            domains = await _held(change, caller, customer)
             try:
                 wanted = parse_table(body.csv, domains)
             except ConfigError as error:
                 raise Refused("users.csv", reason=str(error)) from error
             there = await people.known(change.connection, customer)
             what = plan(there, wanted, CSV, replace=body.replace)
+            if caller.domains is not None:
+                what = kept_within(what, caller.domains)
             return await _carried_out(change, customer, what, CSV, invite=body.invite)
 
     @allowed(Act.USERS_CHANGE)
@@ -154,7 +160,7 @@ class Management:
             except DirectoryRefused as error:
                 raise Refused("users.directory-refuses", reason=str(error)) from error
             async with self.book.change(author) as change:
-                await _held(change, customer)
+                await _hold(change, customer)
                 name = LDAP + source.name
                 there = await people.known(change.connection, customer)
                 what = plan(there, found, name, replace=True)
@@ -174,11 +180,11 @@ class Management:
 
     # --- passwords
 
-    @allowed(Act.PASSWORDS_RESET)
+    @allowed(Act.PASSWORDS_RESET, limited=True)
     async def user_link(self, caller: Caller, customer: str, user: str) -> Empty:
         """Send a user his activation link, or one for a new password; the old password works until it is used."""
         async with self.book.change(caller.author) as change:
-            row = await _row(change.connection, customer, user)
+            row = await _row(change.connection, caller, customer, user)
             if row.kind != Kind.USER:
                 raise Refused("user.group")
             if row.closed_at:
@@ -188,7 +194,7 @@ class Management:
             await change.note(customer, f"{kind}-sent", row.address)
         return Empty()
 
-    @allowed(Act.PASSWORDS_RESET)
+    @allowed(Act.PASSWORDS_RESET, limited=True)
     async def invite_users(self, caller: Caller, customer: str) -> models.Invited:
         """Send an activation link to every user who has no password yet."""
         waiting = select(USERS.c.id, USERS.c.address).where(
@@ -196,6 +202,7 @@ class Management:
             USERS.c.kind == Kind.USER.value,
             USERS.c.password == "",  # nobody's secret: there is none
             USERS.c.closed_at == 0,
+            *_within(caller, customer),
         )
         async with self.book.change(caller.author) as change:
             rows = (await change.connection.execute(waiting.order_by(USERS.c.address))).all()
@@ -208,31 +215,56 @@ class Management:
 # --- within a transaction
 
 
-async def _held(change: Change, customer: str) -> frozenset[str]:
-    """Hold the customer, so that no two changes of its people mix, and return its domains."""
+async def _hold(change: Change, customer: str) -> None:
+    """Hold the customer, so that no two changes of its people mix."""
     if not await change.hold(customer):
         raise NotFound(customer)
+
+
+async def _held(change: Change, caller: Caller, customer: str) -> frozenset[str]:
+    """Hold the customer, and return those of its domains that the caller sees."""
+    await _hold(change, customer)
     asked = select(DOMAINS.c.name).where(DOMAINS.c.customer == customer)
-    return frozenset(name for (name,) in await change.connection.execute(asked))
+    return frozenset(name for (name,) in await change.connection.execute(asked) if caller.sees(name))
 
 
-async def _row(connection: AsyncConnection, customer: str, user: str) -> Row[Any]:
-    row = await people.by_id(connection, customer, user)
+def _within(caller: Caller, customer: str) -> list[ColumnElement[bool]]:
+    """Return what must hold of users that the caller sees: they have no address beside the domains of his."""
+    if caller.domains is None:
+        return []
+    inside = [ADDRESSES.c.address.endswith(f"@{name}", autoescape=True) for name in sorted(caller.domains)]
+    beyond = select(ADDRESSES.c.user).where(ADDRESSES.c.customer == customer, not_(or_(*inside)))
+    return [USERS.c.id.not_in(beyond)]
+
+
+def _sees(caller: Caller, address: str) -> bool:
+    return caller.sees(address.rpartition("@")[2])
+
+
+async def _row(connection: AsyncConnection, caller: Caller, customer: str, user: str) -> Row[Any]:
+    asked = select(USERS).where(USERS.c.id == user, USERS.c.customer == customer, *_within(caller, customer))
+    row = (await connection.execute(asked)).first()
     if row is None:
         raise NotFound(user)
     return row
 
 
-async def _shown(connection: AsyncConnection, customer: str, user: str) -> models.EndUserShown:
-    row = await _row(connection, customer, user)
-    addresses = (await people.addresses_of(connection, customer, [user])).get(user, [])
+async def _members_of(connection: AsyncConnection, customer: str, group: str) -> list[str]:
     of = select(USERS.c.address).where(USERS.c.customer == customer).order_by(USERS.c.address)
-    members = of.join(MEMBERS, MEMBERS.c.user == USERS.c.id).where(MEMBERS.c.group == user)
+    members = of.join(MEMBERS, MEMBERS.c.user == USERS.c.id).where(MEMBERS.c.group == group)
+    return [address for (address,) in await connection.execute(members)]
+
+
+async def _shown(connection: AsyncConnection, caller: Caller, customer: str, user: str) -> models.EndUserShown:
+    row = await _row(connection, caller, customer, user)
+    addresses = (await people.addresses_of(connection, customer, [user])).get(user, [])
+    members = await _members_of(connection, customer, user)
+    of = select(USERS.c.address).where(USERS.c.customer == customer).order_by(USERS.c.address)
     groups = of.join(MEMBERS, MEMBERS.c.group == USERS.c.id).where(MEMBERS.c.user == user)
     return models.EndUserShown(
         **_said(row, addresses),
-        members=[address for (address,) in await connection.execute(members)],
-        groups=[address for (address,) in await connection.execute(groups)],
+        members=[address for address in members if _sees(caller, address)],
+        groups=[address for (address,) in await connection.execute(groups) if _sees(caller, address)],
     )
 
 
@@ -274,11 +306,16 @@ def _owned(text: str, domains: frozenset[str]) -> str:
         raise Refused("user.address", address=text[:NAME_MOST]) from error
 
 
-def _members(texts: list[str]) -> list[str]:
+def _members(texts: list[str], caller: Caller) -> list[str]:
+    """Return the canonical addresses; raise Refused for what is none, or not for the caller to see."""
     try:
-        return [parse(each.strip()).canonical for each in texts]
+        found = [parse(each.strip()).canonical for each in texts]
     except BadAddress as error:
         raise Refused("address.bad") from error
+    for each in found:
+        if not _sees(caller, each):
+            raise Refused("user.address", address=each[:NAME_MOST])
+    return found
 
 
 def _said(row: Row[Any], addresses: list[str]) -> dict[str, Any]:

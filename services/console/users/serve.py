@@ -11,15 +11,19 @@ import aiohttp
 from services.console.book import Book
 from services.console.config import Neighbours
 from services.console.credentials import Passwords
+from services.console.outward import Https
+from services.console.secrets import users_keeper
 from services.console.users.app import UsersDesk, make_users
 from services.console.users.config import PREFIX, UsersConfig
 from services.console.users.directory import DirectoryService
 from services.console.users.held import HeldMail, Http
 from services.console.users.signin import UserSignIn
+from services.console.users.signon import UserSignOn
 from services.console.users.wishes import Wishes
 from services.core.errors import ConfigError
 from services.quarantine.api.serve import listening, server_of
 from services.runtime.config import load
+from services.runtime.dns import Resolver
 from services.runtime.host import Context
 from services.runtime.neighbours import watch_database
 from services.runtime.users_key import NAME, UsersKey
@@ -47,7 +51,15 @@ async def serve(ctx: Context) -> None:
             by_subject=config.failures_by_account,
             failure_seconds=config.failure_seconds,
         )
-        desk = UsersDesk(signin, HeldMail(key, Http(config.api, session), ctx.clock), Wishes(book))
+        signon = UserSignOn(
+            book,
+            signin,
+            ctx.directory,
+            users_keeper(key),
+            config,
+            Https(lambda: Resolver(around.dns, ctx.clock), private=config.private_issuers),
+        )
+        desk = UsersDesk(signin, signon, HeldMail(key, Http(config.api, session), ctx.clock), Wishes(book))
         await ctx.directory_ready()
         with listening(config.host, config.port) as listener:
             server = server_of(make_users(desk, config, ctx.clock))

@@ -24,11 +24,17 @@ from services.console.users import people
 from services.console.users.decide import Person, plan
 from services.console.users.directory import Asked, bound
 from services.console.users.links import ACTIVATE, RESET, find_link, use_up
-from services.console.users.tables import USER_SESSIONS, USERS, Kind
+from services.console.users.tables import PROVIDER, USER_SESSIONS, USERS, Kind
 from services.core.directory import LDAP, Directory
 from services.core.errors import DirectoryRefused, DirectoryUnavailable
 
 Pause = Callable[[float], Any]
+
+
+def _has_password_of_ours(row: Row[Any]) -> bool:
+    """Return whether a link is for him; without one of ours, his password is the directory's, or his provider's."""
+    elsewhere = row.source == PROVIDER or row.source.startswith(LDAP)
+    return row.kind == Kind.USER and not row.closed_at and (bool(row.password) or not elsewhere)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,8 +125,7 @@ class UserSignIn:
                 await self._logins.note(change.connection, client, name)
             else:
                 await self._logins.forget(change.connection, name)
-                await change.note(row.customer, "user-logged-in", row.address)
-                return await self._begin(change, row, client, agent)
+                return await self.admit(change, row, client, agent)
         raise Refused("login.wrong")
 
     async def _taken_in(
@@ -133,6 +138,11 @@ class UserSignIn:
         there = await people.concerned(change.connection, customer.id, person, LDAP + source)
         await people.carry_out(change, customer.id, plan(there, [person], LDAP + source, replace=False), LDAP + source)
         return await people.by_address(change.connection, customer.id, name)
+
+    async def admit(self, change: Change, row: Row[Any], client: str, agent: str, *, by: str = "") -> Begun:
+        """Return a new session of a user who has shown who he is; the audit log hears of it, and `by` what it was."""
+        await change.note(row.customer, "user-logged-in", row.address, after={"by": by} if by else None)
+        return await self._begin(change, row, client, agent)
 
     async def _begin(self, change: Change, row: Row[Any], client: str, agent: str) -> Begun:
         owner = {"user": row.id}
@@ -216,19 +226,16 @@ class UserSignIn:
     # --- by link
 
     async def forgot(self, address: str, client: str) -> None:
-        """Send a link, if there is such a user and his password is ours; nothing tells whether there is."""
+        """Send a link, if there is such a user and his password is ours; nothing tells whether there is, as there."""
         name, customer = self._place(address)
         async with self._book.change(Author(name, client)) as change:
             waits = await self._resets.waits(change.connection, client, name)
             await self._resets.note(change.connection, client, name)
             row = await people.by_address(change.connection, customer.id, name) if customer is not None else None
-            if row is None or row.kind != Kind.USER or row.closed_at or waits:
+            if waits:
                 return
-            if row.source.startswith(LDAP) and not row.password:
-                return  # his password is the directory's
-            kind = RESET if row.password else ACTIVATE
-            await change.mail(kind, row.id)
-            await change.note(row.customer, f"{kind}-asked", row.address)
+            kind = RESET if row is not None and row.password else ACTIVATE
+            await change.link(kind, row.id if row is not None and _has_password_of_ours(row) else "", client)
 
     async def link(self, text: str, client: str) -> bool:
         """Return whether the link is good. Whose it is it doesn't say: who uses it writes his address."""

@@ -23,6 +23,7 @@ class Kind(enum.StrEnum):
 
 HAND: Final = "hand"  # sources; LDAP's are `ldap:` and the name of the customer's directory
 CSV: Final = "csv"
+PROVIDER: Final = "provider"  # of single sign-on: made at his first sign-in
 
 USERS: Final = Table(
     "console_users",
@@ -58,6 +59,16 @@ MEMBERS: Final = Table(
     Column("user", Text, ForeignKey("console_users.id"), primary_key=True),
     Column("customer", Text, nullable=False),
     Index("console_user_members_of_user", "user"),
+)
+
+WISHES: Final = Table(
+    "console_wishes",
+    METADATA,
+    Column("user", Text, ForeignKey("console_users.id"), primary_key=True),
+    Column("message", Text, primary_key=True),  # held, which he asks for and may not release
+    Column("customer", Text, nullable=False),
+    Column("made_at", Double, nullable=False),
+    Index("console_wishes_of_customer", "customer"),
 )
 
 USER_LINKS: Final = Table(

@@ -23,6 +23,7 @@ USERS: Final[Mapping[str, tuple[str, str]]] = {
     "users.source": ("Comes from", "Proviene da"),
     "users.source.hand": ("made by hand", "inserito a mano"),
     "users.source.csv": ("a table", "una tabella"),
+    "users.source.provider": ("single sign-on", "single sign-on"),
     "users.no-password": ("no password yet", "ancora senza password"),
     "users.search": ("Address or name holds", "L'indirizzo o il nome contiene"),
     "users.add": ("Add a user or a group", "Aggiungi un utente o un gruppo"),
@@ -257,6 +258,32 @@ USERS: Final[Mapping[str, tuple[str, str]]] = {
         "What was asked for is marked as wanted in the quarantine. This mail comes once an hour at most.",
         "Nella quarantena ciò che è stato chiesto è segnato come richiesto. Questa mail arriva al massimo ogni ora.",
     ),
+    "mail.wish.released.subject": (
+        "The message that you asked for is delivered",
+        "Il messaggio richiesto viene consegnato",
+    ),
+    "mail.wish.released.intro": (
+        "Your organisation has released a message that {service} held for you; it comes to your mailbox.",
+        "L'organizzazione ha rilasciato un messaggio che {service} tratteneva per te; arriva nella tua casella.",
+    ),
+    "mail.wish.deleted.subject": (
+        "The message that you asked for was not released",
+        "Il messaggio richiesto non è stato rilasciato",
+    ),
+    "mail.wish.deleted.intro": (
+        "Your organisation has deleted a message that you asked for and that {service} held for you.",
+        "L'organizzazione ha eliminato un messaggio richiesto che {service} tratteneva per te.",
+    ),
+    "mail.wish.over.subject": (
+        "The message that you asked for is held no longer",
+        "Il messaggio richiesto non è più trattenuto",
+    ),
+    "mail.wish.over.intro": (
+        "Nobody has released a message that you asked for, and the time for which {service} holds it is over.",
+        "Nessuno ha rilasciato un messaggio richiesto, ed è scaduto il tempo per cui {service} lo trattiene.",
+    ),
+    "mail.wish.sender": ("From", "Da"),
+    "mail.wish.about": ("Subject", "Oggetto"),
     "mail.user-reset.subject": ("A new password at {service}", "Una nuova password su {service}"),
     "mail.user-reset.intro": (
         "Open this link, enter your address and choose a new password for your held mail at {service}:",

@@ -46,7 +46,11 @@ def _owner(reverse_path: str, customers: Sequence[Customer], directory: Director
     if not reverse_path:
         return customers[0] if len(customers) == 1 else None
     found = directory.lookup_domain(parse(reverse_path).domain)
-    return None if found is None else next((each for each in customers if each.id == found[0].id), None)
+    if found is None:
+        return None
+    customer, domain = found
+    owner = next((each for each in customers if each.id == customer.id), None)
+    return owner if owner is not None and any(each.name == domain.name for each in owner.domains) else None
 
 
 def recipient(  # noqa: PLR0911  # each return is one rule, in the order in which they apply

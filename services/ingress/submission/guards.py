@@ -9,7 +9,9 @@ import ssl
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
-from schemas.events import Customer, Event
+import msgspec
+
+from schemas.events import Customer, Event, Outbound
 from services.core import replies
 from services.core.client_certificates import Shown, anchors, known_by
 from services.core.clock import Clock
@@ -116,11 +118,14 @@ class SubmissionGuards(Guards):
         now, wall = self.clock.monotonic(), self.clock.now()
         customer = "" if sender.owner is None else sender.owner.id
         path = sender.reverse_path.lower()
+        own = Outbound() if sender.owner is None else sender.owner.outbound
+        by_sender = _fewer(self.config.sender_messages, own.sender_messages)
+        by_customer = _fewer(self.config.customer_messages, own.customer_messages)
         limits = (
             (self._by_address, ip, self.config.address_messages, Kind.SUBMIT_ADDRESS, "address-rate"),
             # The null sender is everybody's: of each address it is one, and signals keeps no count of it.
-            (self._by_sender, path or f"<> {ip}", self.config.sender_messages, Kind.SUBMIT_SENDER, "sender-rate"),
-            (self._by_customer, customer, self.config.customer_messages, Kind.SUBMIT_CUSTOMER, "customer-rate"),
+            (self._by_sender, path or f"<> {ip}", by_sender, Kind.SUBMIT_SENDER, "sender-rate"),
+            (self._by_customer, customer, by_customer, Kind.SUBMIT_CUSTOMER, "customer-rate"),
         )
         for window, subject, most, kind, reason in limits:
             if window.count(subject, now) >= most or self.signals.active(kind, subject, wall) is not None:
@@ -136,6 +141,11 @@ class SubmissionGuards(Guards):
     def guessed_wrong(self, ip: str) -> None:
         """Count a password that was wrong."""
         self._failed.add(ip, self.clock.monotonic())
+
+
+def _fewer(operators: int, own: int) -> int:
+    """Return the limit that counts: the customer's own never lets more through than the operator's; 0: it has none."""
+    return min(operators, own) if own else operators
 
 
 class Submitter(Visitor):
@@ -176,7 +186,13 @@ class Submitter(Visitor):
         if not self.account:
             return self._certified() or self._guards.directory.submitters(self.ip)
         found = self._guards.directory.account(self.account)
-        return () if found is None else (found[0],)
+        if found is None:
+            return ()
+        customer, account = found
+        if not account.domains:
+            return (customer,)
+        own = tuple(domain for domain in customer.domains if domain.name in account.domains)
+        return (msgspec.structs.replace(customer, domains=own),)
 
     async def sign_in(self, credentials: Credentials) -> bool:
         """Return whether the client is who it says. Raises passwords.Busy."""

@@ -7,6 +7,7 @@ from collections.abc import Collection
 from typing import Final
 
 from services.core.clock import Clock
+from services.core.networks import networks
 from services.runtime.dns import Dns
 from services.scanners.auth import arc, dkim, dmarc, spf
 from services.scanners.auth.lookups import Lookups
@@ -18,7 +19,11 @@ _NO_CHAIN: Final = arc.Result("none")
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Authentication:
-    """The results. `forwarded_by`: the trusted sealer whose chain explains why DMARC fails here; empty: none does."""
+    """The results.
+
+    `forwarded_by` and `forwarder`: the trusted sealer whose chain, and the trusted host that, explains why DMARC fails
+    here; empty: none does.
+    """
 
     spf: spf.Result
     dkim: tuple[dkim.Result, ...]
@@ -26,12 +31,21 @@ class Authentication:
     arc: arc.Result
     from_fields: int
     forwarded_by: str = ""
+    forwarder: str = ""
+
+    @property
+    def forwarded(self) -> bool:
+        """Whether it fails because somebody who is trusted forwarded the message."""
+        return bool(self.forwarded_by or self.forwarder)
 
 
-async def authenticate(mail: Mail, dns: Dns, clock: Clock, sealers: Collection[str] = ()) -> Authentication:
+async def authenticate(
+    mail: Mail, dns: Dns, clock: Clock, sealers: Collection[str] = (), forwarders: tuple[str, ...] = ()
+) -> Authentication:
     """Return who speaks for the message. What DNS didn't answer is a temperror; nothing raises.
 
     `sealers`: domains whose ARC seals are believed (RFC 8617 section 7.2: whom to believe is local policy).
+    `forwarders`: networks of hosts that the customer knows to forward what others wrote.
     """
     envelope = mail.received.envelope
     values = [unfolded(value) for value in mail.values("from")]
@@ -54,7 +68,9 @@ async def authenticate(mail: Mail, dns: Dns, clock: Clock, sealers: Collection[s
     of_chain = arc.evaluate(chain, verifier, lookups.texts) if chain.sets or chain.problem else _NO_CHAIN
     of_domain = _dmarc(domain, problem, lookups, spf_result, results, mail.id)
     forwarded = arc.vouches(chain, of_chain, domain, sealers) if of_domain.result == "fail" else ""
-    return Authentication(spf_result, tuple(results), of_domain, of_chain, len(values), forwarded)
+    ip = envelope.client_ip
+    forwarder = ip if of_domain.result == "fail" and not forwarded and ip in networks(forwarders) else ""
+    return Authentication(spf_result, tuple(results), of_domain, of_chain, len(values), forwarded, forwarder)
 
 
 def _dmarc(

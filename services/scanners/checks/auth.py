@@ -24,7 +24,7 @@ _SPF_SCORES: Final = {"fail": 2.0, "softfail": 0.5}
 
 async def scan(mail: Mail, ctx: Context) -> Finding:
     """Return CLEAN, or SUSPICIOUS when DMARC fails and its domain objects, or From names no one author."""
-    who = await authenticate(mail, ctx.dns, ctx.clock, ctx.arc_sealers)
+    who = await authenticate(mail, ctx.dns, ctx.clock, ctx.arc_sealers, ctx.briefing.forwarders)
     evidence = _evidence(who)
     worst = max((item.score for item in evidence), default=0.0)
     return Finding(
@@ -42,6 +42,11 @@ def _evidence(who: Authentication) -> tuple[Evidence, ...]:
     if dmarc_result.result == "fail" and who.forwarded_by:
         text = clean(f"DMARC of {dmarc_result.domain} fails, and passed at {who.forwarded_by}, which sealed that (ARC)")
         found.append(Evidence(code="DMARC_FORWARDED", text=text))
+    elif dmarc_result.result == "fail" and who.forwarder:
+        text = clean(
+            f"DMARC of {dmarc_result.domain} fails, and {who.forwarder} is a forwarder that the customer trusts"
+        )
+        found.append(Evidence(code="DMARC_FORWARDED", text=text))
     elif dmarc_result.result == "fail":
         text = clean(f"DMARC of {dmarc_result.domain} fails, and the domain asks for p={dmarc_result.policy}")
         code = "DMARC_FAIL" if dmarc_result.policy == "none" else f"DMARC_{dmarc_result.policy.upper()}"
@@ -50,12 +55,12 @@ def _evidence(who: Authentication) -> tuple[Evidence, ...]:
         found.append(Evidence(code="MULTIPLE_FROM", text=f"{who.from_fields} From fields", score=_BAD_FROM))
     elif dmarc_result.reason:
         found.append(Evidence(code="FROM_UNCLEAR", text=dmarc_result.reason, score=_BAD_FROM))
-    if spf_result.result in _SPF_SCORES and dmarc_result.result != "pass" and not who.forwarded_by:
+    if spf_result.result in _SPF_SCORES and dmarc_result.result != "pass" and not who.forwarded:
         text = clean(f"SPF of {spf_result.domain}: {spf_result.result}")
         score = _SPF_SCORES[spf_result.result]
         found.append(Evidence(code=f"SPF_{spf_result.result.upper()}", text=text, score=score))
     failed = [item for item in dkim_results if item.result == "fail"]
-    if failed and not who.forwarded_by and not any(item.result == "pass" for item in dkim_results):
+    if failed and not who.forwarded and not any(item.result == "pass" for item in dkim_results):
         text = clean(f"DKIM of {failed[0].domain}: {failed[0].reason}")
         found.append(Evidence(code="DKIM_FAIL", text=text, score=0.5))
     return tuple(found)

@@ -45,7 +45,7 @@ async def scan(mail: Mail, ctx: Context) -> Finding:
     sender = Sender(mail)
     found = [*_of_names(sender, ctx), *_of_domains(sender, ctx)]
     if sender.domain and _within(sender.domain, ctx.briefing.domains):
-        who = await authenticate(mail, ctx.dns, ctx.clock, ctx.arc_sealers)
+        who = await authenticate(mail, ctx.dns, ctx.clock, ctx.arc_sealers, ctx.briefing.forwarders)
         found.extend(_of_own(sender, who))
     found.sort(key=lambda item: -item.score)
     evidence = tuple({item.code: item for item in reversed(found)}.values())
@@ -237,7 +237,7 @@ def _of_domains(sender: Sender, ctx: Context) -> Iterator[Evidence]:
 
 def _of_own(sender: Sender, who: Authentication) -> Iterator[Evidence]:
     """A message from outside that says it is from the customer itself, and nothing speaks for it."""
-    if who.dmarc.result in {"pass", "temperror"} or who.forwarded_by:
+    if who.dmarc.result in {"pass", "temperror"} or who.forwarded:
         return
     own = who.dmarc.domain or sender.domain
     results = [(item.domain, item.result) for item in who.dkim] + [(who.spf.domain, who.spf.result)]
