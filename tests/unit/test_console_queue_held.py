@@ -97,7 +97,7 @@ async def test_a_queue_is_shown_held_tried_and_let_go(house: ConsoleHouse) -> No
     assert [each.action for each in orders(house)][2:] == [Order.RESUME]
     auditor = await house.person(Role.AUDITOR, address="second@acme.test")
     page = html.unescape((await auditor.get("/c/acme/audit")).text)
-    assert '"state": "down", "waiting": 3, "held": ""' in page
+    assert '{"held": "", "state": "down", "waiting": 3}' in page
     assert '"held": "administrator@acme.test (administrator): moving"' in page  # before it was let go
     noted = [(what, which) for _, what, which in await audit(house)]
     assert sorted(noted) == [("queue-flush", DOWN), ("queue-hold", DOWN), ("queue-resume", DOWN)]
