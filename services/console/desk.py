@@ -137,5 +137,5 @@ def make_desk(  # noqa: PLR0913  # what it is made of
         data_loss=DataLoss(book, back),
         lists=Lists(book, around.senders),
         protections=Protections(book),
-        users=Management(book, NoDirectory() if directory is None else directory),
+        users=Management(book, NoDirectory() if directory is None else directory, around.directory.groups_of),
     )
