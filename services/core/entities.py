@@ -10,7 +10,7 @@ import binascii
 import dataclasses
 import email.message
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from email.errors import HeaderParseError
 from email.header import decode_header
 from typing import Final
@@ -65,14 +65,6 @@ class Entity:
         """Return the names that readers may save it under."""
         found = (self.head.get_param(key, None, field) for key, field in _NAMED)
         return tuple(dict.fromkeys(_shown(each)[:NAME_MOST] for each in found if each))
-
-    def walk(self) -> Iterator[Entity]:
-        """Yield it and all that is in it, in the order of the message."""
-        todo = [self]
-        while todo:
-            entity = todo.pop()
-            yield entity
-            todo.extend(reversed(entity.inside))
 
 
 _NAMED: Final = (("filename", "content-disposition"), ("name", "content-type"))
