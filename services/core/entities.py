@@ -28,6 +28,7 @@ OPAQUE: Final = frozenset({"multipart/encrypted", "application/pkcs7-mime", "app
 AS_IT_STANDS: Final = frozenset({"", "7bit", "8bit", "binary"})
 KNOWN: Final = AS_IT_STANDS | {"base64", "quoted-printable", "x-uuencode", "uuencode", "x-uue"}
 _HIDES: Final = KNOWN - AS_IT_STANDS - {"quoted-printable"}
+_BEHIND: Final = frozenset({b"", b"\r", b"\n", b" ", b"\t", b"-"})  # what may stand behind a boundary
 NESTED: Final = "message/rfc822"
 
 _BOUNDARIES: Final = re.compile(r"boundary[*0-9]{0,6}\s*=\s*(?:\"([^\"]{1,200})\"|([^\s;\"]{1,200}))", re.IGNORECASE)
@@ -178,7 +179,7 @@ def _cut(message: bytes, start: int, end: int, boundary: str) -> tuple[list[tupl
             break
         line = at
         at += len(mark)
-        if line > start and message[line - 1] not in b"\r\n":
+        if (line > start and message[line - 1] not in b"\r\n") or message[at : min(at + 1, end)] not in _BEHIND:
             continue
         stop = _line_end(message, at, end)
         rest = message[at : min(stop, at + 200)].rstrip(b" \t")
