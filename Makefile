@@ -37,7 +37,7 @@ integration: $(VENV)/.dev
 containers: $(VENV)/.dev
 	$(BIN)/pytest tests/containers $(ARGS)
 
-browser: $(VENV)/.dev ## needs chromium, and axe-core's axe.min.js in GATEPOST_TEST_AXE
+browser: $(VENV)/.dev ## needs chromium, libfaketime, and axe-core's axe.min.js in GATEPOST_TEST_AXE (.ci/install-browser)
 	$(BIN)/pytest tests/browser $(ARGS)
 
 chart: $(VENV)/.dev ## needs helm, kubeconform and GATEPOST_TEST_K8S_SCHEMAS

@@ -26,6 +26,7 @@ from schemas.events import (
 )
 from services.core.customer_rules import GROUP
 from services.core.direction import INBOUND_ONLY, outbound, written_here
+from services.core.directory_groups import DIRECTORY
 from services.core.strip import hits
 from services.core.trial import UNTRIED, tries
 from services.policy import data_loss
@@ -243,7 +244,8 @@ def _each(received: Received, answers: Mapping[str, Verdict], customer: Customer
 
 @functools.lru_cache(maxsize=256)
 def _members(groups: tuple[Group, ...]) -> Groups:
-    return {f"{GROUP}{group.name}": frozenset(map(str.casefold, group.members)) for group in groups}
+    named = ((each.name if each.name.startswith(DIRECTORY) else f"{GROUP}{each.name}", each) for each in groups)
+    return {name: frozenset(map(str.casefold, group.members)) for name, group in named}
 
 
 def _apply(
@@ -261,6 +263,7 @@ def _apply(
         walked.append(rule)
         redirect = redirect or rule.redirect_to
         if rule.action is not None:
+            reason = reason or ("no rule objects" if rule.action is Action.DELIVER else "every message")
             return _holding(_branch((recipient,), walked, reason, redirect), answers)
     raise AssertionError("the last rule always matches")
 
@@ -302,7 +305,7 @@ def _group(chosen: Iterable[Branch]) -> tuple[Branch, ...]:
 def _matches(
     when: Match, received: Received, answers: Mapping[str, Verdict], recipient: str, groups: Groups
 ) -> str | None:
-    """Return why the condition holds, in words; None when it doesn't."""
+    """Return why the condition holds, in words, empty where nothing is asked for; None when it doesn't."""
     if not _fits(when, received, recipient, groups):
         return None
     reasons: list[str] = []
@@ -310,7 +313,17 @@ def _matches(
         if not found:
             return None
         reasons += found
-    return "; ".join(reasons) or "no rule objects"
+    return "; ".join(reasons or _known(when, received))
+
+
+def _known(when: Match, received: Received) -> Iterator[str]:
+    """Yield what a condition that asks no scanner goes by. Not which recipient: those treated alike share a branch."""
+    if when.senders:
+        yield f"from {received.envelope.reverse_path or '<>'}"
+    if when.recipients:
+        yield "by recipient"
+    if when.min_size is not None or when.max_size is not None:
+        yield f"size {received.size}"
 
 
 def _found(when: Match, answers: Mapping[str, Verdict]) -> Iterator[list[str]]:

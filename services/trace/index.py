@@ -17,7 +17,7 @@ from services.runtime.database import Database, database_url
 from services.runtime.migrate import migrate
 from services.trace.decide import DAY, Facts, Row, day_of, kept
 from services.trace.pages import LOOKED_AT, rows_of
-from services.trace.partitions import drop_days, make_days, subject_index
+from services.trace.partitions import drop_days, make_days, patient, subject_index
 from services.trace.query import Query
 from services.trace.recorded import Recorded, messages
 from services.trace.recorded import told as told_of
@@ -237,6 +237,7 @@ class Index:
         if domains is not None:
             wanted.append(MESSAGES.c.domain.in_(domains))
         async with self._database.reading() as connection:
+            await self._patient(connection)
             row = (await connection.execute(select(MESSAGES).where(*wanted))).one_or_none()
             if row is None:
                 return None
@@ -251,6 +252,7 @@ class Index:
             wanted.append(EVENTS.c.customer == customer)
         statement = select(EVENTS.c.topic, EVENTS.c.at, EVENTS.c.event).where(*wanted).order_by(EVENTS.c.at)
         async with self._database.reading() as connection:
+            await self._patient(connection)
             rows = (await connection.execute(statement.limit(TOLD_MOST))).all()
         told = []
         for topic, at, event in rows:
@@ -300,9 +302,7 @@ class Index:
         return [Recorded(message, tuple(told)) for message, told in found.items()]
 
     async def _patient(self, connection: AsyncConnection) -> None:
-        """Say to PostgreSQL that its own estimate of a search isn't worth compiling it: that costs more than it."""
-        if not self._database.sqlite:
-            await connection.execute(text("SET LOCAL jit = off"))
+        await patient(self._database, connection)
 
     async def size(self) -> int:
         """Return how many events there are. Counts them: for tests and for `rebuild`."""

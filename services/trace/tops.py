@@ -15,11 +15,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 import msgspec
-from sqlalchemy import delete, func, select, text, update
+from sqlalchemy import delete, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.runtime.database import Database
 from services.trace.decide import DAY
+from services.trace.partitions import patient
 from services.trace.query import top_recipients, top_senders
 from services.trace.tables import MESSAGES, TOPS, TOPS_DAYS
 
@@ -110,8 +111,7 @@ class Tops:
     async def _counted(
         self, connection: AsyncConnection, customer: str, begin: float, end: float
     ) -> tuple[list[Pair], list[Pair]]:
-        if not self._database.sqlite:  # some milliseconds of work: to start others for it takes longer
-            await connection.execute(text("SET LOCAL max_parallel_workers_per_gather = 0"))
+        await patient(self._database, connection, alone=True)
         senders = (await connection.execute(top_senders(customer, begin, end, KEPT))).all()
         recipients = (await connection.execute(top_recipients(customer, begin, end, KEPT))).all()
         return [(row[0], int(row[1])) for row in senders], [(row[0], int(row[1])) for row in recipients]

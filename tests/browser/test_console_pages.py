@@ -1,5 +1,7 @@
 """Every page of the console in a real browser: both languages, wide and narrow, light and dark; and axe finds nothing.
 
+Scripts are switched off, save where a passkey is asked for; and no page is heavy.
+
 GATEPOST_TEST_AXE names axe-core's axe.min.js. GATEPOST_TEST_SHOTS names a folder for pictures of what was seen.
 """
 
@@ -32,7 +34,11 @@ from tests.house.console import OPERATOR, PASSWORD, ConsoleHouse, console_house
 from tests.parts import named, program
 from tests.samples import received, verdict
 
-WEIGHT_MOST = 300_000  # octets of a page with all that it loads
+WEIGHT_MOST = 300_000  # octets of a page with all that it loads, as transferred
+SHOWN = (
+    "document.querySelector('main h1').innerText && document.querySelector('main').innerText.length > 30"
+    " && document.styleSheets[0].cssRules.length > 50"
+)
 WIDE, NARROW = (1280, 900), (360, 740)
 SERIOUS = {"serious", "critical"}
 
@@ -68,8 +74,14 @@ def keep(path: Path, picture: bytes) -> None:
 
 
 async def look(browser: Chromium, axe: str, name: str) -> list[str]:
-    """Return what is wrong with the page as it is seen now: wide and narrow, light and dark."""
+    """Return what is wrong with the page as it is seen now: wide and narrow, light and dark, how heavy, how bare."""
     found = []
+    if not 0 < browser.transferred < WEIGHT_MOST:
+        found.append(f"{name}: {browser.transferred} octets")
+    if not await browser.run(SHOWN):
+        found.append(f"{name}: nothing is to be read, or no style came")
+    scripted = browser.scripted
+    await browser.scripts(on=True)  # axe is one
     shots = os.environ.get("GATEPOST_TEST_SHOTS")
     for size, dark in ((WIDE, False), (NARROW, True)):
         await browser.shape(*size, dark=dark)
@@ -82,12 +94,7 @@ async def look(browser: Chromium, axe: str, name: str) -> list[str]:
                 found.append(f"{name} {size[0]}: {violation['id']} at {where}")
         if shots:
             keep(Path(shots) / f"{name}-{'narrow' if size == NARROW else 'wide'}.png", await browser.shot())
-    weight = await browser.run(
-        "performance.getEntriesByType('resource').concat(performance.getEntriesByType('navigation'))"
-        ".reduce((sum, entry) => sum + (entry.encodedBodySize || 0), 0)"
-    )
-    if not 0 < weight < WEIGHT_MOST:
-        found.append(f"{name}: {weight} octets")
+    await browser.scripts(on=scripted)
     return found
 
 
@@ -116,7 +123,10 @@ class Walk:
         await self.go("/login")
         await self.browser.submit({"address": "owner@acme.test", "password": PASSWORD})
         if await self.browser.run("location.pathname") == "/second":
+            await self.browser.scripts(on=True)
+            await self.go("/second")
             await self.browser.submit({}, "button[value=passkey]")
+            await self.browser.scripts(on=False)
 
     async def operator(self) -> None:
         """Of the operator: the ways in, and an invitation."""
@@ -161,6 +171,7 @@ class Walk:
         await self.browser.submit({"code": code}, "button[value=confirm]")
         await self.look("factors-codes")
         await self.browser.authenticator()
+        await self.browser.scripts(on=True)
         await self.see("/me/passkeys", "passkey-new")
         await self.browser.submit({"label": "laptop"}, "button[value=passkey]")
         await self.see("/me/factors", "factors-passkeys")
@@ -177,6 +188,7 @@ class Walk:
         await self.look("second")
         await self.browser.submit({}, "button[value=passkey]")
         assert await self.browser.run("location.pathname") == "/c/acme"
+        await self.browser.scripts(on=False)
 
     async def policies(self) -> None:
         """Rules, one of them tried, and what else is chosen for mail."""
@@ -249,6 +261,8 @@ async def test_every_page_can_be_seen_and_heard(tmp_path: Path, axe: str, langua
         chromium(program("chromium"), tmp_path / "profile", language) as browser,
     ):
         walk = Walk(house, browser, axe, language)
+        await browser.anew()
+        await browser.scripts(on=False)
         await walk.operator()
         await walk.domain()
         await walk.factors()

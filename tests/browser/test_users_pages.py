@@ -54,6 +54,8 @@ async def test_every_page_can_be_seen_and_heard(tmp_path: Path, language: str) -
             assert await browser.run("document.documentElement.lang") == language, path
             wrong.extend(await look(browser, axe, f"{language}-users-{name}"))
 
+        await browser.anew()
+        await browser.scripts(on=False)
         await house.domain("acme", "alt.test", digest=DIGEST, users_release="spam")
         await see("/login", "login")
         await see("/forgot", "forgot")

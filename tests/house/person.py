@@ -55,5 +55,5 @@ def mail_to(sink: Sink, address: str, subject: str) -> str | None:
 
 
 async def arrived(sink: Sink, address: str, subject: str) -> str:
-    await eventually(lambda: mail_to(sink, address, subject) is not None, within=20, every=0.05)
+    await eventually(lambda: mail_to(sink, address, subject) is not None, within=60, every=0.05)
     return mail_to(sink, address, subject) or ""

@@ -184,8 +184,10 @@ def test_what_is_copied_and_told_adds_up_and_rules_that_are_off_are_passed_over(
 @pytest.mark.parametrize(
     ("when", "reason"),
     [
-        (Match(min_size=100), "no rule objects"),
-        (Match(max_size=100), "no rule objects"),
+        (Match(), "every message"),
+        (Match(min_size=100), "size 100"),
+        (Match(max_size=100), "size 100"),
+        (Match(senders=("@sender.test",), recipients=("@example.test",)), "from alice@sender.test, by recipient"),
         (Match(min_size=101), None),
         (Match(max_size=99), None),
         (Match(auth=("dmarc=none", "spf=pass")), "spf=pass"),

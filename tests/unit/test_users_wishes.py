@@ -140,11 +140,6 @@ async def test_who_sees_none_of_the_users_mail_is_not_told_of_his_wish(house: Us
         for name, domain in (("in", "acme.test"), ("out", "alt.test")):
             body = models.NewAccount(address=f"{name}@acme.test", role=Role.HELPDESK, domains=[domain])
             await add_account(change, "acme", body)
+    await written(house)  # their invitations
     await wish(house)
-    mails = await written(house)
-    assert "in@acme.test" in mails
-    subject = mails["in@acme.test"]["subject"]
-    assert sorted(name for name, mail in mails.items() if mail["subject"] == subject) == [
-        "first@acme.test",
-        "in@acme.test",
-    ]
+    assert sorted(await written(house)) == ["first@acme.test", "in@acme.test"]
