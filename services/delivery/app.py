@@ -72,8 +72,8 @@ class Delivery:
     ) -> None:
         """`customer` looks a customer up by id; `chance` returns numbers in [0, 1), such as `random.random`.
 
-        `ours` returns once what waits is surely this member's to send; by default it always is. `hosted` says whether a
-        domain is some customer's; `signs` signs what goes out, None: nobody does.
+        `ours` returns once all that it has is surely this member's to send; by default it always is. `hosted` says
+        whether a domain is some customer's; `signs` signs what goes out, None: nobody does.
         """
         self._bus = bus
         self._config = config
@@ -85,7 +85,15 @@ class Delivery:
         own = (config.hostname, *config.own_names)
         hops = Hops(dns, private=config.relay_private_mx, port=config.relay_mx_port, own=own, hosted=hosted)
         self._attempts = Attempts(
-            config, store=store, pool=self._pool, hops=hops, customer=customer, clock=clock, chance=chance, signs=signs
+            config,
+            bus=bus,
+            store=store,
+            pool=self._pool,
+            hops=hops,
+            customer=customer,
+            clock=clock,
+            chance=chance,
+            signs=signs,
         )
         self.queue = Queue(
             config,

@@ -40,6 +40,8 @@ class Chromium:
             await self._socket.send_json({"id": number, "method": method, "params": parameters})
             while True:
                 message = json.loads((await self._socket.receive()).data)
+                if message.get("method") == "Network.loadingFinished":
+                    self.transferred += int(message["params"]["encodedDataLength"])
                 if message.get("id") == number:
                     if "error" in message:
                         raise NotNowError(message["error"])
