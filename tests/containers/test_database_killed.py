@@ -62,6 +62,7 @@ class Server:
 
     async def database(self, name: str) -> str:
         """Return the URL of a new database."""
+        await self._answers()
         connection = await asyncpg.connect(f"{self._base}/postgres")
         try:
             await connection.execute(f"CREATE DATABASE {name}")
@@ -76,6 +77,9 @@ class Server:
     async def start(self) -> None:
         """Return when it answers."""
         await asyncio.to_thread(self._container.start)
+        await self._answers()
+
+    async def _answers(self) -> None:
         asked = Database(database_url(f"{self._base}/postgres"))
 
         async def answers() -> bool:
