@@ -108,7 +108,7 @@ class House:
         await asyncio.wait((ended, waiting), timeout=UP_WITHIN, return_when=asyncio.FIRST_COMPLETED)
         waiting.cancel()
         if not announced.is_set():
-            raise AssertionError("gatepost up did not come up:\n" + "\n".join(self.log[-30:]))
+            raise AssertionError("gatepost up did not come up:\n" + "\n".join(self.log[-90:]))
         self._ended = ended
 
     async def _read(self, announced: asyncio.Event) -> None:

@@ -68,7 +68,8 @@ REFUSED: Final = {
     "test_domain",
     "use_keys",
     "remove_keys",
-}  # as for anybody: it is there, and no such session or host; of keys none is published, and none is gp9
+    "read_held",
+}  # as for anybody: it is there, and no such session or host; of keys none is published, and none is gp9; no octets
 LATE: Final = ("remove_user", "remove_submitter", "remove_domain")  # what others need before
 
 
@@ -172,6 +173,7 @@ def arguments(name: str, domain: str, ids: dict[str, str], version: str = "") ->
     known: dict[str, dict[str, Any]] = {
         "held": of,
         "act_held": {**of, "body": HeldAct.model_validate(act)},
+        "read_held": {**of, "message": ids["message"]},
         "users": of,
         "user": user,
         "add_user": {**of, "body": new_user(f"new@{domain}")},
@@ -306,6 +308,7 @@ async def test_every_operation_about_another_domain_finds_nothing(house: Console
         "revoke_token",
         "traced",
         "act_held",
+        "read_held",
         "user",
         "add_user",
         "change_user",
