@@ -407,3 +407,23 @@ async def test_sessions_and_tokens_are_limited_as_their_account_is_at_once(house
     program.token = f"gpc_{program.token}"
     found = (await program.api("GET", "/customers/acme/domains")).json["domains"]
     assert [each["name"] for each in found] == [OWN]
+
+
+async def test_pages_of_a_limited_account_show_its_domains_alone(house: ConsoleHouse) -> None:
+    browser = await house.person(Role.ADMINISTRATOR, address="eve@acme.test")
+    listed = (await house.desk.accounts.accounts(OPERATOR, customer="acme")).accounts
+    eve = next(each for each in listed if each.address == "eve@acme.test")
+    change = models.AccountChange(domains=[OWN])
+    await house.desk.accounts.change_account(OPERATOR, customer="acme", account=eve.id, body=change)
+    pages = ("", "/domains", "/outbound", "/messages", "/held", "/policies", "/policies/yaml", "/policies/rule")
+    for page in (*pages, "/senders", "/users", "/users/passwords", "/accounts", "/tokens", "/audit"):
+        answer = await browser.get(f"/c/acme{page}")
+        assert answer.status == 200, page
+        assert [hidden for hidden in HIDDEN if hidden in answer.text] == [], page
+    for page in ("/dashboard", "/queue", "/reports", "/data-loss", "/sign-in", "/hosts", "/retention", "/directory"):
+        assert (await browser.get(f"/c/acme{page}")).status == 403, page
+    assert (
+        await browser.fill("/c/acme/senders", {"senders": "@x.test", "for": "all", "list": "blocked"})
+    ).status == 409
+    saved = {"senders": "@x.test", "for": f"@{OWN}", "list": "blocked"}
+    assert (await browser.fill("/c/acme/senders", saved)).status == 303
