@@ -571,6 +571,7 @@ class LdapSource(Event, frozen=True, kw_only=True):
     base: str  # the DN under which to look
     filter: str = ""  # RFC 4515; empty: every entry with a mail attribute
     attributes: tuple[str, ...] = ()  # that hold addresses; empty: the usual ones
+    groups: tuple[str, ...] = ()  # names of groups whose members rules may mean, as they write them; *: all
     bind_dn: str = ""  # empty: anonymous
     password_env: str = ""  # the variable of the directory service that holds the password
     password_file: str = ""  # or the file in its folder of secrets
@@ -704,6 +705,7 @@ class Customer(Event, frozen=True, kw_only=True):
     lapses_at: float = 0.0  # when the licence lapses, from when a notice is put on what is delivered; 0: never
     trial: Trial = Trial()
     groups: tuple[Group, ...] = ()
+    helpdesk_reads: bool = False  # the help desk may look into held mail
     forwarders: tuple[
         str, ...
     ] = ()  # networks that forward others' mail to this customer: DMARC that fails says nothing
@@ -731,6 +733,7 @@ class Recipient(Event, frozen=True, kw_only=True):
     digest: str  # hex HMAC-SHA256 of the canonical address under the customer's salt
     source: str = ""  # empty: the customers file; csv; ldap:NAME
     entry: str = ""  # the salted hash of the directory's entry that has it; empty: several have, or nobody knows
+    groups: tuple[str, ...] = ()  # names of the directory's groups that it is in, as rules write them
 
 
 class DirectoryState(Event, frozen=True, kw_only=True):

@@ -62,14 +62,14 @@ async def import_csv(  # the command line's own options
         found = parse_csv(data, str(file), {domain.name for domain in owner.domains})
         print(f"rows: {found.rows}, addresses: {len(found.addresses)}, repeated: {found.repeated}")
         if dry_run:
-            change = await _syncer(bus).csv_change(owner, found.addresses)
+            change = await _syncer(bus).csv_change(owner, found)
             print(f"would add {len(change.added)} and remove {len(change.removed)}; nothing was changed")
             if problem := objection(change, drop_share):
                 print(f"would be refused: {problem}")
             return
         state = await _syncer(bus).csv(
             owner,
-            found.addresses,
+            found,
             (await states(bus)).get(f"{customer}/{CSV}"),
             drop_share=drop_share,
             force=force,

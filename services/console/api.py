@@ -104,6 +104,8 @@ def routes_of(desk: Desk) -> list[Route]:
         ("POST", f"{OF}/queue", desk.queues.order_queue),
         ("GET", f"{OF}/held", desk.held.held),
         ("POST", f"{OF}/held", desk.held.act_held),
+        ("GET", f"{OF}/held/{{message}}/preview", desk.held_reading.read_held),
+        ("POST", f"{OF}/held/matching", desk.held.act_held_matching),
         ("GET", f"{OF}/report", desk.reports.report),
         ("GET", f"{OF}/reports", desk.reports.schedules),
         ("POST", f"{OF}/reports", desk.reports.add_schedule),

@@ -161,18 +161,25 @@ class Change:
         if event is not None:
             await self.send(CUSTOMERS, customer, event)
 
-    async def set_recipients(self, customer: str, salt: str, addresses: frozenset[str]) -> None:
-        """Make these, canonical, the customer's recipients; what comes is published at once and what goes as well."""
+    async def set_recipients(
+        self, customer: str, salt: str, addresses: frozenset[str], groups: Mapping[str, str] | None = None
+    ) -> None:
+        """Make these, canonical, the customer's recipients; what comes is published at once and what goes as well.
+
+        `groups` has, by address, the names of those that it is in, with commas between; None: as they are.
+        """
         mine = RECIPIENT_ROWS.c.customer == customer
-        found = await self.connection.execute(select(RECIPIENT_ROWS.c.address).where(mine))
-        there = {address for (address,) in found}
-        added, removed = sorted(addresses - there), sorted(there - addresses)
-        for some in _in_chunks(added):
-            rows = [{"customer": customer, "address": address} for address in some]
-            await self.connection.execute(insert(RECIPIENT_ROWS), rows)
-            await self._recipients(_recipient(customer, salt, address) for address in some)
-        for some in _in_chunks(removed):
+        there = await listed(self.connection, customer)
+        named = there if groups is None else groups
+        changed = {address for address in addresses & there.keys() if named.get(address, "") != there[address]}
+        gone = sorted(there.keys() - addresses)
+        for some in _in_chunks(sorted(changed) + gone):
             await self.connection.execute(delete(RECIPIENT_ROWS).where(mine, RECIPIENT_ROWS.c.address.in_(some)))
+        for some in _in_chunks(sorted((addresses - there.keys()) | changed)):
+            rows = [{"customer": customer, "address": each, "groups": named.get(each, "")} for each in some]
+            await self.connection.execute(insert(RECIPIENT_ROWS), rows)
+            await self._recipients(_recipient(customer, salt, each, named.get(each, "")) for each in some)
+        for some in _in_chunks(gone):
             await self._recipients((_recipient(customer, salt, address) for address in some), gone=True)
 
     async def _recipients(self, events: Iterable[Recipient], *, gone: bool = False) -> None:
@@ -282,8 +289,8 @@ async def wanted(connection: AsyncConnection) -> dict[tuple[str, str], Event]:
         if event is not None:
             found[CUSTOMERS.name, row.id] = event
             salts[row.id] = event.salt
-    for customer, address in (await connection.execute(select(RECIPIENT_ROWS))).all():
-        recipient = _recipient(customer, salts[customer], address)
+    for customer, address, groups in (await connection.execute(select(RECIPIENT_ROWS))).all():
+        recipient = _recipient(customer, salts[customer], address, groups)
         found[RECIPIENTS.name, key_of(recipient)] = recipient
     return found
 
@@ -293,8 +300,15 @@ def _in_chunks(addresses: list[str]) -> Iterator[list[str]]:
         yield addresses[start : start + CHUNK]
 
 
-def _recipient(customer: str, salt: str, address: str) -> Recipient:
-    return Recipient(customer=customer, digest=recipient_digest(salt, _spelled(address)))
+async def listed(connection: AsyncConnection, customer: str) -> dict[str, str]:
+    """Return the addresses of the customer's list, each with the names of its groups, with commas between."""
+    asked = select(RECIPIENT_ROWS.c.address, RECIPIENT_ROWS.c.groups).where(RECIPIENT_ROWS.c.customer == customer)
+    return {row.address: row.groups for row in await connection.execute(asked)}
+
+
+def _recipient(customer: str, salt: str, address: str, groups: str = "") -> Recipient:
+    names = tuple(groups.split(",")) if groups else ()
+    return Recipient(customer=customer, digest=recipient_digest(salt, _spelled(address)), groups=names)
 
 
 def _spelled(canonical: str) -> str:

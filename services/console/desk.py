@@ -16,6 +16,7 @@ from services.console.domains import Domains, Surroundings
 from services.console.factors import Factors
 from services.console.figures import Figures
 from services.console.held import HeldMail
+from services.console.held_reading import HeldReading, Reader
 from services.console.history import History
 from services.console.kept import Kept
 from services.console.licences import Licences
@@ -67,6 +68,7 @@ class Desk:
     figures: Figures
     queues: Queues
     held: HeldMail
+    held_reading: HeldReading
     reports: Reports
     factors: Factors
     signon: SignOn
@@ -90,13 +92,15 @@ def make_desk(  # noqa: PLR0913  # what it is made of
     waiting: QueueView,
     secrets: Secrets | None = None,
     outward: Outward | None = None,
+    reader: Reader | None = None,
     users: UsersPlace | None = None,
 ) -> Desk:
     """Return the desk over one database.
 
     `directory` is who reads customers' LDAP directories; `keys` sign outgoing mail, where they may be made here;
     `secrets` seals what has to be read again: without it that isn't taken; `outward` asks hosts that customers name;
-    `users` is where the users' console is.
+    `users` is where the users' console is; `reader` asks the quarantine what held mail says: without it nobody is shown
+    that.
     """
     config = around.config
     ceremony = Ceremony(config.host_name, config.base, "Gatepost") if config.host_name else None
@@ -104,7 +108,7 @@ def make_desk(  # noqa: PLR0913  # what it is made of
     outward = outward or Https(around.resolver, private=config.private_issuers)
     most = config.failures_by_client
     customers = Customers(book, around.config, around.directory)
-    back = LookBack(book.clock, trace, around.senders)
+    back = LookBack(book.clock, trace, around.senders, around.directory.groups_of)
     return Desk(
         signin=signin,
         passkeys=None if ceremony is None else PasskeyIn(book, signin, ceremony, by_client=most),
@@ -125,6 +129,7 @@ def make_desk(  # noqa: PLR0913  # what it is made of
         figures=Figures(book, trace, waiting, around.config.promise_seconds),
         queues=Queues(book, around.directory, waiting),
         held=HeldMail(book),
+        held_reading=HeldReading(book, reader),
         reports=Reports(book, Reporter(trace, around.config.promise_seconds)),
         factors=Factors(book, Seconds(Keeper(secrets, Purpose.SECOND_FACTOR)), ceremony),
         signon=SignOn(book, providers, config, users),
@@ -132,5 +137,5 @@ def make_desk(  # noqa: PLR0913  # what it is made of
         data_loss=DataLoss(book, back),
         lists=Lists(book, around.senders),
         protections=Protections(book),
-        users=Management(book, NoDirectory() if directory is None else directory),
+        users=Management(book, NoDirectory() if directory is None else directory, around.directory.groups_of),
     )

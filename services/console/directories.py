@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-from collections.abc import Collection
+from collections import Counter
+from collections.abc import Collection, Iterable
 from typing import Any, Final
 
 import msgspec
@@ -18,15 +19,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from schemas.catalog import DIRECTORY_STATE, RECIPIENTS
 from schemas.events import Customer, DirectoryState, LdapSource, Recipient
 from services.console import models
-from services.console.book import Book, Change, event_of, settings_of, written
+from services.console.book import Book, Change, event_of, listed, settings_of, written
 from services.console.caller import Caller, NotFound, Refused, allowed
 from services.console.customers import found
 from services.console.roles import Act
 from services.console.secrets import Keeper
 from services.console.tables import CUSTOMERS, DOMAINS, DRAFTS, UPLOADS
-from services.console.tables import RECIPIENTS as ROWS
 from services.core.directory import FILE, LDAP, recipient_digest
-from services.core.directory_config import SOURCES_MOST, endpoint, is_filter, is_source_name, sealed_for
+from services.core.directory_config import SOURCES_MOST, endpoint, is_filter, is_group, is_source_name, sealed_for
 from services.core.directory_csv import parse_csv
 from services.core.directory_entries import addresses
 from services.core.errors import ConfigError, DirectoryRefused, DirectoryUnavailable
@@ -66,7 +66,7 @@ class Directories:
         async with self.book.reading() as connection:
             settings = settings_of(await found(connection, customer))
             drafts = await _drafts(connection, customer)
-            listed = len(await _listed(connection, customer))
+            count = len(await listed(connection, customer))
             upload = await self._upload(connection, customer)
         shown = [
             _shown(source, states.get(f"{customer}/{LDAP}{source.name}"), drafted=source.name in drafts)
@@ -74,7 +74,7 @@ class Directories:
         ]
         live = {source.name for source in settings.directory}
         shown += [_shown(source, None, drafted=True) for name, source in drafts.items() if name not in live]
-        return models.Directories(directories=shown, listed=listed, upload=upload)
+        return models.Directories(directories=shown, listed=count, upload=upload)
 
     @allowed(Act.DIRECTORY_CHANGE)
     async def draft(self, caller: Caller, customer: str, source: str, body: models.LdapSettings) -> models.Ldap:
@@ -121,8 +121,11 @@ class Directories:
             return models.LdapPreview(good=False, problem=str(error))
         known = await latest(self._ports.bus, RECIPIENTS, Recipient)
         before = {
-            each.digest for each in known.values() if each.customer == customer.id and each.source == LDAP + source.name
+            each.digest: each.groups
+            for each in known.values()
+            if each.customer == customer.id and each.source == LDAP + source.name
         }
+        named = {address: names for entry, names in reading.groups.items() for address in heard.entries.get(entry, ())}
         digests = await asyncio.to_thread(
             lambda: {recipient_digest(customer.salt, address): text for text, address in heard.ours.items()}
         )
@@ -135,8 +138,9 @@ class Directories:
             foreign=heard.foreign,
             unreadable=heard.unreadable,
             added=len(added),
-            removed=len(before - digests.keys()),
+            removed=len(before.keys() - digests.keys()),
             sample=added[:SAMPLE],
+            groups=_grouped(before.values(), named.values()),
         )
 
     @allowed(Act.DIRECTORY_CHANGE)
@@ -196,7 +200,7 @@ class Directories:
             table = await asyncio.to_thread(parse_csv, body.csv.encode(), "CSV", frozenset(names))
         except ConfigError as error:
             raise Refused("csv.bad", reason=str(error)) from error
-        wanted = sorted(address.canonical for address in table.addresses)
+        wanted = sorted(_line(each.canonical, table.groups.get(each.canonical, ())) for each in table.addresses)
         async with self.book.change(caller.author) as change:
             if not await change.hold(customer):
                 raise NotFound(customer)
@@ -222,7 +226,8 @@ class Directories:
                 raise Refused("csv.drops", removed=preview.removed)
             text = await change.connection.scalar(select(UPLOADS.c.addresses).where(UPLOADS.c.customer == customer))
             salt = settings_of(await found(change.connection, customer)).salt
-            await change.set_recipients(customer, salt, frozenset(str(text).split("\n")))
+            groups = _lines(str(text))
+            await change.set_recipients(customer, salt, frozenset(groups), groups)
             await change.connection.execute(delete(UPLOADS).where(UPLOADS.c.customer == customer))
             after = {"addresses": preview.addresses, "added": preview.added, "removed": preview.removed}
             await change.note(customer, "list-applied", FILE or "list", after=after)
@@ -236,8 +241,8 @@ class Directories:
         text = await connection.scalar(select(UPLOADS.c.addresses).where(UPLOADS.c.customer == customer, fresh))
         if text is None:
             return None
-        wanted, there = set(str(text).split("\n")), await _listed(connection, customer)
-        added, removed = sorted(wanted - there), sorted(there - wanted)
+        wanted, there = _lines(str(text)), await listed(connection, customer)
+        added, removed = sorted(wanted.keys() - there.keys()), sorted(there.keys() - wanted.keys())
         return models.CsvPreview(
             addresses=len(wanted),
             added=len(added),
@@ -245,6 +250,7 @@ class Directories:
             new=added[:SAMPLE],
             gone=removed[:SAMPLE],
             drops=len(removed) > max(1, int(len(there) * DROP_SHARE)),
+            groups=_grouped(map(_names, there.values()), map(_names, wanted.values())),
         )
 
     def _made(self, name: str, body: models.LdapSettings, before: LdapSource | None) -> LdapSource:
@@ -252,6 +258,8 @@ class Directories:
             raise Refused("directory.name")
         if body.filter.strip() and not is_filter(body.filter):
             raise Refused("directory.bad-filter")
+        if wrong := next((each for each in body.groups if not is_group(each)), None):
+            raise Refused("directory.bad-group", name=wrong)
         try:
             where = endpoint(body.url.strip())
         except ConfigError as error:
@@ -262,6 +270,7 @@ class Directories:
             base=body.base.strip(),
             filter=body.filter.strip(),
             attributes=tuple(body.attributes),
+            groups=tuple(dict.fromkeys(body.groups)),
             bind_dn=body.bind_dn.strip(),
             interval_seconds=60.0 * body.every_minutes,
             public=not self._ports.private,
@@ -293,6 +302,7 @@ class _Heard:
 
     domains: frozenset[str]
     ours: dict[str, Any] = dataclasses.field(default_factory=dict)  # addresses by how they are written
+    entries: dict[bytes, list[str]] = dataclasses.field(default_factory=dict)  # these by entry
     users: int = 0
     foreign: int = 0
     unreadable: int = 0
@@ -300,6 +310,7 @@ class _Heard:
     def take(self, entry: Entry) -> None:
         said = addresses(entry.values, self.domains)
         self.ours.update({address.canonical: address for address in said.ours})
+        self.entries[entry.id] = [address.canonical for address in said.ours]
         self.users += bool(said.ours)
         self.foreign += said.foreign
         self.unreadable += said.unreadable
@@ -316,8 +327,25 @@ async def _drafts(connection: AsyncConnection, customer: str) -> dict[str, LdapS
     return {name: _decode.decode(spec) for name, spec in await connection.execute(asked)}
 
 
-async def _listed(connection: AsyncConnection, customer: str) -> set[str]:
-    return set(await connection.scalars(select(ROWS.c.address).where(ROWS.c.customer == customer)))
+def _line(address: str, groups: Iterable[str]) -> str:
+    """Return how an upload that waits has an address: its groups, if any, behind a tab."""
+    names = ",".join(sorted(groups))
+    return f"{address}\t{names}" if names else address
+
+
+def _lines(text: str) -> dict[str, str]:
+    """Return what such lines say: an address and the names of its groups, with commas between."""
+    return {address: names for address, _, names in (line.partition("\t") for line in text.split("\n"))}
+
+
+def _names(said: str) -> list[str]:
+    return said.split(",") if said else []
+
+
+def _grouped(before: Iterable[Iterable[str]], after: Iterable[Iterable[str]]) -> list[models.GroupChange]:
+    """Return how many addresses each group has, of the names for each address before and after."""
+    had, has = (Counter(name for names in some for name in names) for some in (before, after))
+    return [models.GroupChange(name=name, before=had[name], after=has[name]) for name in sorted({*had, *has})]
 
 
 async def _domains(connection: AsyncConnection, customer: str) -> list[str]:
@@ -346,6 +374,7 @@ def _shown(source: LdapSource, state: DirectoryState | None, *, drafted: bool) -
         base=source.base,
         filter=source.filter,
         attributes=list(source.attributes),
+        groups=list(source.groups),
         bind_dn=source.bind_dn,
         has_password=bool(source.password_sealed or source.password_env or source.password_file),
         every_minutes=source.interval_seconds / 60,

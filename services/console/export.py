@@ -106,6 +106,7 @@ def _source(source: LdapSource) -> dict[str, Any]:
         base=source.base,
         filter=source.filter,
         attributes=list(source.attributes),
+        groups=list(source.groups),
         bind_dn=source.bind_dn,
         password_env=source.password_env,
         password_file=source.password_file,
@@ -182,6 +183,7 @@ def _quarantine(customer: Customer) -> dict[str, Any]:
         digest=digest,
         training="yes" if customer.training else "",
         approve_unauthenticated="yes" if customer.approve_unauthenticated else "",
+        helpdesk_reads="yes" if customer.helpdesk_reads else "",
         users_release="" if customer.users_release == _DEFAULT.users_release else customer.users_release,
     )
 

@@ -10,6 +10,7 @@ from services.console import policy_models as models
 from services.console.caller import Refused
 from services.console.licence import DAY
 from services.core.clock import Clock
+from services.core.directory_groups import Membership, in_none
 from services.core.ids import born
 from services.core.senders import Senders
 from services.replay.decide import Treatment
@@ -26,10 +27,11 @@ WAITING_MOST: Final = 6  # who do or wait to
 class LookBack:
     """One for all who ask: it costs CPU."""
 
-    def __init__(self, clock: Clock, trace: Index, senders: Senders) -> None:
+    def __init__(self, clock: Clock, trace: Index, senders: Senders, groups_of: Membership = in_none) -> None:
         self._clock = clock
         self._trace = trace
         self._senders = senders
+        self._groups_of = groups_of
         self._turn = asyncio.Semaphore(AT_ONCE)
         self._looking = 0
 
@@ -54,7 +56,8 @@ class LookBack:
         page = await self._trace.recorded(now.id, since, "", PAGE, domains)
         while True:
             # In a thread, so that nobody else waits; and the next ones are read meanwhile.
-            looking = asyncio.to_thread(found.look, [message.events for message in page], now, then, self._senders)
+            events = [message.events for message in page]
+            looking = asyncio.to_thread(found.look, events, now, then, self._senders, self._groups_of)
             complete = len(page) < PAGE
             if complete or clock.monotonic() - began > WITHIN:
                 await looking

@@ -85,4 +85,5 @@ class Retention(Strict):
     queue_days: Annotated[float, Field(ge=1, le=QUEUE_DAYS_MOST)]  # that it waits for the customer's MTA
     delay_warning_hours: Annotated[float, Field(ge=0, le=WARNING_HOURS_MOST)]  # until its sender is told; 0: never
     quarantine_days: Annotated[float, Field(ge=1, le=QUARANTINE_DAYS_MOST)]
+    helpdesk_reads: bool = False  # the help desk may look into held mail
     retention_hours: Annotated[float, Field(ge=0, le=RETENTION_HOURS_MOST)]  # after its end, for replay; 0: not at all

@@ -114,6 +114,7 @@ class MailRooms:
 
     async def do_retention(self, visit: Visit) -> Response:
         fields = {name: visit.field(name).strip() for name in mail_models.Retention.model_fields}
-        body = mail_models.Retention.model_validate(fields)
+        said = {"helpdesk_reads": visit.field("helpdesk_reads") == "yes"}
+        body = mail_models.Retention.model_validate({**fields, **said})
         await visit.desk.protections.set_retention(visit.who, customer=visit.customer, body=body)
         return go(f"/c/{visit.customer}/retention", "mail-saved")

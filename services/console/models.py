@@ -185,6 +185,7 @@ class Ldap(BaseModel):
     base: str
     filter: str
     attributes: list[str]
+    groups: list[str]
     bind_dn: str
     has_password: bool
     every_minutes: float
@@ -209,9 +210,18 @@ class LdapSettings(Strict):
     attributes: Annotated[
         list[Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9-]{0,100}$")]], Field(max_length=20)
     ] = []
+    groups: Annotated[list[Annotated[str, Field(max_length=64)]], Field(max_length=500)] = []  # of which rules may say
     bind_dn: Annotated[str, Field(max_length=1_000)] = ""
     password: Annotated[str, Field(max_length=1_000)] = ""  # empty: the one that is kept, for the same server and name
     every_minutes: Annotated[float, Field(ge=1, le=1_440)] = 15.0
+
+
+class GroupChange(BaseModel):
+    """A group of a directory's, and how many addresses it has and would have."""
+
+    name: str  # as rules write it, behind directory:
+    before: int
+    after: int
 
 
 class LdapPreview(BaseModel):
@@ -227,6 +237,7 @@ class LdapPreview(BaseModel):
     added: int = 0
     removed: int = 0
     sample: list[str] = []  # of those that would come
+    groups: list[GroupChange] = []
 
 
 class Csv(Strict):
@@ -244,6 +255,7 @@ class CsvPreview(BaseModel):
     new: list[str]  # some of them
     gone: list[str]
     drops: bool  # so many would go that it takes a word
+    groups: list[GroupChange]
 
 
 class CsvApply(Strict):

@@ -38,8 +38,8 @@ from services.core.errors import Temporary
 
 HERE: Final = Path(__file__).parent
 POLICY: Final = (
-    "default-src 'none'; style-src 'self'; img-src 'self' data:; form-action 'self'; base-uri 'none'; "
-    "frame-ancestors 'none'"
+    "default-src 'none'; style-src 'self'; img-src 'self' data:; frame-src 'self'; form-action 'self'; "
+    "base-uri 'none'; frame-ancestors 'none'"
 )
 STATIC: Final = {"console.css": "text/css", "passkey.js": "text/javascript"}
 SCRIPTED: Final = f"{POLICY}; script-src 'self'"  # of pages with passkeys: browsers give them to script alone

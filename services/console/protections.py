@@ -19,7 +19,7 @@ from services.core.protection import parse_protect
 from services.core.tree import Place, node_of
 
 HOSTS = ("allow", "block", "forwarders")
-KEPT = ("queue_days", "delay_warning_hours", "quarantine_days", "retention_hours")
+KEPT = ("queue_days", "delay_warning_hours", "quarantine_days", "retention_hours", "helpdesk_reads")
 
 
 class Protections:

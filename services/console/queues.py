@@ -78,8 +78,10 @@ class Queues:
     @allowed(Act.QUEUE_CHANGE)
     async def order_queue(self, caller: Caller, customer: str, body: traffic_models.QueueOrder) -> models.Empty:
         """Have a destination tried at once, held, or let go again."""
-        if body.destination not in {row.destination for row in self._rows(customer)}:
+        row = next((each for each in self._rows(customer) if each.destination == body.destination), None)
+        if row is None:
             raise NotFound(body.destination)
+        before = {"state": row.state, "waiting": row.depth, "held": row.held}
         async with self.book.change(caller.author) as change:
             command = QueueCommand(
                 command_id=change.new_id(),
@@ -91,7 +93,8 @@ class Queues:
                 at=change.now,
             )
             await change.send(QUEUE_COMMANDS, command.command_id, command)
-            await change.note(customer, f"queue-{body.action}", body.destination, after={"why": body.why})
+            after = {"asked": body.action, "why": body.why}
+            await change.note(customer, f"queue-{body.action}", body.destination, before=before, after=after)
         return models.Empty()
 
     def _rows(self, customer: str) -> list[Standing]:

@@ -47,6 +47,7 @@ class Act(enum.StrEnum):
     QUEUE_SHOW = "queue.show"
     QUEUE_CHANGE = "queue.change"
     HELD_SHOW = "held.show"  # what is in quarantine
+    HELD_READ = "held.read"  # what a held message says; the help desk only where the customer says so
     HELD_CHANGE = "held.change"
     REPORTS_SHOW = "reports.show"
     REPORTS_CHANGE = "reports.change"
@@ -93,6 +94,7 @@ MAY: Final[dict[Act, frozenset[Role]]] = {
     Act.QUEUE_SHOW: _ALL - {Role.READER},
     Act.QUEUE_CHANGE: _MANAGERS,
     Act.HELD_SHOW: _OF_CUSTOMER - {Role.READER},
+    Act.HELD_READ: frozenset({Role.OWNER, Role.ADMINISTRATOR, Role.HELPDESK}),
     Act.HELD_CHANGE: frozenset({Role.OWNER, Role.ADMINISTRATOR, Role.HELPDESK}),
     Act.REPORTS_SHOW: _OF_CUSTOMER - {Role.READER},
     Act.REPORTS_CHANGE: frozenset({Role.OWNER, Role.ADMINISTRATOR}),
@@ -126,6 +128,7 @@ OF_DOMAINS: Final = frozenset(
         Act.AUDIT_SHOW,
         Act.TRACE_SHOW,
         Act.HELD_SHOW,
+        Act.HELD_READ,
         Act.HELD_CHANGE,
         Act.USERS_SHOW,
         Act.USERS_CHANGE,

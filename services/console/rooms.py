@@ -298,6 +298,7 @@ class Rooms:
                 body = models.LdapSettings.model_validate(
                     {
                         **{name: visit.field(name) for name in ("url", "base", "filter", "bind_dn", "password")},
+                        "groups": visit.field("groups").replace(",", " ").split(),
                         "every_minutes": visit.field("minutes") or 15,
                     }
                 )

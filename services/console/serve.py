@@ -20,6 +20,7 @@ from services.console.depths import Depths
 from services.console.desk import Desk, make_desk
 from services.console.directories import Ports
 from services.console.domains import Surroundings
+from services.console.held_reading import Reader
 from services.console.outbox import Outbox
 from services.console.post import MailPath
 from services.console.purge import OfQuarantine, OfSigning, OfTopics, OfTrace, Owner, Purges
@@ -36,6 +37,7 @@ from services.console.users.answers import Answers
 from services.console.users.config import PREFIX as USERS_PREFIX
 from services.console.users.config import UsersConfig
 from services.console.users.directory import Asked, DirectoryService, NoDirectory
+from services.console.users.held import Http
 from services.console.users.readings import Readings
 from services.core.errors import DatabaseUnavailable
 from services.core.secrets import Purpose
@@ -94,9 +96,11 @@ async def serve(ctx: Context) -> None:
         await stack.enter_async_context(following(senders, "console-senders"))
         users, key = load(UsersConfig, ctx.environ, USERS_PREFIX), load(UsersKey, ctx.environ).master()
         directory: Asked = NoDirectory()
+        reader: Reader | None = None
         if key is not None:
             session = await stack.enter_async_context(aiohttp.ClientSession())
             directory = DirectoryService(users.directory, key, session, ctx.clock)
+            reader = Reader(key, Http(users.api, session), ctx.clock)
         reading = msgspec.structs.replace(load(DirectoryConfig, ctx.environ), directory_read_seconds=TRY_SECONDS)
         ports = Ports(
             bus=ctx.bus,
@@ -116,6 +120,7 @@ async def serve(ctx: Context) -> None:
             _keys(ctx),
             waiting=waiting,
             secrets=secrets,
+            reader=reader,
             users=UsersPlace(users.base, users_keeper(key)),
         )
         reports = ReportMails(book, Reporter(trace, config.promise_seconds), config.base)

@@ -52,6 +52,7 @@ RECIPIENTS: Final = Table(
     METADATA,
     Column("customer", Text, ForeignKey("console_customers.id"), primary_key=True),
     Column("address", Text, primary_key=True),  # canonical
+    Column("groups", Text, nullable=False, server_default=""),  # names as rules write them, with commas between
 )
 
 ACCOUNTS: Final = Table(
@@ -242,7 +243,7 @@ UPLOADS: Final = Table(
     "console_uploads",
     METADATA,
     Column("customer", Text, ForeignKey("console_customers.id"), primary_key=True),
-    Column("addresses", Text, nullable=False),  # canonical, one a line: a list that was uploaded and not applied yet
+    Column("addresses", Text, nullable=False),  # one a line, groups behind a tab: a list that waits to be applied
     Column("made_at", Double, nullable=False),
 )
 

@@ -312,6 +312,19 @@ _TEXTS: Final[Mapping[str, tuple[str, str]]] = {
         "Empty: every entry with a mail address.",
         "Vuoto: ogni voce con un indirizzo e-mail.",
     ),
+    "directory.groups": ("Groups for rules", "Gruppi per le regole"),
+    "directory.groups.hint": (
+        "Names of groups, in lower case with - for blanks, or * for all; rules write them as directory:sales.",
+        "Nomi di gruppi, in minuscolo con - al posto degli spazi, o * per tutti; nelle regole: directory:vendite.",
+    ),
+    "directory.grouped": ("Groups of addresses", "Gruppi di indirizzi"),
+    "directory.group": ("Group", "Gruppo"),
+    "directory.group.before": ("Addresses now", "Indirizzi ora"),
+    "directory.group.after": ("Addresses then", "Indirizzi dopo"),
+    "directory.bad-group": (
+        "{name} is no name of a group: a-z, 0-9 and -, or *.",
+        "{name} non è un nome di gruppo: a-z, 0-9 e -, oppure *.",
+    ),
     "directory.bind": ("Log in as (DN)", "Accedi come (DN)"),
     "directory.bind.hint": (
         "An account that may read and nothing else. Empty: anonymous.",

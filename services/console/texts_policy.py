@@ -118,8 +118,8 @@ TEXTS: Final[dict[str, tuple[str, str]]] = {
     "rule.senders": ("Senders", "Mittenti"),
     "rule.recipients": ("Recipients", "Destinatari"),
     "rule.recipients.hint": (
-        "Addresses, @domain or group:name, one a line.",
-        "Indirizzi, @dominio o group:nome, uno per riga.",
+        "Addresses, @domain, group:name, or directory:name for a group of the directory, one a line.",
+        "Indirizzi, @dominio, group:nome, o directory:nome per un gruppo della directory, uno per riga.",
     ),
     "rule.addresses.hint": ("Addresses or @domain, one a line.", "Indirizzi o @dominio, uno per riga."),
     "rule.min-size": ("Size of at least", "Dimensione minima"),
@@ -340,6 +340,10 @@ TEXTS: Final[dict[str, tuple[str, str]]] = {
     "relay.pinned": (
         "The certificates for {host} are named in the customers file, and it has none there.",
         "I certificati per {host} si indicano nel file dei clienti, e lì non ce ne sono.",
+    ),
+    "retention.helpdesk": (
+        "The help desk may read held mail in the quarantine",
+        "L'help desk può leggere la posta trattenuta in quarantena",
     ),
     "retention.title": ("Retention", "Conservazione"),
     "retention.queue": ("Days that mail waits for your servers", "Giorni di attesa per i propri server"),

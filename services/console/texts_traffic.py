@@ -128,6 +128,21 @@ TEXTS: Final[Mapping[str, tuple[str, str]]] = {
     "quarantine.since": ("Held since", "In quarantena dal"),
     "quarantine.why": ("Why", "Motivo"),
     "quarantine.do": ("With what is picked", "Con i messaggi scelti"),
+    "quarantine.read": ("What it says", "Contenuto"),
+    "quarantine.read.one": ("What it says: {subject}", "Contenuto: {subject}"),
+    "quarantine.reading": ("A held message", "Un messaggio trattenuto"),
+    "quarantine.reading.hint": (
+        "Without links, styles and scripts, and nothing is loaded from anywhere. That it was read is on the audit log.",
+        "Senza collegamenti, stili e script; nulla viene caricato da altrove. La lettura è nel registro di controllo.",
+    ),
+    "quarantine.reading.frame": ("The message's text", "Testo del messaggio"),
+    "quarantine.not-whole": ("Something is left out: it is too long.", "Una parte è omessa: è troppo lunga."),
+    "quarantine.no-text": ("It has no text.", "Non contiene testo."),
+    "quarantine.attachments": ("Attachments", "Allegati"),
+    "quarantine.matching": (
+        "instead, all that is held and that the search finds, also on other pages (2,000 at a time)",
+        "invece, tutti quelli trattenuti che la ricerca trova, anche su altre pagine (2.000 alla volta)",
+    ),
     "quarantine.every": ("all on this page instead", "invece, tutti quelli di questa pagina"),
     "quarantine.release": ("Release", "Rilascia"),
     "quarantine.delete": ("Delete for good", "Elimina definitivamente"),
@@ -136,6 +151,10 @@ TEXTS: Final[Mapping[str, tuple[str, str]]] = {
     "quarantine.none": ("Nothing is held that fits.", "Nessun messaggio in quarantena corrisponde."),
     "quarantine.none-picked": ("Pick a message first.", "Scegli prima un messaggio."),
     "quarantine.bad": ("This page can't be gone on from.", "Impossibile proseguire da questa pagina."),
+    "done.held-asked-partly": (
+        "It is asked for the first 2,000; the search finds more. Do it once more for the next ones.",
+        "Richiesto per i primi 2.000; la ricerca ne trova altri. Ripetere per i successivi.",
+    ),
     "done.held-asked": (
         "Asked for; it shows here within seconds.",
         "Richiesta inviata; l'effetto si vede qui entro pochi secondi.",

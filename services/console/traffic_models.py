@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, Field
 
 from services.console.models import Short, Strict
+from services.quarantine.tables import State
 
 Days = Literal[1, 7, 30, 90]
 ReportDays = Literal[1, 7, 30, 90, 365]
@@ -118,10 +119,42 @@ class HeldAct(Strict):
     items: Annotated[list[HeldItem], Field(min_length=1, max_length=200)]
 
 
+class HeldPart(BaseModel):
+    """A part of a held message that is not shown."""
+
+    name: str
+    type: str
+    size: int  # octets
+
+
+class HeldText(BaseModel):
+    """What can safely be shown of a held message. `html` runs nothing and loads nothing, and has no links."""
+
+    text: str
+    html: str
+    attachments: list[HeldPart]
+    whole: bool  # False: something was left out because it is too much
+
+
+class HeldMatching(Strict):
+    """What is to be done with all that is held and that a search finds, on whatever page it is."""
+
+    action: Literal["release", "delete", "report-clean", "report-spam"]
+    state: State | None = None  # of those that wait; null: any of them
+    sender: Short = ""
+    recipient: Short = ""
+    subject: Short = ""
+    reason: Short = ""
+    reported: Literal["", "clean", "spam", "wanted"] = ""
+    since: float = 0.0  # held from then on, seconds since the epoch
+    until: float = 0.0  # 0: until now
+
+
 class HeldAsked(BaseModel):
     """For how many recipients it was asked: those that could not be meant any more are left out."""
 
     asked: int
+    complete: bool = True  # False: the search finds more, and it is to be asked again
 
 
 class Top(BaseModel):

@@ -8,6 +8,7 @@ import urllib.parse
 from typing import Final
 
 from fastapi import Response
+from fastapi.responses import HTMLResponse
 
 from services.console import traffic_models
 from services.console.caller import Refused
@@ -16,6 +17,7 @@ from services.console.licence import DAY
 from services.console.pages import Doors, Frame, Visit, go
 from services.console.panels import panels
 from services.console.texts import text
+from services.console.users.preview import FRAME_HEADERS, framed
 from services.quarantine.api.models import Messages
 from services.quarantine.tables import WAITING, State
 
@@ -37,6 +39,8 @@ class TrafficRooms:
         door(f"{of}/dashboard", self.dashboard)
         door(f"{of}/queue", self.queue, self.do_queue)
         door(f"{of}/held", self.held, self.do_held)
+        door(f"{of}/held/{{message}}", self.held_message)
+        door(f"{of}/held/{{message}}/text", self.held_text)
 
     # --- figures
 
@@ -76,20 +80,61 @@ class TrafficRooms:
             visit = dataclasses.replace(visit, error=text(error.key, visit.language, **error.values))
         further = urllib.parse.urlencode({**asked, "after": found.after}) if found.after else ""
         return await self._page(
-            visit, "held", found=found.messages, asked=asked, further=further, states=tuple(State), waiting=WAITING
+            visit,
+            "held",
+            found=found.messages,
+            asked=asked,
+            further=further,
+            states=tuple(State),
+            waiting=WAITING,
+            reads=await visit.desk.held_reading.may_read(visit.who, visit.customer),
         )
 
     async def do_held(self, visit: Visit) -> Response:
-        picked = visit.form.get("shown" if visit.field("all") else "pick", [])
-        if not picked:
+        asked = {name: visit.query(name) for name in HELD_ASKED}
+        if visit.field("matching"):
+            done = await self._matching(visit, asked)
+        else:
+            picked = visit.form.get("shown" if visit.field("all") else "pick", [])
+            if not picked:
+                raise Refused("quarantine.none-picked")
+            pairs = [each.partition(" ") for each in picked]
+            items = [traffic_models.HeldItem(id=identity, recipient=recipient) for identity, _, recipient in pairs]
+            body = traffic_models.HeldAct.model_validate({"action": visit.field("action"), "items": items})
+            done = await visit.desk.held.act_held(visit.who, customer=visit.customer, body=body)
+        query = urllib.parse.urlencode({name: each for name, each in asked.items() if each})
+        where = f"/c/{visit.customer}/held{'?' if query else ''}{query}"
+        return go(where, "held-asked" if done.complete else "held-asked-partly")
+
+    async def held_message(self, visit: Visit) -> Response:
+        return await self._page(visit, "held_message", message=visit.path("message"), shown=await self._read(visit))
+
+    async def held_text(self, visit: Visit) -> Response:
+        """What a stranger wrote, for the frame alone: an origin of its own, without script, forms or a way out."""
+        shown = await self._read(visit)
+        return HTMLResponse(framed(shown.html, shown.text, visit.language), headers=FRAME_HEADERS)
+
+    async def _read(self, visit: Visit) -> traffic_models.HeldText:
+        reading = visit.desk.held_reading
+        return await reading.read_held(visit.who, customer=visit.customer, message=visit.path("message"))
+
+    async def _matching(self, visit: Visit, asked: dict[str, str]) -> traffic_models.HeldAsked:
+        """Do it with all that the search of the page finds, as long as it is held."""
+        until = day_start(asked["until"])
+        known = {state.value for state in WAITING}
+        if asked["state"] not in {"", "all", *known}:
             raise Refused("quarantine.none-picked")
-        pairs = [each.partition(" ") for each in picked]
-        items = [traffic_models.HeldItem(id=identity, recipient=recipient) for identity, _, recipient in pairs]
-        body = traffic_models.HeldAct.model_validate({"action": visit.field("action"), "items": items})
-        await visit.desk.held.act_held(visit.who, customer=visit.customer, body=body)
-        asked = {name: visit.query(name) for name in HELD_ASKED if visit.query(name)}
-        query = f"?{urllib.parse.urlencode(asked)}" if asked else ""
-        return go(f"/c/{visit.customer}/held{query}", "held-asked")
+        body = traffic_models.HeldMatching.model_validate(
+            {
+                **{name: asked[name] for name in ("sender", "recipient", "subject", "reason")},
+                "action": visit.field("action"),
+                "state": asked["state"] if asked["state"] in known else None,
+                "reported": "wanted" if asked["reported"] == "wanted" else "",
+                "since": day_start(asked["since"]),
+                "until": until + DAY if until else 0.0,
+            }
+        )
+        return await visit.desk.held.act_held_matching(visit.who, customer=visit.customer, body=body)
 
     async def _held(self, visit: Visit, asked: dict[str, str]) -> Messages:
         until = day_start(asked["until"])

@@ -10,6 +10,7 @@ import msgspec
 
 from schemas.events import Action, Group, Match, Rule, Status
 from services.core.address import parse, parse_domain
+from services.core.directory_groups import DIRECTORY, NAME
 from services.core.errors import BadAddress
 from services.core.sizes import size
 from services.core.tree import Entries, Place, quoted
@@ -156,6 +157,10 @@ def _shaped(place: Place, shape: re.Pattern[str], what: str) -> str:
 
 def _recipient(place: Place, domains: Collection[str] | None, groups: Collection[str]) -> str:
     text = place.text()
+    if text.startswith(DIRECTORY):
+        if not NAME.fullmatch(text.removeprefix(DIRECTORY)):
+            raise place.wrong(f"{quoted(text)} is not directory:NAME, a name of a-z, 0-9 and -")
+        return text
     if not text.startswith(GROUP):
         return whom(place, domains)
     if text.removeprefix(GROUP) not in groups:

@@ -253,11 +253,11 @@ def _with_bounces(customer: Customer, place: Place) -> Customer:
 
 
 def _with_quarantine(customer: Customer, place: Place) -> Customer:
-    fields = place.fields("digest", "training", "approve_unauthenticated", "users_release")
+    fields = place.fields("digest", "training", "approve_unauthenticated", "users_release", "helpdesk_reads")
     changes: dict[str, object] = {}
     if "digest" in fields:
         changes["digest"] = _digest(fields["digest"])
-    for name in ("training", "approve_unauthenticated"):
+    for name in ("training", "approve_unauthenticated", "helpdesk_reads"):
         if name in fields:
             changes[name] = fields[name].choice({"yes": True, "true": True, "no": False, "false": False})
     if "users_release" in fields:

@@ -12,7 +12,7 @@ from typing import Final, Protocol
 
 from schemas.events import Account, Customer, Domain, Event, Recipient, Scanner
 from services.core.address import Address, parse
-from services.core.errors import UnreadableEvent
+from services.core.errors import BadAddress, UnreadableEvent
 from services.core.networks import networks
 
 POSTMASTER: Final = "postmaster"
@@ -73,6 +73,7 @@ class Directory:
         self._customers: dict[str, Customer] = {}
         self._owners: dict[str, dict[str, Domain]] = defaultdict(dict)  # domain name to customers' ids
         self._recipients: dict[str, dict[bytes, tuple[str, ...]]] = defaultdict(dict)  # customer: digest: sources
+        self._groups: dict[str, dict[bytes, dict[str, tuple[str, ...]]]] = defaultdict(dict)  # …: digest: source: names
         self._scanners: dict[str, Scanner] = {}
         self._allowing: dict[str, tuple[str, ...]] = {}  # customers with a list of their own
         self._sending: dict[str, Customer] = {}  # those whose mail goes out through us
@@ -101,6 +102,7 @@ class Directory:
                 known, digest = self._recipients[event.customer], _hex(event.digest)
                 if event.source not in known.get(digest, ()):
                     known[digest] = (*known.get(digest, ()), event.source)
+                self._in_groups(event.customer, digest, event.source, event.groups)
             case Scanner():
                 self._scanners[event.name] = event
                 self._replan()
@@ -152,6 +154,17 @@ class Directory:
             return True
         return _digest(customer.salt, address) in self._recipients.get(customer.id, ())
 
+    def groups_of(self, customer: Customer, address: str) -> frozenset[str]:
+        """Return the names of the directory's groups that the address is in; none of what is no address."""
+        in_groups = self._groups.get(customer.id)
+        if not in_groups:
+            return frozenset()
+        try:
+            digest = _digest(customer.salt, parse(address))
+        except BadAddress:
+            return frozenset()
+        return frozenset(name for names in in_groups.get(digest, {}).values() for name in names)
+
     def plan(self) -> tuple[str, ...]:
         """See DirectoryView."""
         return self._plan
@@ -186,11 +199,22 @@ class Directory:
     def _let_go(self, customer: str, digest: str, source: str) -> None:
         """Take one source's word for an address back: it goes with the last of them."""
         known, octets = self._recipients[customer], _hex(digest)
+        self._in_groups(customer, octets, source, ())
         left = tuple(other for other in known.get(octets, ()) if other != source)
         if left:
             known[octets] = left
         else:
             known.pop(octets, None)
+
+    def _in_groups(self, customer: str, digest: bytes, source: str, names: tuple[str, ...]) -> None:
+        """Keep what a source says of an address, which mostly is nothing."""
+        known = self._groups[customer]
+        if names:
+            known.setdefault(digest, {})[source] = names
+        elif digest in known:
+            known[digest].pop(source, None)
+            if not known[digest]:
+                del known[digest]
 
     def _disown(self, customer: str, keep: frozenset[str]) -> None:
         old = self._customers.get(customer)

@@ -21,6 +21,7 @@ from urllib.parse import urlsplit
 
 from schemas.events import LdapSource
 from services.core.address import parse_domain
+from services.core.directory_groups import EVERY, NAME
 from services.core.errors import BadAddress, ConfigError
 from services.core.tree import Place, quoted
 
@@ -108,6 +109,7 @@ def _source(place: Place) -> LdapSource:
         attributes=tuple(_matching(each, _ATTRIBUTE, "an attribute") for each in fields["attributes"].members())
         if "attributes" in fields
         else (),
+        groups=tuple(dict.fromkeys(_group(each) for each in fields["groups"].members())) if "groups" in fields else (),
         bind_dn=fields["bind_dn"].text() if "bind_dn" in fields else "",
         plain=fields["plain"].choice(_YES_NO) if "plain" in fields else False,
         public=fields["public"].choice(_YES_NO) if "public" in fields else False,
@@ -166,6 +168,18 @@ def _filter(place: Place) -> str:
     raise place.wrong(f"{quoted(text)} is not a filter, such as (&(objectClass=person)(mail=*))")
 
 
+def is_group(text: str) -> bool:
+    """Return whether it names a group of a directory, or all of them."""
+    return text == EVERY or NAME.fullmatch(text) is not None
+
+
+def _group(place: Place) -> str:
+    text = place.text()
+    if not is_group(text):
+        raise place.wrong(f"{quoted(text)} is no name of a group as rules write it (a-z, 0-9 and -), nor *")
+    return text
+
+
 def _matching(place: Place, pattern: re.Pattern[str], what: str) -> str:
     text = place.text()
     if not pattern.fullmatch(text):
@@ -182,6 +196,6 @@ _PATTERNS: Final = {
     "ca_file": (_SECRET, "the name of a file in the folder of secrets"),
 }
 _KEYS: Final = (
-    *("name", "url", "base", "filter", "attributes", "bind_dn", "password_env", "password_file", "ca_file"),
+    *("name", "url", "base", "filter", "attributes", "groups", "bind_dn", "password_env", "password_file", "ca_file"),
     *("password_sealed", "public", "plain", "every_minutes", "full_every", "drop_percent"),
 )

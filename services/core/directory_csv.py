@@ -5,10 +5,12 @@ from __future__ import annotations
 import csv
 import dataclasses
 import io
-from collections.abc import Collection, Iterator
+import re
+from collections.abc import Collection, Iterator, Mapping
 from typing import Final
 
 from services.core.address import Address, parse
+from services.core.directory_groups import group_name
 from services.core.errors import BadAddress, ConfigError
 from services.core.tree import quoted
 
@@ -24,6 +26,10 @@ HEADERS: Final = (
     "primarysmtpaddress",
 )
 
+GROUP_HEADERS: Final = ("group", "groups")
+GROUPS_MOST: Final = 500
+_BETWEEN: Final = re.compile(r"[;,|]")
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Table:
@@ -32,6 +38,7 @@ class Table:
     addresses: tuple[Address, ...]  # each once
     rows: int  # with an address
     repeated: int  # of these, ones that were there before
+    groups: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)  # names by canonical address
 
 
 def parse_csv(data: bytes, name: str, domains: Collection[str]) -> Table:
@@ -48,8 +55,9 @@ def parse_csv(data: bytes, name: str, domains: Collection[str]) -> Table:
         line = data.count(b"\n", 0, error.start) + 1
         raise ConfigError(f"{name}:{line}: not UTF-8") from error
     found: dict[str, Address] = {}
+    groups: dict[str, dict[str, None]] = {}
     rows = 0
-    for line, cell in _cells(text, name):
+    for line, cell, named in _cells(text, name):
         try:
             address = parse(cell)
         except BadAddress as error:
@@ -58,16 +66,32 @@ def parse_csv(data: bytes, name: str, domains: Collection[str]) -> Table:
             raise ConfigError(f"{name}:{line}: {quoted(cell)} is in none of the customer's domains")
         rows += 1
         found.setdefault(address.canonical, address)
+        if names := dict.fromkeys(_group_names(named, f"{name}:{line}")):
+            groups.setdefault(address.canonical, {}).update(names)
     if not found:
         raise ConfigError(f"{name}: no address in it")
-    return Table(tuple(found.values()), rows, rows - len(found))
+    several = {name for names in groups.values() for name in names}
+    if len(several) > GROUPS_MOST:
+        raise ConfigError(f"{name}: {len(several)} groups, and {GROUPS_MOST} is the most")
+    return Table(
+        tuple(found.values()), rows, rows - len(found), {address: tuple(names) for address, names in groups.items()}
+    )
 
 
-def _cells(text: str, name: str) -> Iterator[tuple[int, str]]:
-    """Yield (line, text) of the column that holds addresses, empty rows left out."""
+def _group_names(cell: str, where: str) -> Iterator[str]:
+    """Yield the names that a cell has, with semicolons, commas or bars between."""
+    for text in filter(None, map(str.strip, _BETWEEN.split(cell))):
+        name = group_name(text)
+        if not name:
+            raise ConfigError(f"{where}: {quoted(text)} is no name of a group")
+        yield name
+
+
+def _cells(text: str, name: str) -> Iterator[tuple[int, str, str]]:
+    """Yield (line, address, groups) of the columns that hold them, empty rows left out."""
     first = text.partition("\n")[0]
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=max(",;\t", key=first.count), strict=True)
-    column = 0
+    column, grouped = 0, -1
     heading = True
     try:
         for row in reader:
@@ -79,9 +103,10 @@ def _cells(text: str, name: str) -> Iterator[tuple[int, str]]:
                 named = [index for index, cell in enumerate(names) if cell in HEADERS]
                 if named:
                     column = named[0]
+                    grouped = next((index for index, cell in enumerate(names) if cell in GROUP_HEADERS), -1)
                     continue
             if len(row) <= column or not row[column].strip():
                 raise ConfigError(f"{name}:{reader.line_num}: no address in column {column + 1}")
-            yield reader.line_num, row[column].strip()
+            yield reader.line_num, row[column].strip(), row[grouped] if 0 <= grouped < len(row) else ""
     except csv.Error as error:
         raise ConfigError(f"{name}:{reader.line_num}: not CSV: {error}") from error

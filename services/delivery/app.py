@@ -85,7 +85,15 @@ class Delivery:
         own = (config.hostname, *config.own_names)
         hops = Hops(dns, private=config.relay_private_mx, port=config.relay_mx_port, own=own, hosted=hosted)
         self._attempts = Attempts(
-            config, store=store, pool=self._pool, hops=hops, customer=customer, clock=clock, chance=chance, signs=signs
+            config,
+            bus=bus,
+            store=store,
+            pool=self._pool,
+            hops=hops,
+            customer=customer,
+            clock=clock,
+            chance=chance,
+            signs=signs,
         )
         self.queue = Queue(
             config,

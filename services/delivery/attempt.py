@@ -21,12 +21,14 @@ from services.core.stored import unpack
 from services.delivery.budget import Budget
 from services.delivery.config import DeliveryConfig
 from services.delivery.decide import BCC, Concluded, Pace, Reply, Result, Stage, conclude, ended, expires_at, without
+from services.delivery.gone import withdrawn
 from services.delivery.hops import Hops, from_pool
 from services.delivery.notices import Notices
 from services.delivery.pool import Pool
 from services.delivery.relay import Before, Relayed, relay
 from services.delivery.session import Letter
 from services.delivery.sign import Signs
+from services.runtime.bus import Bus
 from services.runtime.store import Store
 
 log = logging.getLogger("gatepost.delivery")
@@ -36,7 +38,7 @@ IN_LOOP: Final = 262_144  # octets of a message that is made ready in the event 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Attempted:
-    """What follows, and what was learnt of the destination (None: nothing, the message was already gone)."""
+    """What follows, and what was learnt of the destination (None: nothing, as the message's object is gone)."""
 
     concluded: Concluded
     relayed: Relayed | None
@@ -45,10 +47,11 @@ class Attempted:
 class Attempts:
     """Makes attempts. Knows nothing of queues."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # what an attempt needs of others
         self,
         config: DeliveryConfig,
         *,
+        bus: Bus,
         store: Store,
         pool: Pool,
         hops: Hops,
@@ -60,6 +63,7 @@ class Attempts:
         self._signs = signs
         self.counts: Counter[str] = Counter()
         self._config = config
+        self._bus = bus
         self._store = store
         self._pool = pool
         self._hops = hops
@@ -74,7 +78,8 @@ class Attempts:
     async def make(
         self, entry: Deferred, customer: Customer | None, hosts: tuple[Host, ...], purse: Budget, before: Before
     ) -> Attempted:
-        """Try the entry's recipients once. Raises StoreUnavailable and ObjectCorrupt; SMTP failures are results.
+        """Try the entry's recipients once. Raises StoreUnavailable, ObjectCorrupt and BusUnavailable; SMTP failures are
+        results.
 
         `purse` is the destination's own share of the memory; `before` is awaited once before the message goes out.
         """
@@ -84,10 +89,11 @@ class Attempts:
                 async with purse.hold(received.size), self.budget.hold(received.size):
                     relayed = await self._relay(entry, customer, hosts, before)
             except ObjectNotFound:
-                # Its last recipient got an outcome, or it was never accepted: nobody waits for this message.
                 self.counts["object-gone"] += 1
-                log.warning("id=%s customer=%s event=object-gone", received.id, received.customer)
-                return Attempted(Concluded((), None), None)
+                gone = await withdrawn(self._bus, entry, self._clock.now())
+                what = "withdrawn" if gone.outcomes else "object-gone"
+                log.warning("id=%s customer=%s event=%s", received.id, received.customer, what)
+                return Attempted(gone, None)
         else:
             nowhere = Reply(0, f"no host is configured for {received.domain}", Stage.CONNECT)
             relayed = Relayed(dict.fromkeys(entry.recipients, Result(nowhere)), reached=False)

@@ -15,6 +15,7 @@ from services.runtime.bus import Tombstone
 
 BARREN_MOST = 1_000  # entries without an address that are remembered; with more of them everything is read each time
 
+Groups = Mapping[str, Collection[str]]  # digest → names of groups
 Owners = Mapping[str, str]  # digest → the entry that has it, empty when several have or nobody knows
 
 
@@ -23,7 +24,7 @@ class Change:
     """From what a source has to what it should have."""
 
     added: tuple[Recipient, ...]
-    moved: tuple[Recipient, ...]  # known before, by another entry
+    moved: tuple[Recipient, ...]  # known before, by another entry or in other groups
     removed: tuple[Tombstone, ...]
     before: int  # addresses
     after: int
@@ -79,10 +80,15 @@ def barren(owners: Owners, present: Collection[str]) -> tuple[str, ...] | None:
     return None if len(without) > BARREN_MOST else tuple(sorted(without))
 
 
-def change(customer: str, source: str, before: Mapping[str, Recipient], owners: Owners) -> Change:
-    """Return what leads from the source's records by digest to these owners."""
+def change(
+    customer: str, source: str, before: Mapping[str, Recipient], owners: Owners, groups: Groups | None = None
+) -> Change:
+    """Return what leads from the source's records by digest to these owners, in these groups by digest."""
+    named = groups or {}
     wanted = {
-        digest: Recipient(customer=customer, digest=digest, source=source, entry=entry)
+        digest: Recipient(
+            customer=customer, digest=digest, source=source, entry=entry, groups=tuple(sorted(named.get(digest, ())))
+        )
         for digest, entry in owners.items()
     }
     return Change(

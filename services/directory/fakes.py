@@ -17,6 +17,7 @@ class MemoryReader:
 
     down: bool = False
     ends_after: int | None = None
+    groups: dict[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
     reads: list[Mark | None] = dataclasses.field(default_factory=list)
     _entries: dict[bytes, tuple[tuple[bytes, ...], int]] = dataclasses.field(default_factory=dict)
     _count: int = 0
@@ -48,7 +49,8 @@ class MemoryReader:
                     raise DirectoryUnavailable("connection lost, by order of the test")
                 take(Entry(entry, values))
                 taken += 1
-        return Reading(frozenset(self._entries), Mark(source.url, str(self._count)), since is None)
+        groups = {entry.encode(): names for entry, names in self.groups.items()} if source.groups else {}
+        return Reading(frozenset(self._entries), Mark(source.url, str(self._count)), since is None, groups)
 
 
 @dataclasses.dataclass

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import datetime
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -22,6 +22,8 @@ from services.core.directory_entries import ATTRIBUTES, FILTER
 from services.core.errors import DirectoryRefused, DirectoryUnavailable, KeyDestroyed
 from services.core.secrets import Purpose
 from services.directory.config import DirectoryConfig
+from services.directory.groups import FILTER as GROUPS
+from services.directory.groups import GROUPS_MOST, MEMBER_OF, MEMBERS, DirectoryGroup, memberships, normal
 from services.directory.port import Entry, Mark, Reading
 from services.directory.session import PAGED, Session
 from services.directory.wire import addresses, connect, tls_context
@@ -177,7 +179,8 @@ class _Read:
         # One entry stamped in the future, by a clock that was wrong once, must not hide the changes until then.
         value = kind.now or min(self._latest, today)
         mark = Mark(kind.server, value) if value and self._named else None
-        return Reading(frozenset(self._present), mark, whole)
+        groups = await self._groups(kind) if self._source.groups else {}
+        return Reading(frozenset(self._present), mark, whole, groups)
 
     async def _list(self, kind: _Kind) -> None:
         """Learn which entries there are."""
@@ -203,6 +206,27 @@ class _Read:
                     self._latest = max(self._latest, attribute.values[0].decode(errors="replace"))
             self._take(Entry(self._known(found, named), tuple(values)))
 
+    async def _groups(self, kind: _Kind) -> dict[bytes, tuple[str, ...]]:
+        """Return the names of the groups that entries are in, by id. Read anew each time: a group changes by itself."""
+        ids: dict[str, bytes] = {}
+        people: dict[str, frozenset[str]] = {}
+        async for found in self._session.search(self._source.base, self._condition, (kind.id, MEMBER_OF), self._page):
+            values = _texts(found)
+            dn = normal(found.object_name)
+            ids[dn] = self._known(found, values.get(kind.id.lower(), []))
+            people[dn] = _dns(values, (MEMBER_OF,))
+        groups: dict[str, DirectoryGroup] = {}
+        asked = ("cn", *MEMBERS, MEMBER_OF)
+        condition = LDAPFilter.from_string(GROUPS)
+        async for found in self._session.search(self._source.base, condition, asked, self._page):
+            values = _texts(found)
+            name = values.get("cn", [b""])[0].decode(errors="replace")
+            groups[normal(found.object_name)] = DirectoryGroup(name, _dns(values, MEMBERS), _dns(values, (MEMBER_OF,)))
+            if len(groups) > GROUPS_MOST:
+                raise DirectoryRefused(f"more than {GROUPS_MOST} groups; is the base right?")
+        named = await asyncio.to_thread(memberships, people, groups, self._source.groups)
+        return {ids[dn]: names for dn, names in named.items()}
+
     def _known(self, found: SearchResultEntry, named: list[bytes]) -> bytes:
         """Return the entry's id, and count it as there."""
         self._named = self._named and bool(named)
@@ -219,6 +243,18 @@ def _kind(root: Mapping[str, list[str]], url: str) -> _Kind:
         server, count = root.get("dsservicename", [""])[0], root.get("highestcommittedusn", [""])[0]
         return _Kind("objectGUID", "uSNChanged", f"{url} {server}", count)
     return _Kind("entryUUID", "modifyTimestamp", url, "")
+
+
+def _texts(found: SearchResultEntry) -> dict[str, list[bytes]]:
+    """Return the values of the entry's attributes, those that come in ranges under one name."""
+    values: dict[str, list[bytes]] = {}
+    for attribute in found.attributes:
+        values.setdefault(attribute.name.lower().partition(";")[0], []).extend(attribute.values)
+    return values
+
+
+def _dns(values: Mapping[str, list[bytes]], names: Iterable[str]) -> frozenset[str]:
+    return frozenset(normal(each.decode(errors="replace")) for name in names for each in values.get(name.lower(), []))
 
 
 def _usable(kind: _Kind, value: str) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NamedTuple, Protocol
 
 from schemas.events import LdapSource
@@ -30,6 +30,7 @@ class Reading:
     present: frozenset[bytes]  # the ids of all entries that there are
     mark: Mark | None  # what changes after it can be asked for; None when the server doesn't tell
     whole: bool  # every entry was handed over, not only what changed
+    groups: Mapping[bytes, tuple[str, ...]] = dataclasses.field(default_factory=dict)  # names by an entry's id
 
 
 class Found(NamedTuple):

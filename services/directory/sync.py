@@ -10,16 +10,16 @@ import asyncio
 import contextlib
 import dataclasses
 import logging
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping
 from typing import Final
 
 import msgspec
 
 from schemas.catalog import DIRECTORY_STATE, RECIPIENTS
 from schemas.events import Customer, DirectoryState, Event, LdapSource, Recipient
-from services.core.address import Address
 from services.core.clock import Clock
 from services.core.directory import CSV, LDAP, recipient_digest
+from services.core.directory_csv import Table
 from services.core.directory_entries import addresses
 from services.core.errors import DirectoryRefused, DirectoryUnavailable
 from services.directory import decide
@@ -91,28 +91,32 @@ class Sync:
     async def csv(
         self,
         customer: Customer,
-        found: Sequence[Address],
+        found: Table,
         state: DirectoryState | None,
         *,
         drop_share: float,
         force: bool = False,
     ) -> DirectoryState:
-        """Make the addresses the ones that the customer's imported table has; see `ldap` for what is returned."""
+        """Make the table's addresses the ones that were imported; see `ldap` for what is returned."""
         async with self._watched(customer.id, CSV, state) as done:
             change = await self.csv_change(customer, found)
             await self._apply(change, drop_share, force=force)
             done.change = change
-            done.fields = {"entries": len(found)}
+            done.fields = {"entries": len(found.addresses)}
         return done.state
 
-    async def csv_change(self, customer: Customer, found: Sequence[Address]) -> decide.Change:
-        """Return what importing the addresses would change."""
+    async def csv_change(self, customer: Customer, found: Table) -> decide.Change:
+        """Return what importing the table would change."""
         digests: dict[str, str] = {}
-        for index, address in enumerate(found):
-            digests[recipient_digest(customer.salt, address)] = ""
+        groups: dict[str, tuple[str, ...]] = {}
+        for index, address in enumerate(found.addresses):
+            digest = recipient_digest(customer.salt, address)
+            digests[digest] = ""
+            groups[digest] = found.groups.get(address.canonical, ())
             if index % TURN == 0:
                 await asyncio.sleep(0)
-        return await asyncio.to_thread(decide.change, customer.id, CSV, await self._records(customer.id, CSV), digests)
+        before = await self._records(customer.id, CSV)
+        return await asyncio.to_thread(decide.change, customer.id, CSV, before, digests, groups)
 
     async def _read(self, customer: Customer, source: LdapSource, since: Mark | None) -> _Heard:
         """Read the directory; what is known of it afterwards is hashes."""
@@ -139,7 +143,8 @@ class Sync:
             present.add(decide.entry_hash(customer.salt, entry))
             if index % TURN == 0:
                 await asyncio.sleep(0)
-        return _Heard(found, present, reading.mark, reading.whole)
+        groups = {decide.entry_hash(customer.salt, entry): names for entry, names in reading.groups.items()}
+        return _Heard(found, present, reading.mark, reading.whole, groups)
 
     async def _apply(self, change: decide.Change, drop_share: float, *, force: bool) -> None:
         problem = decide.objection(change, drop_share)
@@ -192,6 +197,7 @@ class _Heard:
     present: set[str]
     mark: Mark | None
     whole: bool
+    groups: Mapping[str, tuple[str, ...]]  # names by entry
 
 
 @dataclasses.dataclass
@@ -226,4 +232,5 @@ def _compared(
     else:
         known = {digest: recipient.entry for digest, recipient in before.items()}
         owners = decide.of_changes(known, heard.found, heard.present)
-    return owners, decide.change(customer, source, before, owners)
+    groups = {digest: heard.groups[entry] for digest, entry in owners.items() if entry in heard.groups}
+    return owners, decide.change(customer, source, before, owners, groups)

@@ -19,6 +19,7 @@ from schemas.catalog import PENDING, RECEIVED
 from schemas.events import Customer, Disposition, Event, Outcome, Pending, Received, Rescan, Status, Verdict
 from services.core.clock import Clock
 from services.core.contacts import Contacts
+from services.core.directory_groups import Membership, in_none, with_groups
 from services.core.errors import BusUnavailable
 from services.core.holds import SenderHolds
 from services.core.outbreak import judged
@@ -74,12 +75,14 @@ class Policy:
         signals: Signals | None = None,
         holds: SenderHolds | None = None,
         known: Contacts | None = None,
+        groups_of: Membership = in_none,
     ) -> None:
         # Asked when a message is decided: what has waited is judged by the latest.
         self._signals = Signals() if signals is None else signals
         self._holds = SenderHolds() if holds is None else holds
         # Of its own it never catches up, and nobody is a stranger.
         self._known = Contacts() if known is None else known
+        self._groups_of = groups_of
         self._bus = bus
         self._customer = customer
         self._clock = clock
@@ -204,7 +207,7 @@ class Policy:
         if customer is None:  # taken out of the configuration while the message was under way: the default rules apply
             log.warning("id=%s customer=%s event=customer-gone", received.id, received.customer)
             return Customer(id=received.customer)
-        return customer
+        return with_groups(customer, received.envelope.recipients, self._groups_of)
 
     async def assigned(self, partitions: frozenset[int]) -> None:
         """Load what waits in these partitions."""

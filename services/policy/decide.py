@@ -26,6 +26,7 @@ from schemas.events import (
 )
 from services.core.customer_rules import GROUP
 from services.core.direction import INBOUND_ONLY, outbound, written_here
+from services.core.directory_groups import DIRECTORY
 from services.core.strip import hits
 from services.core.trial import UNTRIED, tries
 from services.policy import data_loss
@@ -243,7 +244,8 @@ def _each(received: Received, answers: Mapping[str, Verdict], customer: Customer
 
 @functools.lru_cache(maxsize=256)
 def _members(groups: tuple[Group, ...]) -> Groups:
-    return {f"{GROUP}{group.name}": frozenset(map(str.casefold, group.members)) for group in groups}
+    named = ((each.name if each.name.startswith(DIRECTORY) else f"{GROUP}{each.name}", each) for each in groups)
+    return {name: frozenset(map(str.casefold, group.members)) for name, group in named}
 
 
 def _apply(

@@ -19,7 +19,10 @@ async def serve(ctx: Context) -> None:
     """Join and decide until `ctx.stop`."""
     senders, signals, known = Senders(), Signals(), asyncio.Event()
     holds, held, contacts = SenderHolds(), asyncio.Event(), Contacts()
-    policy = Policy(ctx.bus, ctx.directory.customer, ctx.clock, senders, signals, holds, contacts)
+    directory = ctx.directory
+    policy = Policy(
+        ctx.bus, directory.customer, ctx.clock, senders, signals, holds, contacts, groups_of=directory.groups_of
+    )
     async with asyncio.TaskGroup() as tasks:
         following = (
             tasks.create_task(follow_senders(ctx.bus, senders, known), name="policy-senders"),

@@ -1,4 +1,5 @@
-"""Passes: what the users' console shows the API for a recipient who has signed in there.
+"""Passes: what the two consoles show the API. The users' shows one for a recipient who has signed in there, the
+administrators' one for a single look into a single message.
 
 The API never sees his password or his session, and the users' console none of the quarantine's keys or tables. A pass
 is good for a minute, so there is nothing to revoke: a session that ends there gets no new one.
@@ -27,6 +28,8 @@ class Pass(msgspec.Struct, frozen=True, array_like=True):
     addresses: tuple[str, ...]  # in lower case
     name: str  # his address, as events name him
     until: float
+    role: str = Role.USER.value
+    message: str = ""  # of an administrator's: the one that it is for
 
 
 def pass_key(master: bytes) -> bytes:
@@ -40,11 +43,15 @@ def issue(key: bytes, who: Pass) -> str:
 
 
 def shown(key: bytes, text: str, now: float) -> Caller | None:
-    """Return who holds the pass, None when we did not sign it, its time is over, or it is for no address."""
+    """Return who holds the pass, None when we did not sign it, its time is over, or it is for nothing."""
     payload = payload_of(key, PURPOSE, text.removeprefix(KIND), MOST) if text.startswith(KIND) else None
     if payload is None:
         return None
     who = msgspec.json.decode(payload, type=Pass)
-    if now >= who.until or not who.customer or not who.addresses:
+    if now >= who.until or not who.customer:
+        return None
+    if who.role == Role.ADMINISTRATOR.value and who.message:
+        return Caller("", who.customer, Role.ADMINISTRATOR, (), who.name, message=who.message)
+    if who.role != Role.USER.value or not who.addresses:
         return None
     return Caller("", who.customer, Role.USER, who.addresses, who.name)

@@ -43,6 +43,7 @@ class Caller:
     role: Role
     addresses: tuple[str, ...]  # of a user, in lower case
     label: str
+    message: str = ""  # a pass to look into this one, and to nothing else
 
     @property
     def name(self) -> str:

@@ -11,6 +11,7 @@ import msgspec
 
 from schemas import wire
 from schemas.events import Customer, Disposition, Received, Verdict
+from services.core.directory_groups import Membership, in_none, with_groups
 from services.core.outbreak import SCANNER
 from services.core.senders import Senders
 from services.replay.decide import Difference, Treatment, differences, pending_of, treated
@@ -41,20 +42,30 @@ class WhatIf:
     examples: dict[Change, list[Example]] = dataclasses.field(default_factory=dict)
 
     def look(
-        self, recorded: Iterable[Iterable[tuple[str, str]]], now: Customer, then: Customer, senders: Senders | None
+        self,
+        recorded: Iterable[Iterable[tuple[str, str]]],
+        now: Customer,
+        then: Customer,
+        senders: Senders | None,
+        groups_of: Membership = in_none,
     ) -> None:
         """Decide messages as policy does `now` and as it would `then`; each is its events by name, as JSON.
 
-        The lists of senders count as they are today. Costs some 0.1 ms a message.
+        The lists of senders and the directory's groups count as they are today. Costs some 0.1 ms a message.
         """
         for events in recorded:
             try:
-                self._compare(events, now, then, senders)
+                self._compare(events, now, then, senders, groups_of)
             except (wire.Undecodable, KeyError):
                 self.unreadable += 1
 
     def _compare(
-        self, events: Iterable[tuple[str, str]], now: Customer, then: Customer, senders: Senders | None
+        self,
+        events: Iterable[tuple[str, str]],
+        now: Customer,
+        then: Customer,
+        senders: Senders | None,
+        groups_of: Membership,
     ) -> None:
         received, disposition, verdicts = _read(events)
         if received is None or disposition is None:
@@ -63,6 +74,7 @@ class WhatIf:
         if received.own or received.bounce_of:
             return
         pending = pending_of(received, as_joined(verdicts, disposition))
+        now, then = (with_groups(each, received.envelope.recipients, groups_of) for each in (now, then))
         before = treated(pending, now, disposition.decided_at, senders)
         after = treated(pending, then, disposition.decided_at, senders)
         self.messages += 1

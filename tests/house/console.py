@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -22,6 +22,7 @@ from services.console.credentials import Passwords
 from services.console.desk import make_desk
 from services.console.directories import Ports
 from services.console.domains import Surroundings
+from services.console.held_reading import Reader
 from services.console.outbox import Outbox
 from services.console.post import FakePost, MailPath
 from services.console.queues import QueueView
@@ -34,6 +35,7 @@ from services.console.secrets import Keeper, users_keeper
 from services.console.signin import SignIn
 from services.console.signon import UsersPlace
 from services.console.users.fakes import FakeDirectory
+from services.console.users.held import Reply
 from services.core.clock import ManualClock
 from services.core.directory import Directory
 from services.core.secrets import Purpose, Secrets
@@ -56,6 +58,8 @@ BASE = "https://console.test"
 USERS = "https://held.test"
 PASSWORD = "correct horse battery staple"
 OPERATOR = Caller(account="op", customer="", role=Role.OPERATOR, address="op@console.test")
+
+USERS_KEY = b"k" * 32
 
 
 class ConsoleHouse:
@@ -95,6 +99,8 @@ class ConsoleHouse:
         self.store = MemoryStore()
         self.keys = DkimKeys(self.store, bytes(32), self.clock, os.urandom)
         self.waiting = QueueView()
+        self.asked: list[tuple[str, str, str]] = []
+        self.answers = Reply(404, b"")
         self.desk = make_desk(
             book,
             self.signin,
@@ -106,11 +112,17 @@ class ConsoleHouse:
             self.keys,
             waiting=self.waiting,
             secrets=self.secrets,
+            reader=Reader(USERS_KEY, self.api, self.clock),
             users=UsersPlace(USERS, users_keeper(bytes(range(32)))),
         )
         self.post = FakePost(book, self.signin)
         self.outbox = Outbox(book, self.bus, self.post, "one")
         self.app = make_console(self.desk, self.config, self.clock)
+
+    async def api(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> Reply:  # noqa: ARG002 - the port's
+        """Stand in for the quarantine's API: a Transport that keeps what it was asked."""
+        self.asked.append((method, path, headers["Authorization"].removeprefix("Bearer ")))
+        return self.answers
 
     def browser(self, client: str = "192.0.2.1") -> Browser:
         return Browser(self.app, self.config.base, client=client)

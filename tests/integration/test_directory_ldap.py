@@ -33,7 +33,7 @@ from services.runtime.fakes import MemoryBus
 from services.runtime.follow import follow
 from tests.dialogs.door import connected, opened
 from tests.eventually import eventually
-from tests.house.slapd import ADMIN, BASE, PASSWORD, PEOPLE, Slapd, entry, group, people, person
+from tests.house.slapd import ADMIN, BASE, GROUPS, PASSWORD, PEOPLE, Slapd, entry, group, people, person
 
 SALT = "0a" * 16
 SOURCE = LdapSource(url="", base=BASE, bind_dn=ADMIN, password_env="GATEPOST_LDAP_TEST", ca_file="ca.pem")
@@ -112,6 +112,31 @@ async def test_mail_aliases_proxy_addresses_and_groups_are_recipients_and_nothin
     state = await site.run()
     assert (state.problem, state.addresses, state.added, state.removed) == ("", len(ALL), len(ALL), 0)
     assert await site.knows(*ALL, "robot", "sipben", "words", "uid") == list(ALL)
+
+
+async def test_who_is_in_which_group_nested_and_by_either_side(slapd: Slapd) -> None:
+    anna, ben = (f"uid={name},{PEOPLE}" for name in ("Anna", "ben"))
+    await slapd.change(
+        "\n".join(
+            [
+                group("Sales Team", member=[anna.replace(",", ", ")]),
+                group("all", member=[f"cn=Sales Team,{GROUPS}", ben, f"cn=all,{GROUPS}"]),
+                group("other", member=[ben]),
+            ]
+        )
+    )
+    site = Site(slapd)
+    await site.run(groups=("sales-team", "all"))
+
+    async def groups() -> dict[str, list[str]]:
+        directory = await site.known()
+        found = {name: directory.groups_of(site.customer, f"{name}@acme.test") for name in ("anna", "a.smith", "ben")}
+        return {name: sorted(names) for name, names in found.items()}
+
+    assert await groups() == {"anna": ["all", "sales-team"], "a.smith": ["all", "sales-team"], "ben": ["all"]}
+    await slapd.change(f"dn: cn=all,{GROUPS}\nchangetype: modify\ndelete: member\nmember: {ben}\n")
+    await site.run(groups=("*",))  # of what changed alone, and groups all the same
+    assert await groups() == {"anna": ["all", "sales-team"], "a.smith": ["all", "sales-team"], "ben": ["other"]}
 
 
 async def test_no_address_is_in_the_topics_nor_in_the_log(slapd: Slapd, caplog: pytest.LogCaptureFixture) -> None:

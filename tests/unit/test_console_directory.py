@@ -101,6 +101,44 @@ async def test_a_directory_is_tried_before_it_is_used_and_then_synced(house: Con
     assert not await latest(house.bus, DIRECTORY_STATE, DirectoryState)
 
 
+async def test_groups_are_previewed_synced_and_then_what_a_rule_means(house: ConsoleHouse, admin: Browser) -> None:
+    house.reader.put("1", "ann@acme.test", "smtp:a.nn@acme.test")
+    house.reader.put("2", "bob@acme.test")
+    house.reader.groups = {"1": ("sales",), "2": ("sales", "staff")}
+    wrong = await admin.fill(PAGE, {**FORM, "groups": "Sales Team!"})
+    assert "no name of a group" in wrong.text
+    assert (await admin.fill(PAGE, {**FORM, "groups": "sales, staff"})).status == 303
+    tried = await admin.fill(PAGE, {"action": "try", "source": "office"})
+    assert '<th scope="row">directory:sales</th><td>0</td><td>3</td>' in tried.text
+    assert '<th scope="row">directory:staff</th><td>0</td><td>1</td>' in tried.text
+    await admin.fill(PAGE, {"action": "use", "source": "office"})
+    await house.settle()
+    acme = house.published("acme")
+    assert acme is not None
+    assert source_of(house).groups == ("sales", "staff")
+    await Sync(house.bus, house.reader, house.clock).ldap(acme, source_of(house), None)
+    house.reader.groups = {"2": ("sales",)}
+    again = await admin.fill(PAGE, {"action": "try", "source": "office"})
+    assert '<th scope="row">directory:sales</th><td>3</td><td>1</td>' in again.text
+    assert '<th scope="row">directory:staff</th><td>1</td><td>0</td>' in again.text
+    assert 'value="sales, staff"' in (await admin.get(f"{PAGE}?edit=office")).text
+
+
+async def test_a_list_with_groups_says_what_would_change_and_changes_it(house: ConsoleHouse, admin: Browser) -> None:
+    page = await uploaded(admin, "email,group\nann@acme.test,Sales Team|VIP\nbob@acme.test,\n")
+    assert '<th scope="row">directory:sales-team</th><td>0</td><td>1</td>' in page
+    await admin.fill(PAGE, {"action": "apply", "force": "yes"})
+    await house.settle()
+    said = {each.groups for each in (await latest(house.bus, RECIPIENTS, Recipient)).values()}
+    assert said == {("sales-team", "vip"), ()}
+    page = await uploaded(admin, "email,group\nann@acme.test,VIP\nbob@acme.test,VIP\n")
+    assert "0 addresses would come, 0 would go." in page
+    assert '<th scope="row">directory:vip</th><td>1</td><td>2</td>' in page
+    await admin.fill(PAGE, {"action": "apply"})
+    await house.settle()
+    assert {each.groups for each in (await latest(house.bus, RECIPIENTS, Recipient)).values()} == {("vip",)}
+
+
 async def test_a_password_lies_nowhere_in_the_clear_and_goes_to_its_server_alone(
     house: ConsoleHouse, admin: Browser
 ) -> None:

@@ -130,6 +130,7 @@ EVERYTHING = CustomerSpec(
         training=True,
         groups=(Group(name="sales", members=("a@acme.example", "@any.example")),),
         users_release="spam",
+        helpdesk_reads=True,
         approve_unauthenticated=True,
         retention_hours=12,
         outbound=Outbound(

@@ -29,6 +29,7 @@ from schemas.events import (
 )
 from services.core.clock import ManualClock
 from services.core.errors import StoreUnavailable
+from services.core.ledger import Book
 from services.core.stored import pack
 from services.delivery.app import Delivery
 from services.delivery.config import DeliveryConfig
@@ -361,12 +362,52 @@ async def test_a_lost_answer_is_counted_as_a_possible_duplicate(bench: Bench) ->
     assert len(bench.mta.arrived) == 2
 
 
-async def test_an_object_that_is_gone_ends_nothing(bench: Bench) -> None:
-    disposition = await bench.message()
+async def test_an_object_that_is_gone_before_it_was_tried_was_taken_back_at_the_door(bench: Bench) -> None:
+    disposition = await bench.message(B, C)
     await bench.store.delete(disposition.received.key)
-    assert await bench.handle(disposition) == []
+    (outcome,) = await bench.handle(disposition)
+    assert (outcome.state, outcome.recipients, outcome.total, outcome.bounce) == (State.WITHDRAWN, (B, C), 2, "")
+    assert not bench.waiting()
+    assert not bench.mta.arrived
+    book = Book()
+    book.accepted(disposition.received)
+    book.ended(outcome)
+    assert (book.open(), book.doubts, list(book.withdrawn())) == ({}, [], [outcome.id])
+
+
+async def test_who_has_an_end_already_gets_no_second_one(bench: Bench) -> None:
+    disposition = await bench.message(B, C)
+    await bench.store.delete(disposition.received.key)
+    (first,) = await bench.deliver(D)
+    done = msgspec.structs.replace(first, id=disposition.received.id, recipients=(B,), total=2)
+    await bench.bus.publish([done])  # by another member, and not in our memory
+    (outcome,) = await bench.handle(disposition)
+    assert (outcome.state, outcome.recipients) == (State.WITHDRAWN, (C,))
+
+
+@pytest.mark.parametrize("changes", [{"recovered": True}, {"own": "digest"}, {"bounce_of": "x"}])
+async def test_what_the_door_never_refused_is_a_loss_and_no_outcome_hides_it(
+    bench: Bench, changes: dict[str, Any]
+) -> None:
+    disposition = await bench.message()
+    received = msgspec.structs.replace(disposition.received, **changes)
+    await bench.store.delete(received.key)
+    assert await bench.handle(msgspec.structs.replace(disposition, received=received)) == []
     assert not bench.waiting()
     assert bench.delivery._attempts.counts["object-gone"] == 1
+
+
+async def test_an_object_that_is_gone_later_ends_nothing(bench: Bench) -> None:
+    bench.mta.manners.mail = (450, "later")
+    assert await bench.deliver() == []
+    (waits,) = bench.waiting()
+    bench.mta.manners.mail = (250, "fine")
+    await bench.store.delete(waits.disposition.received.key)
+    await bench.run(120)
+    assert bench.ends() == []
+    old = await bench.message(decided_at=bench.clock.now() - 601)
+    await bench.store.delete(old.received.key)
+    assert await bench.handle(old) == []
 
 
 async def test_a_store_that_is_down_leaves_the_record_to_the_loop(bench: Bench) -> None:

@@ -40,6 +40,12 @@ def test_repeated_addresses_are_counted() -> None:
     assert (found.rows, found.repeated, len(found.addresses)) == (3, 1, 2)
 
 
+def test_a_column_of_groups() -> None:
+    data = b"email;Groups\na@acme.test;Sales Team|VIP\nb@acme.test;\nA@acme.test;Board\nc@acme.test\n"
+    assert parse_csv(data, "people.csv", DOMAINS).groups == {"a@acme.test": ("sales-team", "vip", "board")}
+    assert parse_csv(b"a@acme.test,Sales\n", "people.csv", DOMAINS).groups == {}  # no header says what it is
+
+
 @pytest.mark.parametrize(
     ("data", "says"),
     [
@@ -50,6 +56,7 @@ def test_repeated_addresses_are_counted() -> None:
         (b'a@acme.test\n"b@acme.test\n', "people.csv:2: not CSV: unexpected end of data"),
         (b"", "people.csv: no address in it"),
         (b"mail\n", "people.csv: no address in it"),
+        (b"mail,group\na@acme.test,???\n", "people.csv:2: '???' is no name of a group"),
         (b"a@acme.test\n\x1b[2Jx\n", "people.csv:2: '?[2Jx' is not an address: no local part"),
     ],
 )

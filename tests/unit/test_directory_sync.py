@@ -12,7 +12,8 @@ from schemas.catalog import RECIPIENTS
 from schemas.events import Customer, DirectoryState, Domain, LdapSource, Recipient
 from services.core.address import parse
 from services.core.clock import ManualClock
-from services.core.directory import recipient_digest
+from services.core.directory import Directory, recipient_digest
+from services.core.directory_csv import Table
 from services.core.errors import BusUnavailable
 from services.directory.app import Schedule
 from services.directory.config import DirectoryConfig
@@ -47,6 +48,37 @@ class Site:
             elif (event := cast("Recipient", record.event)).source == source:
                 there[record.key] = names[event.digest]
         return sorted(there.values())
+
+    async def groups(self) -> dict[str, list[str]]:
+        """Return who is in which groups, as whoever decides knows it."""
+        directory = Directory()
+        async for record in self.bus.read(RECIPIENTS):
+            if record.event is None:
+                directory.remove(Recipient, record.key)
+            else:
+                directory.apply(record.event)
+        found = {name: directory.groups_of(ACME, f"{name}@Acme.test") for name in ("anna", "ben", "cleo", "dora")}
+        return {name: sorted(names) for name, names in found.items() if names}
+
+
+async def test_groups_follow_the_directory_where_nothing_else_changed() -> None:
+    site = Site()
+    site.reader.groups = {"anna": ("sales", "staff"), "ben": ("staff",)}
+    await site.run()
+    assert await site.groups() == {}  # nobody asked for any
+    wants = {"groups": ("*",)}
+    await site.run(**wants)
+    assert await site.groups() == {"anna": ["sales", "staff"], "ben": ["staff"]}
+    site.reader.groups = {"anna": ("staff",)}
+    state = await site.run(**wants)
+    assert await site.groups() == {"anna": ["staff"]}
+    assert (state.added, state.removed, state.addresses) == (0, 0, 3)
+    before = len(site.bus.events(RECIPIENTS))
+    await site.run(**wants)
+    assert len(site.bus.events(RECIPIENTS)) == before
+    site.reader.delete("anna")
+    await site.run(**wants)
+    assert await site.groups() == {}
 
 
 async def test_after_the_first_sync_only_changes_are_asked_for_until_everything_is_due() -> None:
@@ -111,12 +143,13 @@ async def test_additions_are_published_before_anything_is_taken_away() -> None:
 async def test_a_table_is_a_source_of_its_own() -> None:
     site = Site()
     await site.run()
-    first = [parse("anna@acme.test"), parse("dora@acme.test")]
-    state = await site.sync.csv(ACME, first, None, drop_share=0.2)
+    anna, dora = parse("anna@acme.test"), parse("dora@acme.test")
+    state = await site.sync.csv(ACME, Table((anna, dora), 2, 0), None, drop_share=0.2)
     assert (state.source, state.added, state.removed) == ("csv", 2, 0)
-    state = await site.sync.csv(ACME, first[:1], state, drop_share=0.2)
+    state = await site.sync.csv(ACME, Table((anna,), 1, 0, {"anna@acme.test": ("sales",)}), state, drop_share=0.2)
     assert (state.added, state.removed, state.failing_since) == (0, 1, 0)
     assert await site.known("csv") == ["anna"]
+    assert await site.groups() == {"anna": ["sales"]}
     assert await site.known() == ["anna", "ben", "cleo"]
 
 

@@ -487,6 +487,28 @@ async def test_a_pass_is_good_for_a_minute_for_its_customer_and_addresses_and_ca
     assert await status(good) == 401
 
 
+async def test_an_administrators_pass_is_for_one_look_into_one_message(house: UsersHouse) -> None:
+    one, two = await house.hold("acme", ANNA), await house.hold("acme", ANNA)
+    now = house.clock.now()
+
+    def passed(message: str, role: str = "administrator", customer: str = "acme") -> str:
+        return issue(pass_key(KEY), Pass(customer, (), "olga", now + SECONDS_OF_PASS, role, message))
+
+    async def status(text: str, path: str, method: str = "GET") -> int:
+        program = Browser(house.api, "http://api.test", token=text)
+        return (await program.ask(method, f"/v1/customers/acme{path}", b"{}", {})).status
+
+    assert await status(passed(one), f"/messages/{one}/preview") == 200
+    for path in (f"/messages/{two}/preview", f"/messages/{one}", "/messages", "/senders"):
+        assert await status(passed(one), path) == 403, path
+    assert await status(passed(one), f"/messages/{one}/release", "POST") == 403
+    assert await status(passed(one, customer="globex"), f"/messages/{one}/preview") == 404
+    for wrong in (passed(""), passed(one, "owner"), passed(one, "helpdesk"), passed(one, "user")):
+        assert await status(wrong, f"/messages/{one}/preview") == 401
+    house.clock.advance(SECONDS_OF_PASS)
+    assert await status(passed(one), f"/messages/{one}/preview") == 401
+
+
 async def test_the_api_that_is_away_is_said_and_nothing_is_lost(house: UsersHouse) -> None:
     anna = await house.signed_in("acme", ANNA)
     house.api_down = True

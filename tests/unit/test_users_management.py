@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from schemas.catalog import RECEIVED
-from schemas.events import LdapSource, Received
+from schemas.events import LdapSource, Received, Recipient
 from services.console.caller import Caller, Refused
 from services.console.outbox import LEASE, Outbox
 from services.console.roles import Role
@@ -19,6 +19,7 @@ from services.console.users.decide import Known, Person, parse_table, plan
 from services.console.users.readings import AGAIN, EVERY, Readings
 from services.console.users.tables import CSV, HAND, Kind
 from services.core.asked import Entry
+from services.core.directory import recipient_digest
 from services.core.errors import ConfigError
 from services.core.stored import unpack
 from services.runtime.fakes_store import MemoryStore
@@ -178,6 +179,20 @@ async def test_a_group_has_members_and_no_password(house: UsersHouse) -> None:
     assert (shown.members, shown.name) == ([], "Information")
     assert (await users.users(OWNER, customer="acme", search="INFORM")).users[0].id == group.id
     assert await names(house, "anna@") == ["anna@acme.test"]
+
+
+async def test_the_groups_of_the_directory_that_somebody_is_in_are_shown(house: UsersHouse) -> None:
+    console = house.console
+    acme = console.directory.customer("acme")
+    assert acme is not None
+    body = models.NewEndUser(address="dora@acme.test", aliases=["d@acme.test"])
+    dora = await console.desk.users.add_user(OWNER, customer="acme", body=body)
+    owner = await console.person(Role.OWNER)
+    assert "directory:" not in (await owner.get(f"/c/acme/users/{dora.id}")).text
+    for address, names in (("dora@acme.test", ("sales",)), ("d@acme.test", ("sales", "board"))):
+        digest = recipient_digest(acme.salt, address)
+        console.directory.apply(Recipient(customer="acme", digest=digest, source="csv", groups=names))
+    assert "directory:board, directory:sales" in (await owner.get(f"/c/acme/users/{dora.id}")).text
 
 
 async def test_another_customers_user_is_nobody_here(house: UsersHouse) -> None:

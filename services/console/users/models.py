@@ -41,6 +41,7 @@ class EndUserShown(EndUser):
 
     members: list[str]  # of a group: its users' addresses
     groups: list[str]  # that a user is a member of
+    directory_groups: list[str] = []  # that rules may mean, behind directory:
 
 
 class NewEndUser(Strict):

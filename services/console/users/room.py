@@ -19,6 +19,7 @@ from services.console.users.links import ACTIVATE, RESET
 from services.console.users.tables import ADDRESSES, CSV, HAND, MEMBERS, USERS, Kind
 from services.core.address import parse
 from services.core.directory import LDAP
+from services.core.directory_groups import Membership, in_none
 from services.core.errors import BadAddress, ConfigError, DirectoryRefused, DirectoryUnavailable
 
 PAGE: Final = 100
@@ -27,9 +28,10 @@ PAGE: Final = 100
 class Management:
     """Operations on users and groups."""
 
-    def __init__(self, book: Book, directory: Asked) -> None:
+    def __init__(self, book: Book, directory: Asked, groups_of: Membership = in_none) -> None:
         self.book = book
         self._directory = directory
+        self._groups_of = groups_of
 
     @allowed(Act.USERS_SHOW, limited=True)
     async def users(self, caller: Caller, customer: str, search: str = "", after: str = "") -> models.EndUsers:
@@ -56,7 +58,12 @@ class Management:
     async def user(self, caller: Caller, customer: str, user: str) -> models.EndUserShown:
         """One of them."""
         async with self.book.reading() as connection:
-            return await _shown(connection, caller, customer, user)
+            shown = await _shown(connection, caller, customer, user)
+            event = await event_of(connection, customer)
+        if event is None:
+            return shown
+        names = {name for address in shown.addresses for name in self._groups_of(event, address)}
+        return shown.model_copy(update={"directory_groups": sorted(names)})
 
     @allowed(Act.USERS_CHANGE, limited=True)
     async def add_user(self, caller: Caller, customer: str, body: models.NewEndUser) -> models.EndUserShown:

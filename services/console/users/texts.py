@@ -19,6 +19,7 @@ USERS: Final[Mapping[str, tuple[str, str]]] = {
         "Of a group: addresses of users, one a line. They see what is held for the group.",
         "Di un gruppo: indirizzi di utenti, uno per riga. Vedono ciò che è trattenuto per il gruppo.",
     ),
+    "users.directory-groups": ("In the directory's groups", "Nei gruppi della directory"),
     "users.groups": ("Groups", "Gruppi"),
     "users.source": ("Comes from", "Proviene da"),
     "users.source.hand": ("made by hand", "inserito a mano"),

@@ -87,6 +87,8 @@ class Guard:
             caller = await self._caller(request)
             if caller.customer not in ("", customer):
                 raise HTTPException(404, "not found")  # whether there is such a customer is none of his business
+            if caller.message and (act != "preview" or request.path_params.get("message") != caller.message):
+                raise HTTPException(403, "this pass is for one look into one message")
             if caller.role not in roles:
                 raise HTTPException(403, "this token's role may not do this")
             return caller
