@@ -20,9 +20,11 @@ from pathlib import Path
 from typing import Any, Final
 
 import asyncpg
+from sqlalchemy import delete
 
 from bench.ledger import percentile
 from services.console.roles import Role
+from services.console.tables import METADATA
 from services.core.clock import ManualClock
 from services.trace.decide import DAY
 from services.trace.index import Index
@@ -117,7 +119,10 @@ async def sum_up(index: Index, today: int) -> None:
 
 
 async def visitors(house: ConsoleHouse, customers: int) -> dict[str, Browser]:
-    """Return a browser for each of some customers, and the operator's."""
+    """Return a browser for each of some customers, and the operator's; who came in an earlier run is taken out."""
+    async with house.book.database.writing() as connection:
+        for table in reversed(METADATA.sorted_tables):
+            await connection.execute(delete(table))
     found = {"": await house.person(Role.OPERATOR, "")}
     for number in range(0, customers, max(1, customers // PEOPLE)):
         name = f"customer{number}"

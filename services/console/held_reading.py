@@ -30,10 +30,11 @@ class Reader:
         self._transport = transport
         self._clock = clock
 
-    async def preview(self, customer: str, message: str, name: str) -> traffic_models.HeldText:
+    async def preview(self, caller: Caller, customer: str, message: str) -> traffic_models.HeldText:
         """Return what can safely be shown; raise NotFound, or ApiUnavailable."""
-        until = self._clock.now() + SECONDS
-        shown = issue(self._key, Pass(customer, (), name, until, ApiRole.ADMINISTRATOR.value, message))
+        role = ApiRole.HELPDESK if caller.role is Role.HELPDESK else ApiRole.ADMINISTRATOR
+        who = Pass(customer, (), caller.address, self._clock.now() + SECONDS, role.value, message)
+        shown = issue(self._key, who)
         path = "/".join(urllib.parse.quote(each, safe="") for each in (customer, "messages", message, "preview"))
         headers = {"Authorization": f"Bearer {shown}"}
         reply = await self._transport("GET", f"/v1/customers/{path}", headers, b"")
@@ -77,4 +78,4 @@ class HeldReading:
             raise NotFound("nothing of it is held")
         async with self.book.change(caller.author) as change:
             await change.note(customer, "held-read", message)
-        return await self._reader.preview(customer, message, caller.author.name)
+        return await self._reader.preview(caller, customer, message)

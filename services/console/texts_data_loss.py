@@ -42,9 +42,9 @@ DATA_LOSS: Final[Mapping[str, tuple[str, str]]] = {
     ),
     "dlp.files": ("Files by their SHA-256", "File secondo il loro SHA-256"),
     "dlp.files.hint": ("One a line, as sha256sum prints it", "Uno per riga, come lo stampa sha256sum"),
-    "dlp.count.patterns": ("{count} expressions", "{count} espressioni"),
-    "dlp.count.words": ("{count} words", "{count} parole"),
-    "dlp.count.files": ("{count} files", "{count} file"),
+    "dlp.count.patterns": ("expressions: {count}", "espressioni: {count}"),
+    "dlp.count.words": ("words: {count}", "parole: {count}"),
+    "dlp.count.files": ("files: {count}", "file: {count}"),
     "dlp.unread": (
         "what can't be looked into: encrypted, broken, too much",
         "ciò che non si può esaminare: cifrato, guasto, troppo",

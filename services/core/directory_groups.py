@@ -6,7 +6,6 @@ directory, and no address is looked up that no rule asks about.
 
 from __future__ import annotations
 
-import functools
 import re
 import unicodedata
 from collections.abc import Callable, Iterable
@@ -14,7 +13,7 @@ from typing import Final
 
 import msgspec
 
-from schemas.events import Customer, Group, Rule
+from schemas.events import Customer, Group
 
 DIRECTORY: Final = "directory:"  # before such a group's name, where recipients are named
 EVERY: Final = "*"  # in the settings of a directory: all of its groups
@@ -41,7 +40,12 @@ def group_name(text: str) -> str:
 
 def with_groups(customer: Customer, recipients: Iterable[str], groups_of: Membership) -> Customer:
     """Return the customer with the directory's groups that its rules mean, for these recipients."""
-    wanted = _meant((*customer.rules, *customer.outbound.rules))
+    wanted = {
+        name.removeprefix(DIRECTORY)
+        for rule in (*customer.rules, *customer.outbound.rules)
+        for name in rule.when.recipients
+        if name.startswith(DIRECTORY)
+    }
     if not wanted:
         return customer
     members: dict[str, list[str]] = {}
@@ -50,9 +54,3 @@ def with_groups(customer: Customer, recipients: Iterable[str], groups_of: Member
             members.setdefault(name, []).append(recipient)
     found = (Group(name=f"{DIRECTORY}{name}", members=tuple(names)) for name, names in sorted(members.items()))
     return msgspec.structs.replace(customer, groups=(*customer.groups, *found))
-
-
-@functools.lru_cache(maxsize=1_024)
-def _meant(rules: tuple[Rule, ...]) -> frozenset[str]:
-    named = (name for rule in rules for name in rule.when.recipients if name.startswith(DIRECTORY))
-    return frozenset(name.removeprefix(DIRECTORY) for name in named)

@@ -10,7 +10,7 @@ import binascii
 import dataclasses
 import email.message
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from email.errors import HeaderParseError
 from email.header import decode_header
 from typing import Final
@@ -28,6 +28,7 @@ OPAQUE: Final = frozenset({"multipart/encrypted", "application/pkcs7-mime", "app
 AS_IT_STANDS: Final = frozenset({"", "7bit", "8bit", "binary"})
 KNOWN: Final = AS_IT_STANDS | {"base64", "quoted-printable", "x-uuencode", "uuencode", "x-uue"}
 _HIDES: Final = KNOWN - AS_IT_STANDS - {"quoted-printable"}
+_BEHIND: Final = frozenset({b"", b"\r", b"\n", b" ", b"\t", b"-"})  # what may stand behind a boundary
 NESTED: Final = "message/rfc822"
 
 _BOUNDARIES: Final = re.compile(r"boundary[*0-9]{0,6}\s*=\s*(?:\"([^\"]{1,200})\"|([^\s;\"]{1,200}))", re.IGNORECASE)
@@ -65,14 +66,6 @@ class Entity:
         """Return the names that readers may save it under."""
         found = (self.head.get_param(key, None, field) for key, field in _NAMED)
         return tuple(dict.fromkeys(_shown(each)[:NAME_MOST] for each in found if each))
-
-    def walk(self) -> Iterator[Entity]:
-        """Yield it and all that is in it, in the order of the message."""
-        todo = [self]
-        while todo:
-            entity = todo.pop()
-            yield entity
-            todo.extend(reversed(entity.inside))
 
 
 _NAMED: Final = (("filename", "content-disposition"), ("name", "content-type"))
@@ -186,7 +179,7 @@ def _cut(message: bytes, start: int, end: int, boundary: str) -> tuple[list[tupl
             break
         line = at
         at += len(mark)
-        if line > start and message[line - 1] not in b"\r\n":
+        if (line > start and message[line - 1] not in b"\r\n") or message[at : min(at + 1, end)] not in _BEHIND:
             continue
         stop = _line_end(message, at, end)
         rest = message[at : min(stop, at + 200)].rstrip(b" \t")

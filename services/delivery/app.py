@@ -72,8 +72,8 @@ class Delivery:
     ) -> None:
         """`customer` looks a customer up by id; `chance` returns numbers in [0, 1), such as `random.random`.
 
-        `ours` returns once what waits is surely this member's to send; by default it always is. `hosted` says whether a
-        domain is some customer's; `signs` signs what goes out, None: nobody does.
+        `ours` returns once all that it has is surely this member's to send; by default it always is. `hosted` says
+        whether a domain is some customer's; `signs` signs what goes out, None: nobody does.
         """
         self._bus = bus
         self._config = config

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final
 
-from schemas.events import Customer, Deferred, Host, State
+from schemas.events import Customer, Deferred, Disposition, Host, State
 from services.core.changes import changed
 from services.core.clock import Clock
 from services.core.compose import compose
@@ -34,6 +34,7 @@ from services.runtime.store import Store
 log = logging.getLogger("gatepost.delivery")
 
 IN_LOOP: Final = 262_144  # octets of a message that is made ready in the event loop; a larger one in a thread
+CHANGED_IN_LOOP: Final = 32_768  # and of one whose body is changed, which takes a reading of its parts
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -136,10 +137,17 @@ class Attempts:
 
     async def _letter(self, entry: Deferred, stored: bytes, customer: Customer | None) -> Letter:
         make = partial(letter_of, entry, stored, self._config.hostname, customer, self._clock.now())
-        letter = await asyncio.to_thread(make) if len(stored) > IN_LOOP else make()
+        letter = await asyncio.to_thread(make) if len(stored) > in_loop(entry.disposition, customer) else make()
         if self._signs is None:
             return letter
         return await self._signs(entry.disposition, entry.disposition.branches[entry.branch], letter)
+
+
+def in_loop(disposition: Disposition, customer: Customer | None) -> int:
+    """Return the octets of a message that is made ready in the event loop."""
+    texts = any(branch.strip or branch.stamp for branch in disposition.branches)
+    more = customer is not None and (customer.outbound.disclaimer.text or customer.lapses_at)
+    return CHANGED_IN_LOOP if texts or more else IN_LOOP
 
 
 def letter_of(

@@ -22,7 +22,7 @@ from services.core.changes import by_rule, language_of
 from services.core.compose import compose
 from services.core.errors import BadAddress, ObjectConflict, ObjectCorrupt, ObjectNotFound
 from services.core.stored import object_key, pack, unpack
-from services.delivery.attempt import IN_LOOP
+from services.delivery.attempt import in_loop
 from services.delivery.budget import Budget
 from services.delivery.config import DeliveryConfig
 from services.delivery.decide import BCC
@@ -103,9 +103,10 @@ class Copies:
             except (ObjectNotFound, ObjectCorrupt) as error:  # no use to try again; the delivery says so as well
                 log.warning("id=%s customer=%s event=not-copied reason=%s", received.id, received.customer, error)
                 return []
-            language = language_of(self._customer(received.customer))
+            customer = self._customer(received.customer)
+            language = language_of(customer)
             make = partial(_composed, disposition, branch, message, self._config.hostname, language)
-            parts = await asyncio.to_thread(make) if received.size > IN_LOOP else make()
+            parts = await asyncio.to_thread(make) if received.size > in_loop(disposition, customer) else make()
             return await self._put(copy, parts)
 
     async def _put(self, copy: Received, parts: list[bytes | memoryview]) -> list[Received]:

@@ -396,16 +396,15 @@ class Queue:
             destination.gate.leave()
 
     async def _before(self, job: Job) -> None:
-        """Write down that an attempt begins which may have an effect, unless the consume loop answers for it."""
+        """Return when an attempt may have an effect: written down, unless the consume loop answers for it, and ours."""
         if not job.talking:
             job.talking = True
             job.destination.talking += 1
-        if job.attached:
-            return
-        if job.key in self._shelf:
+        if not job.attached and job.key in self._shelf:
             self._shelf.put(_under_way(job.entry, job.entry.next_at), job.destination.number)
             await self._shelf.flush([job.key])
-        # After it: whoever has taken over since then has read the mark. Before, both would send, and neither know.
+        # After it: whoever has taken over since then has read the mark. Before, both would send, and neither know. What
+        # the consume loop answers for needs it too: who took over knows how far it went, and not what it reads later.
         await self._ours()
 
     def _learn(self, job: Job, attempted: Attempted, hosts: tuple[Host, ...]) -> Concluded:

@@ -18,7 +18,7 @@ from services.runtime.migrate import migrate
 from services.trace.decide import DAY, Facts, Row, day_of, kept
 from services.trace.pages import LOOKED_AT, rows_of
 from services.trace.partitions import drop_days, make_days, patient, subject_index
-from services.trace.query import Query
+from services.trace.query import Query, placed
 from services.trace.recorded import Recorded, messages
 from services.trace.recorded import told as told_of
 from services.trace.rollup import RollUp, put
@@ -213,11 +213,8 @@ class Index:
             rows = await rows_of(connection, query, self.looked_at)
             recipients: dict[str, dict[str, str]] = {row.id: {} for row in rows}
             if rows:
-                days = {row.day for row in rows}
-                found = select(RECIPIENTS.c.id, RECIPIENTS.c.recipient, RECIPIENTS.c.state).where(
-                    RECIPIENTS.c.day.in_(sorted(days)),
-                    RECIPIENTS.c.id.in_([row.id for row in rows]),
-                )
+                places = [(row.day, row.id) for row in rows]
+                found = placed(places, RECIPIENTS, RECIPIENTS.c.id, RECIPIENTS.c.recipient, RECIPIENTS.c.state)
                 for message, recipient, state in await connection.execute(found.order_by(RECIPIENTS.c.recipient)):
                     recipients[message][recipient] = state
         return [_found(row._mapping, recipients[row.id]) for row in rows]

@@ -6,7 +6,22 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any, Final
 
-from sqlalchemy import BindParameter, ColumnElement, Select, Table, Text, TextClause, bindparam, exists, func, select
+from sqlalchemy import (
+    BindParameter,
+    Column,
+    ColumnElement,
+    Integer,
+    Select,
+    Table,
+    Text,
+    TextClause,
+    bindparam,
+    column,
+    exists,
+    func,
+    select,
+    values,
+)
 
 from services.core.errors import ConfigError
 from services.core.heading import bare_id
@@ -78,13 +93,22 @@ def keys(query: Query) -> Select[Any]:
 
 def picked(query: Query, places: Sequence[Place]) -> Select[Any]:
     """Return the statement for the messages at these places that fulfil all else, newest first."""
-    statement = select(*MESSAGES.columns).where(*_at(places, MESSAGES), *_of_customer(query, MESSAGES))
+    statement = placed(places, MESSAGES, *MESSAGES.columns).where(*_of_customer(query, MESSAGES))
     return statement.where(*conditions(query)).order_by(MESSAGES.c.day.desc(), MESSAGES.c.id.desc())
 
 
 def with_recipient(query: Query, places: Sequence[Place]) -> Select[Any]:
     """Return the statement for the ids of those at these places that have the recipient or the state."""
-    return select(RECIPIENTS.c.id).where(*_at(places, RECIPIENTS), *_of_recipient(query))
+    return placed(places, RECIPIENTS, RECIPIENTS.c.id).where(*_of_recipient(query))
+
+
+def placed(places: Sequence[Place], table: Table, *columns: Column[Any]) -> Select[Any]:
+    """Return the statement for what a table has at these places.
+
+    A join with them: told two lists, days and ids, PostgreSQL looks for every id on every day.
+    """
+    given = values(column("day", Integer), column("id", Text), name="place").data(list(places)).cte("place")
+    return select(*columns).select_from(given.join(table, (table.c.day == given.c.day) & (table.c.id == given.c.id)))
 
 
 def _of_recipient(query: Query) -> list[ColumnElement[bool] | TextClause]:
@@ -100,10 +124,6 @@ def _of_recipient(query: Query) -> list[ColumnElement[bool] | TextClause]:
 
 def _of_customer(query: Query, table: Table) -> list[ColumnElement[bool]]:
     return [] if query.customer is None else [table.c.customer == query.customer]
-
-
-def _at(places: Sequence[Place], table: Table) -> list[ColumnElement[bool]]:
-    return [table.c.day.in_(sorted({day for day, _ in places})), table.c.id.in_([message for _, message in places])]
 
 
 def _constant(state: str) -> BindParameter[str]:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import dataclasses
 from typing import Final
 
-from sqlalchemy import Select, select
+from sqlalchemy import Select
 
 from schemas.events import Disposition, Received, Verdict
-from services.trace.query import Query
+from services.trace.query import Query, placed
 from services.trace.tables import EVENTS
 
 KINDS: Final = (Received.__name__, Verdict.__name__, Disposition.__name__)
@@ -29,9 +29,5 @@ def messages(customer: str, since: float, before: str, limit: int, domains: froz
 
 def told(customer: str, places: list[tuple[int, str]]) -> Select[tuple[str, str, str]]:
     """Return the statement for the events of the messages at these places (day, id)."""
-    return select(EVENTS.c.id, EVENTS.c.topic, EVENTS.c.event).where(
-        EVENTS.c.day.in_(sorted({day for day, _ in places})),
-        EVENTS.c.id.in_([message for _, message in places]),
-        EVENTS.c.customer == customer,
-        EVENTS.c.topic.in_(KINDS),
-    )
+    found = placed(places, EVENTS, EVENTS.c.id, EVENTS.c.topic, EVENTS.c.event)
+    return found.where(EVENTS.c.customer == customer, EVENTS.c.topic.in_(KINDS))

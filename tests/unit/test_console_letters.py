@@ -21,6 +21,7 @@ def letters_of(path: Path) -> frozenset[int]:
     pages.add_font("one", "", path)
     font = pages.fonts["one"]
     assert isinstance(font, TTFFont)
+    font.close()
     return frozenset(font.cmap)
 
 

@@ -35,7 +35,7 @@ from services.console.mail_models import SenderChange
 from services.console.policy_models import Condition, NewPolicy
 from services.console.policy_models import Rule as PolicyRule
 from services.console.roles import OF_DOMAINS, Act, Role
-from services.console.traffic_models import HeldAct
+from services.console.traffic_models import HeldAct, HeldMatching
 from services.console.users.models import EndUserChange, EndUsersTable, NewEndUser
 from services.core.customers import CustomerSpec
 from services.core.ids import message_id
@@ -68,7 +68,10 @@ REFUSED: Final = {
     "test_domain",
     "use_keys",
     "remove_keys",
-}  # as for anybody: it is there, and no such session or host; of keys none is published, and none is gp9
+    "read_held",
+    "act_held_matching",
+}  # as for anybody: it is there, and no such session or host; of keys none is published, and none is gp9; no octets are
+# there to be read; what a search finds has a test of its own
 LATE: Final = ("remove_user", "remove_submitter", "remove_domain")  # what others need before
 
 
@@ -172,6 +175,8 @@ def arguments(name: str, domain: str, ids: dict[str, str], version: str = "") ->
     known: dict[str, dict[str, Any]] = {
         "held": of,
         "act_held": {**of, "body": HeldAct.model_validate(act)},
+        "act_held_matching": {**of, "body": HeldMatching(action="delete", recipient=f"nobody@{domain}")},
+        "read_held": {**of, "message": ids["message"]},
         "users": of,
         "user": user,
         "add_user": {**of, "body": new_user(f"new@{domain}")},
@@ -306,6 +311,7 @@ async def test_every_operation_about_another_domain_finds_nothing(house: Console
         "revoke_token",
         "traced",
         "act_held",
+        "read_held",
         "user",
         "add_user",
         "change_user",
@@ -337,6 +343,15 @@ async def test_every_operation_about_another_domain_finds_nothing(house: Console
     for asked in (f"ann@{OTHER}", f"@{OTHER}", ""):
         found = await house.desk.history.trace(ann, customer="acme", recipient=asked)
         assert [message.subject for message in found.messages] == ([] if asked else ["open subject"])
+
+
+async def test_of_what_a_search_finds_he_orders_his_own(house: ConsoleHouse) -> None:
+    ann = await account(house, "ann@acme.test", Role.ADMINISTRATOR, OWN)
+    house.clock.advance(1)  # what comes to be held now is not meant
+    everything = HeldMatching(action="delete")
+    asked = await house.desk.held.act_held_matching(ann, customer="acme", body=everything)
+    assert asked.asked == 1
+    assert (await house.desk.held.act_held_matching(OWNER, customer="acme", body=everything)).asked == 2
 
 
 async def test_what_another_domain_sends_is_not_his_to_let_out(house: ConsoleHouse) -> None:

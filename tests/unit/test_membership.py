@@ -55,8 +55,29 @@ async def test_whoever_asks_waits_for_the_next_heartbeat() -> None:
         await asking
 
 
+async def test_what_came_while_a_member_was_away_is_not_sent_by_it() -> None:
+    """The trap: who took over has announced nothing of what came later, so neither would know of the other's copy."""
+    bench, confirmed = Bench(), asyncio.Event()
+
+    async def ours() -> None:
+        await confirmed.wait()
+
+    bench.delivery = bench.another(ours=ours)
+    await bench.delivery.assigned(ALL)
+    delivering = asyncio.create_task(bench.deliver(B))
+    await eventually(lambda: len(bench.delivery.queue._jobs) == 1)
+    for _ in range(100):
+        await asyncio.sleep(0)
+    assert arrived(bench) == []
+    confirmed.set()
+    await delivering
+    assert len(arrived(bench)) == 1
+    await bench.delivery.close()
+
+
 async def test_what_waited_is_not_sent_by_a_member_that_was_away_and_its_mark_is_written_first() -> None:
     bench, confirmed = Bench(), asyncio.Event()
+    confirmed.set()
 
     async def ours() -> None:
         await confirmed.wait()
@@ -66,6 +87,7 @@ async def test_what_waited_is_not_sent_by_a_member_that_was_away_and_its_mark_is
     bench.mta.manners.recipients = {B: (450, "4.2.1 busy")}
     await bench.deliver(B)
     await bench.delivery.before_commit()
+    confirmed.clear()
     bench.mta.manners.recipients = {}
     bench.clock.advance(7_200)
     bench.delivery.queue.tick()
