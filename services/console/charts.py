@@ -20,6 +20,7 @@ sys.meta_path[:] = [finder for finder in sys.meta_path if type(finder).__module_
 
 WIDTH: Final = 860  # of the drawing's own units: the page scales it
 HEIGHT: Final = 260
+FEW: Final = 6  # numbers along an axis: each is written
 LABELS_MOST: Final = 8  # along the bottom: more would lie on each other
 
 _NUMBER: Final = re.compile(r"-?\d+\.\d+")
@@ -54,7 +55,8 @@ class HorizontalBar(_Plain, pygal.HorizontalBar): ...  # type: ignore[misc]  # a
 
 def stacked(title: str, labels: Sequence[str], series: Sequence[Series]) -> Markup:
     """Return bars over time, one series on the other."""
-    chart = StackedBar(**_config(len(labels)))
+    tops = [sum(value or 0 for value in at) for at in zip(*(values for _, values in series), strict=True)]
+    chart = StackedBar(**_config(len(labels)), y_labels=_axis(tops))
     return _drawn(chart, title, labels, series)
 
 
@@ -68,8 +70,14 @@ def lines(title: str, labels: Sequence[str], series: Sequence[Series], said: Cal
 def bars(title: str, values: Sequence[tuple[str, int]]) -> Markup:
     """Return a bar for each value, the first one at the top."""
     config = {**_config(0), "height": 40 + 26 * len(values)}
-    chart = HorizontalBar(**config, print_values=False)
+    chart = HorizontalBar(**config, print_values=False, y_labels=_axis([many for _, many in values]))
     return _drawn(chart, title, [name for name, _ in reversed(values)], [("", [many for _, many in reversed(values)])])
+
+
+def _axis(counts: Sequence[float]) -> list[int] | None:
+    """Return each number of an axis of few, which pygal would part further; None: it chooses well."""
+    top = int(max(counts, default=0))
+    return list(range(max(top, 1) + 1)) if counts and top <= FEW else None
 
 
 def _config(labels: int) -> dict[str, Any]:

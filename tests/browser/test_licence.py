@@ -27,6 +27,7 @@ def in_two_forms(subject: str) -> bytes:
     message["Date"], message["Message-ID"] = "Mon, 23 Nov 2026 10:00:00 +0000", f"<{subject.replace(' ', '.')}@a.test>"
     message.set_content("See you on Monday.\n")
     message.add_alternative("<html><body><p>See you on Monday.</p></body></html>\n", subtype="html")
+    message.set_boundary("two-forms")
     return message.as_bytes(policy=email.policy.SMTP)
 
 

@@ -95,6 +95,13 @@ def test_a_line_has_gaps_where_there_is_nothing() -> None:
     assert series.count("<circle") == 3
 
 
+@pytest.mark.parametrize("most", [*range(12), 100])
+def test_no_axis_has_a_number_twice(most: int) -> None:
+    for drawn in (charts.stacked("x", ["a", "b"], [("s", [most, 0])]), charts.bars("x", [("a", most), ("b", 0)])):
+        numbers = re.findall(r">(\d[^<]*)</text>", str(drawn))
+        assert len(numbers) == len(set(numbers)) > 1, numbers
+
+
 def test_how_people_read_amounts() -> None:
     assert [seconds(each) for each in (None, 0.0512, 61.04)] == ["-", "51\u202fms", "61.0\u202fs"]
     assert [octets(each) for each in (0, 1_023, 1_536, 5 * 1024**6)] == [
