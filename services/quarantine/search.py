@@ -12,7 +12,7 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Select, func, literal, or_, select, tuple_
+from sqlalchemy import ColumnElement, Select, false, func, literal, or_, select, tuple_
 
 from services.core.ids import is_message_id
 from services.quarantine.decide import Held
@@ -102,7 +102,8 @@ def _whose(query: Query) -> list[ColumnElement[bool]]:
     if query.recipients is not None:
         wanted.append(recipient.in_(query.recipients))
     if query.domains is not None:
-        wanted.append(or_(*(recipient.endswith(f"@{name}", autoescape=True) for name in sorted(query.domains))))
+        own = (recipient.endswith(f"@{name}", autoescape=True) for name in sorted(query.domains))
+        wanted.append(or_(false(), *own))  # of no domain there is nothing, and not everything
     return wanted
 
 

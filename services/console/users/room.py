@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Row, func, not_, or_, select, update
+from sqlalchemy import ColumnElement, Row, false, func, not_, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.console.book import Author, Book, Change, event_of
@@ -240,7 +240,7 @@ def _within(caller: Caller, customer: str) -> list[ColumnElement[bool]]:
     if caller.domains is None:
         return []
     inside = [ADDRESSES.c.address.endswith(f"@{name}", autoescape=True) for name in sorted(caller.domains)]
-    beyond = select(ADDRESSES.c.user).where(ADDRESSES.c.customer == customer, not_(or_(*inside)))
+    beyond = select(ADDRESSES.c.user).where(ADDRESSES.c.customer == customer, not_(or_(false(), *inside)))
     return [USERS.c.id.not_in(beyond)]
 
 
