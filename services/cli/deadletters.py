@@ -11,9 +11,9 @@ from collections.abc import AsyncIterator
 from schemas import wire
 from schemas.catalog import BY_NAME, DEADLETTERS, key_of
 from schemas.events import DeadLetter, Event
+from services.cli.printing import plain, stamp, table
 from services.cli.site import Site
 from services.cli.topics import customer_of
-from services.cli.views import plain, stamp, table
 from services.core.errors import ConfigError
 from services.runtime.kafka import KafkaBus
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from schemas.catalog import CUSTOMERS
 from schemas.events import Customer, DirectoryState
+from services.cli.printing import stamp, table
 from services.cli.site import Site
-from services.cli.views import stamp, table
 from services.core.clock import SystemClock
 from services.core.directory import CSV, LDAP
 from services.core.directory_csv import OCTETS_MOST, parse_csv

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from schemas.catalog import CUSTOMERS
 from schemas.events import Act, Audit, Command, Customer, Event
+from services.cli.printing import stamp, table
 from services.cli.site import Site
-from services.cli.views import stamp, table
 from services.core.clock import SystemClock
 from services.core.errors import BadAddress, ConfigError
 from services.core.ids import is_message_id

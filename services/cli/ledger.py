@@ -8,8 +8,8 @@ import time
 
 import orjson
 
+from services.cli.printing import plain, table
 from services.cli.site import Site
-from services.cli.views import plain, table
 from services.core.ledger import Account
 from services.quarantine.index import Index
 from services.runtime.audit import Audit, Balance

@@ -10,7 +10,7 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from services.cli.views import stamp
+from services.cli.printing import stamp
 from services.console.licence import DAY, BadLicence, Terms, issue_key, private_key, public_key, read
 from services.core.errors import ConfigError
 from services.core.ids import message_id

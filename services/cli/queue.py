@@ -8,8 +8,8 @@ import time
 
 from schemas.catalog import CUSTOMERS, DEFERRED, QUEUE_COMMANDS, QUEUES
 from schemas.events import Customer, Deferred, Order, QueueCommand, QueueState
+from services.cli.printing import plain, stamp, table
 from services.cli.site import Site
-from services.cli.views import plain, stamp, table
 from services.core.errors import ConfigError
 from services.core.ids import is_message_id, message_id
 from services.delivery.config import smarthosts

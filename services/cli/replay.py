@@ -7,29 +7,31 @@ import os
 import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 import orjson
 
-from schemas.catalog import CUSTOMERS
-from schemas.events import Customer, Verdict
+from schemas.events import Verdict
 from services.cli.customers_file import read_customers
+from services.cli.printing import plain
 from services.cli.site import Site
-from services.cli.views import plain
+from services.cli.today import today
 from services.core.clock import SystemClock
 from services.core.errors import ConfigError
 from services.core.ids import is_message_id
 from services.core.moments import moment
 from services.replay.app import IN_FLIGHT, Candidate, Found, Replay, Wanted, run
 from services.replay.decide import Difference
-from services.runtime.consume import decode
-from services.runtime.window import KafkaWindow, Span
-from services.scanners import config as settings
+from services.runtime.window import KafkaWindow
 from services.scanners.candidates import candidates
 from services.scanners.contract import Finding
-from services.scanners.pool import Pool
 from services.scanners.registry import choose
 
+if TYPE_CHECKING:
+    from services.scanners.pool import Pool  # with all that scanners need: most replays ask none
+
+CLIENT = "gatepost-replay"
 IN_FLIGHT_RULES = 200  # messages at a time where no scanner is asked
 
 
@@ -58,20 +60,21 @@ async def replay(site: Site, options: Options) -> None:
         raise ConfigError("say what to try: --scanner NAME[@FOLDER], --policy FILE, or both")
     policy = {} if options.policy is None else {s.customer.id: s.customer for s in read_customers(options.policy)}
     names, folder = candidates("--scanner", options.scanners)
-    today = await _customers(site)
+    customers, beside = await today(site.kafka, CLIENT, policy.values())
     clock = SystemClock()
     began = time.monotonic()
     async with _pool(site, names, folder) as pool:
         service = Replay(
             wanted,
-            today=today,
+            today=customers,
             policy=policy,
             candidates=_candidates(names),
             pool=pool,
             clock=clock,
             tell=_teller(options),
+            beside=beside,
         )
-        window = KafkaWindow(site.kafka, "gatepost-replay", wanted.spans())
+        window = KafkaWindow(site.kafka, CLIENT, wanted.spans())
         found = await run(service, window, clock, IN_FLIGHT if names else IN_FLIGHT_RULES)
     print("\n".join(_summary(found, time.monotonic() - began, as_json=options.as_json)))
 
@@ -81,6 +84,9 @@ async def _pool(site: Site, names: tuple[str, ...], folder: str) -> AsyncIterato
     if not names:
         yield None
         return
+    from services.scanners import config as settings
+    from services.scanners.pool import Pool
+
     config = settings.read(os.environ)
     changes = {"store": site.store, "scanners": names, "scanner_workers": 1}
     config = msgspec.structs.replace(config, **changes, **({"yara_dir": folder} if folder else {}))
@@ -103,17 +109,6 @@ def _candidates(names: tuple[str, ...]) -> dict[str, Candidate]:
 
 def _unknown(_: Verdict) -> Finding | None:
     return None
-
-
-async def _customers(site: Site) -> dict[str, Customer]:
-    found: dict[str, Customer] = {}
-    async for raw in KafkaWindow(site.kafka, "gatepost-replay", [Span(CUSTOMERS)]).records():
-        event = decode(raw).event
-        if isinstance(event, Customer):
-            found[event.id] = event
-        else:
-            found.pop(raw.key.decode(), None)
-    return found
 
 
 def _teller(options: Options) -> Callable[[Difference], None]:

@@ -8,8 +8,8 @@ from pathlib import Path
 from schemas.catalog import SENDERS, key_of
 from schemas.events import Customer, Event, SenderEntry
 from services.cli.keep import bus_of, by, customer_of
+from services.cli.printing import stamp, table
 from services.cli.site import Site
-from services.cli.views import stamp, table
 from services.core.errors import BadAddress, ConfigError
 from services.core.tree import Place
 from services.quarantine import ask

@@ -12,14 +12,14 @@ from typing import Final
 
 import orjson
 
-from schemas.catalog import CUSTOMERS, RECEIVED, SCANNERS, SENDERS, SHADOWS, VERDICTS
-from schemas.events import Customer, Event, Received, Scanner, SenderEntry, Shadow, Verdict
+from schemas.catalog import RECEIVED, SCANNERS, SHADOWS, VERDICTS
+from schemas.events import Event, Received, Scanner, Shadow, Verdict
 from services.cli import settings_file
 from services.cli.shadow_views import builtin, lines
 from services.cli.site import FILE, Site, find
+from services.cli.today import today
 from services.core.errors import ConfigError, UnreadableEvent
 from services.core.moments import moment
-from services.core.senders import Senders
 from services.replay.promotion import Promotion, objections, promotion
 from services.replay.shadows import Compared, Comparison
 from services.runtime.consume import decode
@@ -114,15 +114,7 @@ async def _compared(site: Site, began: float, customer: str | None) -> list[Comp
             said.append(event)
     if not said:
         return []
-    bus = KafkaBus(site.kafka, CLIENT)
-    senders = Senders()
-    try:
-        customers = await latest(bus, CUSTOMERS, Customer)
-        for entry in (await latest(bus, SENDERS, SenderEntry)).values():
-            senders.apply(entry)
-    finally:
-        await bus.close()
-    comparison = Comparison(said, customers, senders)
+    comparison = Comparison(said, *await today(site.kafka, CLIENT))
     async for event in _events(site, Span(RECEIVED, began), Span(VERDICTS, began)):
         if isinstance(event, Received) and customer in (None, event.customer):
             comparison.receive(event)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from services.cli.views import plain, stamp, table
+from services.cli.printing import plain, stamp, table
 from services.replay.decide import Difference
 from services.replay.shadows import Compared, percentiles
 

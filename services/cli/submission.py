@@ -8,8 +8,8 @@ from typing import Final
 from schemas.catalog import CUSTOMERS, SENDER_HOLDS
 from schemas.events import Customer, SenderHold
 from services.cli.keep import bus_of, by
+from services.cli.printing import stamp, table
 from services.cli.site import Site
-from services.cli.views import stamp, table
 from services.core.address import parse
 from services.core.errors import BadAddress, ConfigError
 from services.core.holds import SenderHolds

@@ -10,8 +10,8 @@ import msgspec
 
 from schemas.catalog import BY_NAME, TOPICS, Topic
 from schemas.events import Event, Verdict
+from services.cli.printing import plain, stamp, table
 from services.cli.site import Site
-from services.cli.views import plain, stamp, table
 from services.core.errors import ConfigError, UnreadableEvent
 from services.core.moments import moment
 from services.runtime import groups

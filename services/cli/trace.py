@@ -10,8 +10,8 @@ import msgspec
 import orjson
 
 from schemas.events import Event, Received, Rejection
+from services.cli.printing import plain, stamp, table
 from services.cli.site import Site
-from services.cli.views import plain, stamp, table
 from services.core import moments
 from services.core.clock import SystemClock
 from services.core.errors import ConfigError

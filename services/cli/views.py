@@ -1,4 +1,4 @@
-"""What commands print. Text of mail is shown with control characters made visible: it must not drive the terminal."""
+"""What commands print of the mailbox, of what is held, of signals and of a scan."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import orjson
 
 from schemas.catalog import SIGNALS
 from schemas.events import Evidence, Signal
+from services.cli.printing import plain, stamp, table
 from services.cli.site import Site
 from services.core.errors import ConfigError
 from services.core.signals import Signals
@@ -21,27 +22,6 @@ from services.quarantine.tables import WANTED
 from services.runtime.kafka import KafkaBus
 from services.scanners.briefing import Briefing
 from services.scanners.file import scan_file
-
-_CONTROL = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160), 0x2028, 0x2029, 0x202E, 0x2066)}
-
-
-def plain(text: str) -> str:
-    """Return the text safe for a terminal: one line, nothing that moves the cursor or turns the writing round."""
-    return text.translate(_CONTROL)
-
-
-def stamp(when: float) -> str:
-    """Return a time as people read it, UTC."""
-    return time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(when))
-
-
-def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Return rows in columns as wide as their widest cell."""
-    lines = [tuple(head), *(tuple(plain(cell) for cell in row) for row in rows)]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines
-    )
 
 
 def mailbox(folder: Path, show: int | None) -> None:

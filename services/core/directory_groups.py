@@ -38,14 +38,14 @@ def group_name(text: str) -> str:
     return _UNFIT.sub("-", plain).strip("-")[:NAME_MOST].strip("-")
 
 
+def asks(customer: Customer) -> bool:
+    """Return whether a rule of the customer means a group of the directory."""
+    return bool(_meant(customer))
+
+
 def with_groups(customer: Customer, recipients: Iterable[str], groups_of: Membership) -> Customer:
     """Return the customer with the directory's groups that its rules mean, for these recipients."""
-    wanted = {
-        name.removeprefix(DIRECTORY)
-        for rule in (*customer.rules, *customer.outbound.rules)
-        for name in rule.when.recipients
-        if name.startswith(DIRECTORY)
-    }
+    wanted = _meant(customer)
     if not wanted:
         return customer
     members: dict[str, list[str]] = {}
@@ -54,3 +54,12 @@ def with_groups(customer: Customer, recipients: Iterable[str], groups_of: Member
             members.setdefault(name, []).append(recipient)
     found = (Group(name=f"{DIRECTORY}{name}", members=tuple(names)) for name, names in sorted(members.items()))
     return msgspec.structs.replace(customer, groups=(*customer.groups, *found))
+
+
+def _meant(customer: Customer) -> set[str]:
+    return {
+        name.removeprefix(DIRECTORY)
+        for rule in (*customer.rules, *customer.outbound.rules)
+        for name in rule.when.recipients
+        if name.startswith(DIRECTORY)
+    }

@@ -21,7 +21,10 @@ from services.core.clock import Clock
 from services.core.errors import ObjectNotFound
 from services.core.stored import kept_key
 from services.replay.decide import (
+    Beside,
     Difference,
+    Treatment,
+    as_joined,
     changed,
     complete,
     differences,
@@ -116,6 +119,7 @@ class Replay(Stateless):
         pool: Scans | None,
         clock: Clock,
         tell: Callable[[Difference], None] = lambda _: None,
+        beside: Beside = Beside(),  # noqa: B008 - a value
     ) -> None:
         """`today`: the customers as they are; `policy`: those of them that are to be tried otherwise."""
         self.found = Found()
@@ -126,6 +130,7 @@ class Replay(Stateless):
         self._pool = pool
         self._clock = clock
         self._tell = tell
+        self._beside = beside
         self._open: dict[str, _Open] = {}
         self._strays: OrderedDict[str, _Open] = OrderedDict()
 
@@ -149,9 +154,11 @@ class Replay(Stateless):
                 entry.disposition = disposition
             case _:
                 return ()
-        if entry.received and entry.disposition and complete(entry.disposition, entry.verdicts):
-            self._open.pop(entry.received.id, None)
-            await self._compare(entry.received, entry.disposition, joined(entry.disposition, entry.verdicts))
+        if entry.received and entry.disposition:
+            verdicts = as_joined(entry.verdicts, entry.disposition)
+            if complete(entry.disposition, verdicts):
+                self._open.pop(entry.received.id, None)
+                await self._compare(entry.received, entry.disposition, joined(entry.disposition, verdicts))
         return ()
 
     def _entry(self, message: str) -> _Open:
@@ -174,20 +181,23 @@ class Replay(Stateless):
         fresh = [verdict for verdict in said if verdict is not None]
         before = of_branches(disposition.branches)
         now = disposition.decided_at
-        customer = self._policy.get(received.customer) or Customer(id=received.customer)
-        after = treatments(received, with_candidates(verdicts, fresh), customer, now)
+        after = self._treatments(received, with_candidates(verdicts, fresh), self._policy, now)
         changes = [text for verdict in fresh if (text := changed(recorded.get(verdict.scanner), verdict)) is not None]
         found = differences(received, before, after, changes)
         if not found:
             return
-        as_is = treatments(
-            received, verdicts, self._today.get(received.customer) or Customer(id=received.customer), now
-        )
+        as_is = self._treatments(received, verdicts, self._today, now)
         for difference in found:
             same = all(as_is[name].effect == difference.after.effect for name in difference.recipients)
             told = dataclasses.replace(difference, drifted=same)
             self.found.differences.append(told)
             self._tell(told)
+
+    def _treatments(
+        self, received: Received, verdicts: Sequence[Verdict], customers: Mapping[str, Customer], now: float
+    ) -> dict[str, Treatment]:
+        customer = customers.get(received.customer) or Customer(id=received.customer)
+        return treatments(received, verdicts, customer, now, self._beside)
 
     async def _try(self, candidate: Candidate, received: Received, recorded: Mapping[str, Verdict]) -> Verdict | None:
         """Return the candidate's verdict; None where only the recorded one can be had."""

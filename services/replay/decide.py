@@ -9,6 +9,8 @@ from functools import partial
 import msgspec
 
 from schemas.events import Branch, Customer, Disposition, Outcome, Pending, Received, Status, Verdict
+from services.core.directory_groups import Membership, in_none, with_groups
+from services.core.outbreak import SCANNER
 from services.core.senders import Senders, names_of
 from services.policy.decide import FRONT, Hold, Treated, treat
 
@@ -77,17 +79,43 @@ def joined(disposition: Disposition, verdicts: Iterable[Verdict]) -> tuple[Verdi
     return tuple(found.values())
 
 
+def as_joined(verdicts: Iterable[Verdict], disposition: Disposition) -> tuple[Verdict, ...]:
+    """Return the verdicts with what policy knew beside them: that the message was one of a burst."""
+    prefix = f"{SCANNER}/"
+    said = next((name.rpartition("=")[2] for name in disposition.scanners if name.startswith(prefix)), "")
+    joined = []
+    for verdict in verdicts:
+        if verdict.scanner == SCANNER and said not in {"", verdict.status.value}:
+            burst = tuple(each for each in disposition.evidence if each.code.startswith("OUTBREAK"))
+            score = verdict.score + sum(each.score for each in burst)
+            evidence = (*verdict.evidence, *burst)
+            status = type(verdict.status)(said)
+            joined.append(msgspec.structs.replace(verdict, status=status, score=score, evidence=evidence))
+        else:
+            joined.append(verdict)
+    return tuple(joined)
+
+
 def with_candidates(verdicts: Sequence[Verdict], candidates: Sequence[Verdict]) -> tuple[Verdict, ...]:
     """Return the verdicts with those of candidates in the place of their scanners' own."""
     names = {candidate.scanner for candidate in candidates}
     return (*(verdict for verdict in verdicts if verdict.scanner not in names), *candidates)
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Beside:
+    """What policy knows beside the rules, as it is today: approved and blocked senders, and who is in which group."""
+
+    senders: Senders | None = None
+    groups_of: Membership = in_none
+
+
 def treatments(
-    received: Received, verdicts: Sequence[Verdict], customer: Customer, now: float, senders: Senders | None = None
+    received: Received, verdicts: Sequence[Verdict], customer: Customer, now: float, beside: Beside
 ) -> dict[str, Treatment]:
-    """Return what policy does for each recipient, given these verdicts, the customer's rules and lists of senders."""
-    return treated(pending_of(received, verdicts), customer, now, senders)
+    """Return what policy does for each recipient, given these verdicts, these rules and what is beside them."""
+    customer = with_groups(customer, received.envelope.recipients, beside.groups_of)
+    return treated(pending_of(received, verdicts), customer, now, beside.senders)
 
 
 def pending_of(received: Received, verdicts: Sequence[Verdict]) -> Pending:

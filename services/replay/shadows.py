@@ -9,8 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 
 from schemas.events import Customer, Received, Shadow, Status, Verdict
-from services.core.senders import Senders
-from services.replay.decide import Difference, Treatment, changed, differences, treatments, with_candidates
+from services.replay.decide import Beside, Difference, Treatment, changed, differences, treatments, with_candidates
 
 EXAMPLES = 5  # of each change of treatment
 NOTHING = "-"  # what a scanner says that isn't in the plan
@@ -74,11 +73,14 @@ class Comparison:
     """Takes messages and live verdicts in the order in which they came, and lets go of each message once it is told."""
 
     def __init__(
-        self, said: Iterable[Shadow], customers: Mapping[str, Customer], senders: Senders | None = None
+        self,
+        said: Iterable[Shadow],
+        customers: Mapping[str, Customer],
+        beside: Beside = Beside(),  # noqa: B008 - a value
     ) -> None:
         """`said`: everything of the shadows; of several answers of one on a message the latest counts."""
         self._customers = customers
-        self._senders = senders
+        self._beside = beside
         self._found: dict[str, Compared] = {}
         self._said: dict[str, dict[str, Verdict]] = {}
         self._open: dict[str, _Open] = {}
@@ -163,8 +165,8 @@ class Comparison:
     def _compare(self, found: Compared, entry: _Open, received: Received, said: Verdict) -> None:
         customer = self._customers.get(received.customer) or Customer(id=received.customer)
         heard = tuple(entry.verdicts.values())
-        before = treatments(received, heard, customer, said.scanned_at, self._senders)
-        after = treatments(received, with_candidates(heard, (said,)), customer, said.scanned_at, self._senders)
+        before = treatments(received, heard, customer, said.scanned_at, self._beside)
+        after = treatments(received, with_candidates(heard, (said,)), customer, said.scanned_at, self._beside)
         why = changed(entry.verdicts.get(said.scanner), said)
         pairs = set()
         for difference in differences(received, before, after, () if why is None else (why,)):

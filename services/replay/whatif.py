@@ -7,14 +7,11 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Final
 
-import msgspec
-
 from schemas import wire
 from schemas.events import Customer, Disposition, Received, Verdict
 from services.core.directory_groups import Membership, in_none, with_groups
-from services.core.outbreak import SCANNER
 from services.core.senders import Senders
-from services.replay.decide import Difference, Treatment, differences, pending_of, treated
+from services.replay.decide import Difference, Treatment, as_joined, differences, pending_of, treated
 
 EXAMPLES: Final = 5  # of each change of treatment
 _KINDS: Final[dict[str, type[Received | Verdict | Disposition]]] = {
@@ -108,20 +105,3 @@ def _read(events: Iterable[tuple[str, str]]) -> tuple[Received | None, Dispositi
             case _:
                 pass
     return received, disposition, sorted(verdicts, key=lambda verdict: verdict.scanned_at)
-
-
-def as_joined(verdicts: Iterable[Verdict], disposition: Disposition) -> tuple[Verdict, ...]:
-    """Return the verdicts with what policy knew beside them: that the message was one of a burst."""
-    prefix = f"{SCANNER}/"
-    said = next((name.rpartition("=")[2] for name in disposition.scanners if name.startswith(prefix)), "")
-    joined = []
-    for verdict in verdicts:
-        if verdict.scanner == SCANNER and said not in {"", verdict.status.value}:
-            burst = tuple(each for each in disposition.evidence if each.code.startswith("OUTBREAK"))
-            score = verdict.score + sum(each.score for each in burst)
-            evidence = (*verdict.evidence, *burst)
-            status = type(verdict.status)(said)
-            joined.append(msgspec.structs.replace(verdict, status=status, score=score, evidence=evidence))
-        else:
-            joined.append(verdict)
-    return tuple(joined)

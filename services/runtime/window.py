@@ -10,6 +10,7 @@ import asyncio
 import dataclasses
 from collections import deque
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from heapq import heappop, heappush, heapreplace
 from typing import Any, Protocol
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -77,36 +78,49 @@ class Merge:
     """Puts the records of several partitions in the order of their times, with a batch of each in memory at most."""
 
     def __init__(self, slots: Sequence[Slot]) -> None:
+        self._slots = list(slots)
         self._order = {slot: number for number, slot in enumerate(slots)}
         self._heads: dict[Slot, deque[Raw]] = {slot: deque() for slot in slots}
         self._open = set(slots)  # may still bring records
+        self._lacking = set(slots)  # those of them whose next record isn't known yet
+        self._next: list[tuple[float, int]] = []  # a heap: when the next record of each slot was, and the slot's number
 
     def add(self, slot: Slot, records: Sequence[Raw]) -> None:
         """Take what a partition brought."""
-        self._heads[slot].extend(records)
+        heads = self._heads[slot]
+        if records and not heads:
+            heappush(self._next, (records[0].timestamp, self._order[slot]))
+            self._lacking.discard(slot)
+        heads.extend(records)
 
     def close(self, slot: Slot) -> None:
         """The partition brings nothing more."""
         self._open.discard(slot)
+        self._lacking.discard(slot)
 
     def lacking(self) -> list[Slot]:
         """Return the partitions whose next record isn't known yet."""
-        return [slot for slot in self._open if not self._heads[slot]]
+        return list(self._lacking)
 
     @property
     def done(self) -> bool:
         """Whether everything was taken."""
-        return not self._open and not any(self._heads.values())
+        return not self._open and not self._next
 
     def take(self, limit: int, *, hasty: bool = False) -> list[Raw]:
         """Return the next records; unless `hasty`, none that one which isn't here yet might precede."""
         batch: list[Raw] = []
-        while len(batch) < limit and (hasty or not self.lacking()):
-            ready = [slot for slot, records in self._heads.items() if records]
-            if not ready:
-                break
-            first = min(ready, key=lambda slot: (self._heads[slot][0].timestamp, self._order[slot]))
-            batch.append(self._heads[first].popleft())
+        while len(batch) < limit and self._next and (hasty or not self._lacking):
+            _, number = self._next[0]
+            slot = self._slots[number]
+            heads = self._heads[slot]
+            batch.append(heads.popleft())
+            if heads:
+                heapreplace(self._next, (heads[0].timestamp, number))
+                continue
+            heappop(self._next)
+            if slot in self._open:
+                self._lacking.add(slot)
         return batch
 
 

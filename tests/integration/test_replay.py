@@ -7,13 +7,20 @@ import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from bench.replay import replay
-from schemas.catalog import PARTITIONS, TOPICS
+from schemas.catalog import CUSTOMERS, PARTITIONS, SENDERS, TOPICS, key_of
+from schemas.events import Action, Customer, Match, Recipient, Rule, SenderEntry
+from services.cli.today import today
+from services.core.directory import recipient_digest
 from services.runtime import groups
 from services.runtime.broker import running
+from services.runtime.bus import Tombstone
+from services.runtime.kafka import KafkaBus
 from services.runtime.ports import free_ports
+from services.runtime.provision import make_topics
 from tests.house.gatepost import House, gatepost, until
 from tests.house.sender import plain, send
 from tests.house.sink import Sink
@@ -41,6 +48,32 @@ async def test_a_history_is_replayed_right_and_leaves_no_trace(tmp_path: Path) -
     assert result.messages == 400
     assert result.planted
     assert result.right, result
+
+
+async def test_what_is_beside_the_rules_is_as_it_is_today(tmp_path: Path) -> None:
+    asked = Rule(name="sales", when=Match(recipients=("directory:sales",)), action=Action.QUARANTINE)
+    plain_one = Customer(id="example", salt="aa")
+    candidate = Customer(id="example", rules=(asked,))  # from a file, which knows no salt
+    seller = Recipient(
+        customer="example", digest=recipient_digest("aa", "ann@example.test"), source="csv", groups=("sales",)
+    )
+    blocks = SenderEntry(customer="example", whom="*", sender="a@b.test", approved=False, by="x", at=1.0)
+    allows = msgspec.structs.replace(blocks, sender="c@d.test", approved=True)
+    async with running(tmp_path / "broker") as broker:
+        kafka = await broker.start()
+        await make_topics(kafka)
+        bus = KafkaBus(kafka, "test")
+        await bus.publish([Customer(id="gone", salt="bb"), plain_one, seller, blocks, allows], within=30.0)
+        await bus.publish([Tombstone(CUSTOMERS, "gone"), Tombstone(SENDERS, key_of(allows))], within=30.0)
+        await bus.close()
+        customers, beside = await today(kafka, "test", [candidate])
+        assert customers == {"example": plain_one}
+        assert beside.senders is not None
+        assert [entry.sender for entry in beside.senders.of("example")] == ["a@b.test"]
+        assert list(beside.groups_of(candidate, "Ann@example.test")) == ["sales"]
+        assert not list(beside.groups_of(candidate, "bob@example.test"))
+        _, without = await today(kafka, "test")  # nobody asks for a group: half a million addresses are not read
+        assert not list(without.groups_of(plain_one, "ann@example.test"))
 
 
 @pytest.fixture

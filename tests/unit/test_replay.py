@@ -18,14 +18,17 @@ from schemas.events import (
     Match,
     Received,
     Rule,
+    SenderEntry,
     Status,
     Verdict,
 )
 from services.core.clock import ManualClock
 from services.core.errors import ObjectNotFound
+from services.core.senders import Senders
 from services.core.stored import kept_key
 from services.policy.decide import decide, merge, with_received
 from services.replay.app import Candidate, Found, Replay, Wanted, run
+from services.replay.decide import Beside, treated
 from services.runtime.aside import AsideBus, ReadOnly, ReadOnlyStore
 from services.runtime.fakes import MemoryBus
 from services.runtime.fakes_store import MemoryStore
@@ -38,6 +41,7 @@ CUSTOMER = Customer(id="example")
 STRICT = Customer(
     id="example", rules=(Rule(name="no-bills", when=Match(evidence=("BILL",)), action=Action.QUARANTINE),)
 )
+NOTHING_BESIDE = Beside()
 VIRUS = Spec(name="virus", version="2", cost=Cost.CPU, timeout=1.0)
 
 
@@ -92,6 +96,7 @@ async def replayed(
     policy: Customer | None = None,
     pool: Pool | None = None,
     rescore: Finding | None = None,
+    beside: Beside = NOTHING_BESIDE,
     **wanted: str,
 ) -> Found:
     bus = MemoryBus(ManualClock(NOW))
@@ -105,6 +110,7 @@ async def replayed(
         candidates={} if pool is None else {"virus": Candidate(VIRUS, lambda _: rescore)},
         pool=pool,
         clock=ManualClock(NOW),
+        beside=beside,
     )
     found = await asyncio.wait_for(run(service, MemoryWindow(bus, what.spans()), ManualClock(NOW)), 10)
     assert bus.logs == before  # not a record more, on any topic
@@ -144,6 +150,43 @@ async def test_what_has_changed_without_the_candidate_is_told_as_that() -> None:
     (difference,) = (await replayed(events, CUSTOMER)).differences
     assert (difference.before.action, difference.after.action) == ("quarantine", "deliver")
     assert difference.drifted
+
+
+async def test_a_blocked_sender_is_blocked_today_too() -> None:
+    senders = Senders()
+    senders.apply(SenderEntry(customer="example", whom="*", sender="a@b.test", approved=False, by="x", at=NOW))
+    one = message(sender="a@b.test")
+    known = Beside(senders)
+    pending = with_received(None, one, 0)
+    for verdict in verdicts(one, content=Status.CLEAN, virus=Status.CLEAN):
+        pending = merge(pending, verdict)
+    held = treated(pending, CUSTOMER, NOW, senders)
+    assert {treatment.action for treatment in held.values()} == {"quarantine"}
+    events = history(one, content=Status.CLEAN, virus=Status.CLEAN)
+    assert [each.drifted for each in (await replayed(events, CUSTOMER, beside=known)).differences] == [True]
+
+
+async def test_a_rule_about_a_group_of_the_directory_is_about_who_is_in_it() -> None:
+    one = message()
+    rule = Rule(name="sales", when=Match(recipients=("directory:sales",)), action=Action.QUARANTINE)
+    changed = msgspec.structs.replace(CUSTOMER, rules=(rule,))
+    events = history(one, content=Status.CLEAN, virus=Status.CLEAN)
+    assert not (await replayed(events, changed)).differences
+    seller = one.envelope.recipients[0]
+    beside = Beside(groups_of=lambda _, address: {"sales"} if address == seller else set())
+    (difference,) = (await replayed(events, changed, beside=beside)).differences
+    assert (difference.recipients, difference.after.rule) == ((seller,), "sales")
+
+
+async def test_what_was_one_of_a_burst_is_replayed_as_one() -> None:
+    one = msgspec.structs.replace(message(), plan=("outbreak", "virus"))
+    first, *said, decided = history(one, outbreak=Status.CLEAN, virus=Status.CLEAN)
+    assert isinstance(decided, Disposition)
+    burst = Evidence(code="OUTBREAK", text="one of 90 alike", score=15.0)
+    changes = {"evidence": (burst,), "scanners": ("outbreak/1=spam", "virus/1=clean")}
+    found = await replayed([first, *said, msgspec.structs.replace(decided, **changes)], CUSTOMER)
+    assert (found.messages, found.incomplete) == (1, 0)
+    assert found.differences[0].after.action == "quarantine"
 
 
 async def test_a_candidate_scanner_looks_at_what_is_there_and_at_kept_copies() -> None:

@@ -14,6 +14,7 @@ from services.core.clock import ManualClock
 from services.core.errors import ConfigError, ObjectNotFound, StoreUnavailable, UnreadableEvent
 from services.core.senders import Senders
 from services.core.stored import kept_key
+from services.replay.decide import Beside
 from services.replay.promotion import Promotion, objections, promotion
 from services.replay.shadows import Compared, Comparison
 from services.runtime.aside import NarrowBus, NotAllowed
@@ -154,7 +155,7 @@ def said(of: Received, status: Status = Status.CLEAN, **changes: object) -> Shad
 def compared(
     messages: list[Received], live: list[Verdict], shadows: list[Shadow], senders: Senders | None = None
 ) -> Compared:
-    comparison = Comparison(shadows, {"example": Customer(id="example")}, senders)
+    comparison = Comparison(shadows, {"example": Customer(id="example")}, Beside(senders))
     for message in messages:
         comparison.receive(message)
     for answer in live:
