@@ -1,8 +1,9 @@
 """What looks on beside live traffic costs it: python -m bench.beside FOLDER
 
 One data folder, one `gatepost up` after another on it: alone and with `gatepost replay` running over what came before,
-again and again, then with a shadow on all live mail. Each turn sends the folder's messages at a steady rate, at times
-that know nothing of each other but are the same for each kind, and notes when they arrive.
+again and again, then with a shadow on all live mail. First a history is sent, so that a replay is of something and not
+only its own start. Each turn then sends the folder's messages at a steady rate, at times that know nothing of each
+other but are the same for each kind, and notes when they arrive.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import asyncio
 import contextlib
 import sys
 import tempfile
+import time
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from random import Random
@@ -26,6 +28,8 @@ from bench.messages import Message, load
 from bench.sink import Sink
 
 WARM_UP = 50  # messages before anything is measured
+HISTORY_RATE = 30.0  # a second
+RESAMPLES = 400  # of all messages, to say how sure a ratio is
 QUIET = 30.0  # seconds without an arrival after which what is missing counts as lost
 POLICY = """\
 customers:
@@ -46,30 +50,34 @@ class Turns:
     """The figures of each kind of turn."""
 
     def __init__(
-        self, folder: Path, messages: Sequence[Message], rate: float, count: int, kinds: Sequence[str] = tuple(BESIDE)
+        self, folder: Path, messages: Sequence[Message], rate: float, count: int, history: int, kinds: Sequence[str]
     ) -> None:
         self._folder = folder
         self._messages = messages
         self._rate = rate
         self._count = count
         self._runs = 0
-        self.replays = 0
+        self._history = history
+        self.replays: list[float] = []  # seconds that each took
         self.figures: dict[str, list[Figures]] = {name: [] for name in kinds}
 
     async def run(self, names: Sequence[str], sink: Sink, dns: str) -> None:
         """Start Gatepost, send beside each of these, which have the same settings, and note what was seen."""
         async with House(self._folder, sink.port, dns, environ=BESIDE[names[0]]) as house:
-            await self._send(house, sink, WARM_UP, Random(0))  # noqa: S311 - times of messages, no secret
+            await self._send(house, sink, WARM_UP, self._rate, Random(0))  # noqa: S311 - times of messages, no secret
+            if self._history:
+                await self._send(house, sink, self._history, HISTORY_RATE, Random(0))  # noqa: S311 - as above
+                self._history = 0  # the next start has the same data
             for name in names:
                 async with self._replaying(sink.port) if name.startswith("replay") else contextlib.nullcontext():
                     times = Random(len(self.figures[name]))  # noqa: S311 - as above
-                    self.figures[name].append(await self._send(house, sink, self._count, times))
+                    self.figures[name].append(await self._send(house, sink, self._count, self._rate, times))
 
-    async def _send(self, house: House, sink: Sink, count: int, times: Random) -> Figures:
+    async def _send(self, house: House, sink: Sink, count: int, rate: float, times: Random) -> Figures:
         ledger = Ledger(self._runs, self._messages, count, DOMAIN)
         self._runs += 1
         sink.note = ledger.note
-        await open_loop(house.port, self._rate, ledger.entries, times)
+        await open_loop(house.port, rate, ledger.entries, times)
         await ledger.settled(QUIET, 1.0)
         return ledger.figures()
 
@@ -81,6 +89,7 @@ class Turns:
 
         async def again() -> None:
             while True:
+                began = time.monotonic()
                 process = await asyncio.create_subprocess_exec(*COMMAND, *words, stdout=asyncio.subprocess.DEVNULL)
                 try:
                     if await process.wait():
@@ -89,7 +98,7 @@ class Turns:
                     if process.returncode is None:
                         process.kill()
                         await process.wait()
-                self.replays += 1
+                self.replays.append(time.monotonic() - began)
 
         running = asyncio.create_task(again(), name="replay")
         try:
@@ -102,17 +111,35 @@ class Turns:
 
 
 def report(figures: dict[str, list[Figures]], rate: float) -> str:
-    """Return the table: percentiles over all turns together, and each p99 against that of nothing beside."""
+    """Return the table: percentiles over all turns together, and each p99 against that of nothing beside.
+
+    In brackets: where nine in ten of such ratios lie when as many messages are drawn from those that were seen.
+    """
     taken = {name: sorted(took for each in some for took in each.end_to_end_ms) for name, some in figures.items()}
     p99 = {name: percentile(took, 0.99) for name, took in taken.items()}
+    chance = Random(1)  # noqa: S311 - chance that repeats
     lines = [
         f"| beside {rate:g} messages a second | arrived after, p50 ms | p99 ms | p99 against alone | lost |",
         "|---|---:|---:|---:|---:|",
     ]
     for name, some in figures.items():
         p50, lost = percentile(taken[name], 0.5), sum(each.lost for each in some)
-        lines.append(f"| {name} | {p50:.1f} | {p99[name]:.1f} | {p99[name] / p99['alone']:.2f} | {lost} |")
+        ratio = f"{p99[name] / p99['alone']:.3f}"
+        if name != "alone":
+            low, high = interval(taken[name], taken["alone"], chance)
+            ratio += f" ({low:.3f} to {high:.3f})"
+        lines.append(f"| {name} | {p50:.1f} | {p99[name]:.1f} | {ratio} | {lost} |")
     return "\n".join(lines)
+
+
+def interval(these: Sequence[float], those: Sequence[float], chance: Random) -> tuple[float, float]:
+    """Return between what the ratio of both p99 lies in nine of ten resamples (the bootstrap)."""
+
+    def drawn(some: Sequence[float]) -> float:
+        return percentile(sorted(chance.choices(some, k=len(some))), 0.99)
+
+    ratios = sorted(drawn(these) / drawn(those) for _ in range(RESAMPLES))
+    return ratios[RESAMPLES // 20], ratios[-RESAMPLES // 20]
 
 
 def together(kinds: Sequence[str], turn: int) -> list[list[str]]:
@@ -130,14 +157,17 @@ async def main(chosen: argparse.Namespace) -> int:
         raise SystemExit(f"{chosen.folder}: no messages")
     with tempfile.TemporaryDirectory(dir=chosen.data, prefix="gatepost-beside-") as name:
         kinds = [kind for kind in BESIDE if kind == "alone" or chosen.only in kind]
-        turns = Turns(Path(name), messages, chosen.rate, chosen.messages, kinds)
+        turns = Turns(Path(name), messages, chosen.rate, chosen.messages, chosen.history, kinds)
         async with Sink() as sink, NameServer() as names:
             for turn in range(chosen.repeat):
                 for some in together(kinds, turn):
                     print(f"turn {turn + 1} of {chosen.repeat}: {', '.join(some)}", file=sys.stderr)
                     await turns.run(some, sink, names.address)
     print(report(turns.figures, chosen.rate))
-    print(f"\n{chosen.messages} messages a turn, {chosen.repeat} turns, {turns.replays} whole replays in theirs.")
+    said = [f"{chosen.messages} messages a turn, {chosen.repeat} turns, after a history of {chosen.history}"]
+    if turns.replays:
+        said.append(f"{len(turns.replays)} whole replays, each {min(turns.replays):.0f} to {max(turns.replays):.0f} s")
+    print(f"\n{'; '.join(said)}.")
     return 1 if any(each.lost for some in turns.figures.values() for each in some) else 0
 
 
@@ -145,6 +175,7 @@ if __name__ == "__main__":
     options = argparse.ArgumentParser(prog="python -m bench.beside", description=__doc__)
     options.add_argument("folder", type=Path, help="of messages, one a file")
     options.add_argument("--messages", type=int, default=600, help="of each turn")
+    options.add_argument("--history", type=int, default=3000, help="messages before the first turn")
     options.add_argument("--rate", type=float, default=20.0, help="messages a second")
     options.add_argument("--repeat", type=int, default=3, help="turns of each kind")
     options.add_argument("--only", default="", help="beside nothing and what has this in its name")

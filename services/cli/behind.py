@@ -1,8 +1,18 @@
-"""A command that has time goes on behind everything else on this machine: it runs while nothing else wants the cores.
+"""A command that has time goes on behind everything else on this machine, in short strokes with long rests.
 
 nice(2) alone does not do that: where the kernel groups processes by session (sched_autogroup), a command in a terminal
 of its own has as much of the cores as all services in theirs, however nice it is. So the command gets a session, and
-that is nice as well. Standard library only, and before anything large is imported: an import is work like any other.
+that is nice as well. And being nice is not enough: a service that wakes up on the core where the command runs waits for
+the end of its slice, several times for each message. Only a command that rests most of the time is in nobody's way.
+
+It is not SCHED_IDLE: the scheduler takes a core that runs nothing else for a free one and wakes services up there; they
+wait all the same, for an idle task gives way at once only to those of its own session.
+
+    the shell's process ─▶ metronome, leader of the new session ─▶ the command, in a process group of its own
+
+The command can't forget to rest, whatever it does: it is stopped (SIGSTOP) and continued from outside. Should the
+metronome be killed, the kernel sends SIGHUP and SIGCONT to the group, which is an orphan then (POSIX, _exit): nothing
+stays stopped for ever. Standard library only, and before anything large is imported: an import is work like any other.
 """
 
 from __future__ import annotations
@@ -15,7 +25,7 @@ import sys
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
-from typing import Final, ParamSpec
+from typing import Final, NoReturn, ParamSpec
 
 from services.runtime.leash import PR_SET_PDEATHSIG
 
@@ -24,6 +34,9 @@ P = ParamSpec("P")
 NICEST: Final = 19
 HANDED_ON: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 AWAITED: Final = (*HANDED_ON, signal.SIGCHLD)
+STROKE: Final = 0.002  # seconds
+REST: Final = 0.018
+PATIENCE: Final = (STROKE + REST) / STROKE  # how much longer everything takes: for time-outs that mean work
 
 
 def behind(function: Callable[P, None]) -> Callable[P, None]:
@@ -31,37 +44,77 @@ def behind(function: Callable[P, None]) -> Callable[P, None]:
 
     @wraps(function)
     def run(*args: P.args, **kwargs: P.kwargs) -> None:
-        parent = os.getpid()
+        shells = os.getpid()
         signal.pthread_sigmask(signal.SIG_BLOCK, AWAITED)  # they are waited for: one between two steps would be lost
-        child = os.fork()
-        if not child:
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, AWAITED)
-            _stand_back(parent)
-            function(*args, **kwargs)
-            return
-        ended, status = 0, 0
-        while not ended:
-            number = signal.sigwait(AWAITED)
-            if number == signal.SIGCHLD:
-                ended, status = os.waitpid(child, os.WNOHANG)
-                continue
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(child, number)
-        code = os.waitstatus_to_exitcode(status)
-        sys.exit(code if code >= 0 else 128 - code)
+        metronome = os.fork()
+        if metronome:
+            _wait(metronome)
+        _stand_back(shells)
+        leader = os.getpid()
+        command = os.fork()
+        if command:
+            _beat(command)
+        os.setpgid(0, 0)
+        _leash(leader)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, AWAITED)
+        function(*args, **kwargs)
 
     return run
+
+
+def _wait(child: int) -> NoReturn:
+    """Hand signals on until the child has ended, then end as it did."""
+    while True:
+        number = signal.sigwait(AWAITED)
+        if number == signal.SIGCHLD:
+            _end_with(child)
+        else:
+            _tell(child, number)
+
+
+def _beat(child: int) -> NoReturn:
+    """Do the same, and let the child work for a stroke and rest, in turns. Told to end it is not held up any more."""
+    with contextlib.suppress(OSError):  # it does that itself too, and may have ended since
+        os.setpgid(child, child)
+    while True:
+        number = signal.sigtimedwait(HANDED_ON, STROKE)
+        if number is None:
+            _tell(child, signal.SIGSTOP, group=True)
+            number = signal.sigtimedwait(HANDED_ON, REST)
+            _tell(child, signal.SIGCONT, group=True)
+        _end_with(child)
+        if number is not None:
+            _tell(child, number.si_signo)
+            _wait(child)
+
+
+def _tell(child: int, number: int, *, group: bool = False) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        if group:
+            os.killpg(child, number)
+        else:
+            os.kill(child, number)
+
+
+def _end_with(child: int) -> None:
+    """End with the child's exit code, as a shell says it, if the child has ended."""
+    ended, status = os.waitpid(child, os.WNOHANG)
+    if ended:
+        code = os.waitstatus_to_exitcode(status)
+        sys.exit(code if code >= 0 else 128 - code)
 
 
 def _stand_back(parent: int) -> None:
     os.setsid()
     os.nice(NICEST)
-    if sys.platform != "linux":
-        return
-    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
-    if os.getppid() != parent:
-        sys.exit(1)  # it died before the leash was on
+    _leash(parent)
     with contextlib.suppress(OSError):  # a kernel without it groups nothing by session
         Path("/proc/self/autogroup").write_text(str(NICEST), "ascii")
-    with contextlib.suppress(OSError):  # a sandbox may forbid it: then it is as nice as can be
-        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+
+
+def _leash(parent: int) -> None:
+    """Let this process be told to end (SIGTERM) when its parent ends, killed or not."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+        if os.getppid() != parent:
+            sys.exit(1)  # it died before the leash was on

@@ -13,6 +13,7 @@ import msgspec
 import orjson
 
 from schemas.events import Verdict
+from services.cli.behind import PATIENCE
 from services.cli.customers_file import read_customers
 from services.cli.printing import plain
 from services.cli.site import Site
@@ -90,7 +91,7 @@ async def _pool(site: Site, names: tuple[str, ...], folder: str) -> AsyncIterato
     config = settings.read(os.environ)
     changes = {"store": site.store, "scanners": names, "scanner_workers": 1}
     config = msgspec.structs.replace(config, **changes, **({"yara_dir": folder} if folder else {}))
-    pool = Pool(config, names)
+    pool = Pool(config, names, patience=PATIENCE)
     await pool.start()
     try:
         yield pool

@@ -23,6 +23,7 @@ class Setup(msgspec.Struct, frozen=True, tag=True):
     names: tuple[str, ...]
     package: str
     strict: bool
+    patience: float = 1.0  # by which every time-out is longer, for a worker that is held up on purpose
 
 
 class Scan(msgspec.Struct, frozen=True, tag=True):

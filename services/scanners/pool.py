@@ -19,12 +19,18 @@ from services.scanners.slot import Job, Slot
 class Pool:
     """Runs scanners in workers. A message's scanners share a worker, so that it is fetched and parsed once."""
 
-    def __init__(self, config: ScannersConfig, names: tuple[str, ...] = (), package: str = CHECKS) -> None:
-        """`names`: the scanners, all when there is none; raise ConfigError for one that there isn't."""
+    def __init__(
+        self, config: ScannersConfig, names: tuple[str, ...] = (), package: str = CHECKS, *, patience: float = 1.0
+    ) -> None:
+        """`names`: the scanners, all when there is none; raise ConfigError for one that there isn't.
+
+        `patience`: by which every time-out is longer, where the process is held up on purpose.
+        """
         self.specs: dict[str, Spec] = {name: item.SPEC for name, item in choose(names, package).items()}
         self._grace = config.scanner_grace
+        self._patience = patience
         self._numbers = itertools.count(1)
-        setup = Setup(config, tuple(self.specs), package, strict=True)
+        setup = Setup(config, tuple(self.specs), package, strict=True, patience=patience)
         self._slots = [Slot(setup, config.scanner_in_flight, config.scanner_wait) for _ in range(config.workers)]
 
     @property
@@ -56,7 +62,7 @@ class Pool:
             return refused
         slot = self._slots[zlib.crc32(received.id.encode()) % len(self._slots)]
         scan = Scan(next(self._numbers), scanner, received.id, received.key, briefing)
-        job = Job(scan, spec.timeout + self._grace, asyncio.get_running_loop().create_future())
+        job = Job(scan, (spec.timeout + self._grace) * self._patience, asyncio.get_running_loop().create_future())
         answer = await slot.run(job)
         return _finding(answer, received) if isinstance(answer, Failed) else answer
 

@@ -15,18 +15,22 @@ from services.scanners.mail import Mail
 log = logging.getLogger("gatepost.scanners")
 
 
-async def run(scanner: Scanner, mail: Mail, ctx: Context) -> Finding:
-    """Return the scanner's finding, or one that says why there is none: too-big, time or engine."""
+async def run(scanner: Scanner, mail: Mail, ctx: Context, patience: float = 1.0) -> Finding:
+    """Return the scanner's finding, or one that says why there is none: too-big, time or engine.
+
+    `patience` makes its time-out longer, for a process that is held up on purpose.
+    """
     spec = scanner.SPEC
     refused = decide.too_big(spec, len(mail.raw))
     if refused is not None:
         return refused
+    within = spec.timeout * patience
     started = ctx.clock.monotonic()
     try:
-        async with asyncio.timeout(spec.timeout):
+        async with asyncio.timeout(within):
             finding = await scanner.scan(mail, ctx)
     except TimeoutError:
-        finding = unavailable(Reason.TIME, f"no answer within {spec.timeout:.0f} s")
+        finding = unavailable(Reason.TIME, f"no answer within {within:.0f} s")
     except TooBig as error:
         finding = unavailable(Reason.TOO_BIG, str(error))
     except EngineUnavailable as error:

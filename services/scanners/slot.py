@@ -15,6 +15,8 @@ import sys
 from collections import deque
 from typing import Final
 
+import msgspec
+
 from services.core.errors import ConfigError, EngineUnavailable, GatepostError, StartError
 from services.runtime import metrics
 from services.scanners.contract import Finding, Reason, unavailable
@@ -116,7 +118,7 @@ class Slot:
 
     def __init__(self, setup: Setup, in_flight: int, wait: float) -> None:
         self._setup = setup
-        self._wait = wait
+        self._wait = wait * setup.patience
         self._places = asyncio.Semaphore(in_flight)
         self._open: _Process | None = None
         self._opened = asyncio.Condition()
@@ -216,7 +218,7 @@ class Slot:
         pause = RESTART_FIRST
         while True:
             try:
-                return await _spawn(Setup(self._setup.config, self._setup.names, self._setup.package, strict=False))
+                return await _spawn(msgspec.structs.replace(self._setup, strict=False))
             except (ConfigError, StartError) as error:
                 log.error("event=no-worker error=%s retry_s=%.1f", error, pause)
                 self._give_up(self._suspects, "no worker can be started")
@@ -232,6 +234,7 @@ class Slot:
 
 async def _spawn(setup: Setup) -> _Process:
     """Return a worker that is ready; raise ConfigError or StartError, one line, when it refuses or doesn't come up."""
+    within = START_WITHIN * setup.patience
     ours, theirs = socket.socketpair()
     try:
         process = await asyncio.create_subprocess_exec(
@@ -254,10 +257,10 @@ async def _spawn(setup: Setup) -> _Process:
     answer: FromWorker | None = None
     try:
         writer.write(frame(setup))
-        async with asyncio.timeout(START_WITHIN):
+        async with asyncio.timeout(within):
             answer = await receive(reader, from_worker)
     except TimeoutError as error:
-        raise StartError(f"a scanner process was not ready within {START_WITHIN:.0f} s") from error
+        raise StartError(f"a scanner process was not ready within {within:.0f} s") from error
     finally:
         if not isinstance(answer, Ready):
             writer.close()

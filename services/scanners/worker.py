@@ -43,12 +43,18 @@ class Worker:
     """Runs scans side by side in one event loop; each answer is one frame."""
 
     def __init__(
-        self, writer: asyncio.StreamWriter, scanners: dict[str, Scanner], ctx: Context, mails: MailCache
+        self,
+        writer: asyncio.StreamWriter,
+        scanners: dict[str, Scanner],
+        ctx: Context,
+        mails: MailCache,
+        patience: float = 1.0,
     ) -> None:
         self._writer = writer
         self._scanners = scanners
         self._ctx = ctx
         self._mails = mails
+        self._patience = patience
         self._tasks: set[asyncio.Task[Finding]] = set()
 
     def begin(self, scan: Scan) -> None:
@@ -67,7 +73,7 @@ class Worker:
         mail = await self._mails.get(scan.key, scan.id)
         ctx = dataclasses.replace(self._ctx, briefing=decode(scan.briefing))
         try:
-            return await runner.run(self._scanners[scan.scanner], mail, ctx)
+            return await runner.run(self._scanners[scan.scanner], mail, ctx, self._patience)
         finally:
             self._mails.settle(scan.key)
 
@@ -123,7 +129,7 @@ async def _serve(setup: Setup, reader: asyncio.StreamReader, writer: asyncio.Str
         stack.push_async_callback(store.close)
         mails = MailCache(ReadOnlyStore(store), setup.config.scanner_cache)
         stack.push_async_callback(mails.close)
-        worker = Worker(writer, scanners, ctx, mails)
+        worker = Worker(writer, scanners, ctx, mails, setup.patience)
         stack.push_async_callback(worker.close)
         organizational("gatepost.test")  # reads the list of public suffixes now, not in the first message's time
         writer.write(frame(Ready()))

@@ -19,7 +19,7 @@ from services.cli.behind import behind
 
 @behind
 def work() -> None:
-    print(os.getsid(0), os.sched_getscheduler(0), os.getpriority(os.PRIO_PROCESS, 0), flush=True)
+    print(os.getsid(0), os.getpid(), os.getpriority(os.PRIO_PROCESS, 0), flush=True)
     {then}
 
 work()
@@ -28,6 +28,20 @@ work()
 
 def autogroup() -> str:
     return Path("/proc/self/autogroup").read_text()
+
+
+def cpu(pid: str) -> float:
+    user, system = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:13]
+    return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
+
+
+def held_at_rest(metronome: int, *pids: str) -> bool:
+    """Stop the metronome, and return whether it was in a rest; if not, let it go on."""
+    os.kill(metronome, signal.SIGSTOP)
+    if all(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T" for pid in pids):
+        return True
+    os.kill(metronome, signal.SIGCONT)
+    return False
 
 
 def gone(pid: str) -> bool:
@@ -48,11 +62,11 @@ async def ended(process: asyncio.subprocess.Process) -> int:
         return await process.wait()
 
 
-async def test_it_has_a_session_of_its_own_and_runs_when_nothing_else_does() -> None:
-    process, (session, scheduler, nice) = await started("pass")
+async def test_it_has_a_session_of_its_own_and_is_as_nice_as_can_be() -> None:
+    process, (session, pid, nice) = await started("pass")
     assert await ended(process) == 0
-    assert int(session) not in {os.getsid(0), process.pid}
-    assert (int(scheduler), int(nice)) == (os.SCHED_IDLE, 19)
+    assert len({int(session), int(pid), process.pid, os.getsid(0)}) == 4
+    assert int(nice) == 19
 
 
 @pytest.mark.skipif(not Path("/proc/self/autogroup").exists(), reason="this kernel groups nothing by session")
@@ -76,8 +90,31 @@ async def test_a_signal_reaches_it(number: signal.Signals) -> None:
     assert await ended(process) in {128 + number, 1}
 
 
-async def test_it_ends_with_the_command_that_was_killed() -> None:
-    process, (session, _, _) = await started("time.sleep(60)")
-    process.kill()
+async def test_it_rests_most_of_the_time() -> None:
+    busy = "until = time.monotonic() + 2\n    while time.monotonic() < until: pass\n    print(time.process_time())"
+    process, _ = await started(busy)
+    out, _ = await process.communicate()
+    assert 0 < float(out) < 1  # of two seconds in which it never waited for anything
+
+
+@pytest.mark.parametrize("then", ["time.sleep(60)", "while True: pass"])
+@pytest.mark.parametrize("killed", ["command", "metronome"])
+async def test_nothing_of_it_stays_when_a_part_was_killed(killed: str, then: str) -> None:
+    process, (session, pid, _) = await started(then)
+    os.kill(process.pid if killed == "command" else int(session), signal.SIGKILL)
     await ended(process)
-    await eventually(lambda: gone(session), 20.0, every=0.05)
+    await eventually(lambda: gone(session) and gone(pid), 20.0, every=0.05)
+
+
+async def test_what_it_has_started_rests_and_ends_with_it() -> None:
+    child = "child = os.fork()\n    while not child: pass\n    print(child, flush=True)\n    while True: pass"
+    process, (session, pid, _) = await started(child)
+    assert process.stdout is not None
+    own = (await process.stdout.readline()).decode().strip()
+    before = cpu(own)
+    await asyncio.sleep(2.0)
+    assert cpu(own) - before < 1.0
+    await eventually(lambda: held_at_rest(int(session), own, pid), 20.0, every=0.003)
+    os.kill(int(session), signal.SIGKILL)  # now nobody is left to continue them but the kernel
+    await ended(process)
+    await eventually(lambda: gone(pid) and gone(own), 20.0, every=0.05)

@@ -49,8 +49,8 @@ class House:
         return event
 
     @asynccontextmanager
-    async def pool(self, package: str = ODD, **changes: Any) -> AsyncIterator[Pool]:
-        pool = Pool(msgspec.structs.replace(self.config, **changes), (), package)
+    async def pool(self, package: str = ODD, *, patience: float = 1.0, **changes: Any) -> AsyncIterator[Pool]:
+        pool = Pool(msgspec.structs.replace(self.config, **changes), (), package, patience=patience)
         await pool.start()
         try:
             yield pool
@@ -130,6 +130,12 @@ async def test_a_scan_that_only_waits_kills_nobody(house: House) -> None:
         finding = await pool.scan("wait", await house.message("wait"))
         assert (finding.status, finding.reason) == (Status.UNAVAILABLE, "time")
         assert pool.pids == before
+
+
+@pytest.mark.parametrize(("patience", "status"), [(1.0, Status.UNAVAILABLE), (20.0, Status.CLEAN)])
+async def test_where_it_is_held_up_on_purpose_it_has_more_time(house: House, patience: float, status: Status) -> None:
+    async with house.pool(patience=patience) as pool:
+        assert (await pool.scan("late", await house.message("late"))).status is status
 
 
 async def test_a_worker_killed_from_outside_is_replaced(house: House) -> None:
