@@ -21,6 +21,7 @@ from services.core.errors import DnsUnavailable
 from services.core.headers import field
 from services.core.outside import is_public
 from services.runtime.dns import Dns
+from services.runtime.streams import send
 
 WITHIN: Final = 30.0  # seconds for all of it
 CONNECT: Final = 8.0
@@ -169,7 +170,7 @@ class _Wire:
         return await self.expect(lines, code)
 
     async def send(self, octets: bytes) -> None:
-        self._writer.write(octets)
+        send(self._writer, octets)
         await self._writer.drain()
 
     async def expect(self, lines: list[Line], code: int) -> list[str]:

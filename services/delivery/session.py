@@ -237,7 +237,7 @@ class SmtpSession:
     ) -> bool:
         """Return whether all of the message went out before the host answered."""
         for block in blocks(letter.parts):
-            if answer.done():
+            if answer.done() or writer.is_closing():
                 return False
             writer.write(block)
             drained = asyncio.ensure_future(writer.drain())

@@ -25,6 +25,7 @@ from services.ingress import decide, proxy
 from services.ingress.front import Front
 from services.ingress.inlet import Inlet, Interrupted, LineTooLong
 from services.ingress.visitor import Visitor
+from services.runtime.streams import send
 
 log = logging.getLogger("gatepost.ingress")
 
@@ -307,7 +308,7 @@ class Conversation(SMTP):
 
     async def _flush(self) -> None:
         if self._out:
-            self._writer.write(bytes(self._out))
+            send(self._writer, bytes(self._out))
             self._out.clear()
             await self._writer.drain()
 
@@ -329,7 +330,7 @@ class Conversation(SMTP):
 
     async def _outlast(self) -> None:
         """Let the client end what it is saying: a close before that is a reset, which takes our last line with it."""
-        if self._writer.can_write_eof():
+        if self._writer.can_write_eof() and not self._writer.is_closing():
             self._writer.write_eof()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_OUTLAST):

@@ -72,7 +72,8 @@ class _Process:
         number = job.scan.number
         self.jobs[number] = job
         self._timers[number] = asyncio.get_running_loop().call_later(job.limit, self._expire, job)
-        self._writer.write(frame(job.scan))
+        if not self._writer.is_closing():  # else the process has ended: who keeps the slot sees to its jobs
+            self._writer.write(frame(job.scan))
 
     async def kill(self) -> int:
         """End the process and return its exit code; what it had under way stays in `jobs`."""

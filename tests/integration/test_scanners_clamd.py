@@ -6,12 +6,14 @@ import asyncio
 import base64
 import itertools
 import os
+import socket
 import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+import uvloop
 
 from schemas.events import Status
 from services.core.errors import ConfigError, EngineUnavailable
@@ -208,6 +210,25 @@ async def test_connections_are_kept_and_renewed() -> None:
             assert await clamd.scan(b"x") is None
         await clamd.close()
     assert talks == 10
+
+
+def test_a_kept_connection_that_was_reset_is_renewed_on_uvloop_too() -> None:
+    async def and_reset(data: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:  # noqa: ARG001
+        writer.write(b"stream: OK\0")
+        await writer.drain()
+        writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        asyncio.get_running_loop().call_later(0.1, writer.transport.abort)
+
+    async def main() -> None:
+        async with server(and_reset) as where:
+            clamd = Clamd((where,))
+            for _ in range(2):
+                assert await clamd.scan(b"x") is None
+                await asyncio.sleep(0.3)
+            await clamd.close()
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(main())
 
 
 async def test_work_is_spread() -> None:

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 from typing import Final, TypeVar
 
 from services.core.errors import ConfigError, EngineUnavailable
+from services.runtime.streams import send
 from services.scanners.contract import TooBig
 from services.scanners.text import clean
 
@@ -190,14 +191,14 @@ class _Session:
         return session
 
     async def scan(self, data: bytes) -> str | None:
-        self._writer.write(b"zINSTREAM\0")
+        send(self._writer, b"zINSTREAM\0")
         try:
             for start in range(0, len(data), _CHUNK):
                 chunk = memoryview(data)[start : start + _CHUNK]
-                self._writer.write(struct.pack("!I", len(chunk)))
-                self._writer.write(chunk)
+                send(self._writer, struct.pack("!I", len(chunk)))
+                send(self._writer, chunk)
                 await self._writer.drain()
-            self._writer.write(struct.pack("!I", 0))
+            send(self._writer, struct.pack("!I", 0))
             await self._writer.drain()
         except ConnectionError as error:  # clamd hangs up on a stream over its limit, and says so first
             with contextlib.suppress(OSError, asyncio.IncompleteReadError):
@@ -206,7 +207,7 @@ class _Session:
         return parse(await self._answer())
 
     async def version(self) -> str:
-        self._writer.write(b"zVERSION\0")
+        send(self._writer, b"zVERSION\0")
         await self._writer.drain()
         reply = await self._answer()
         found = _VERSION.match(reply)
@@ -219,7 +220,7 @@ class _Session:
 
     async def close(self) -> None:
         with contextlib.suppress(OSError, TimeoutError):
-            self._writer.write(b"zEND\0")
+            send(self._writer, b"zEND\0")
             self._writer.close()
             async with asyncio.timeout(1.0):
                 await self._writer.wait_closed()
