@@ -1,9 +1,9 @@
 """What looks on beside live traffic costs it: python -m bench.beside FOLDER
 
-One data folder, one `gatepost up` after another on it: alone and with `gatepost replay` running over what came before,
-again and again, then with a shadow on all live mail. First a history is sent, so that a replay is of something and not
-only its own start. Each turn then sends the folder's messages at a steady rate, at times that know nothing of each
-other but are the same for each kind, and notes when they arrive.
+One `gatepost up`, alone and with `gatepost replay` running over what came before, again and again, in turns; then
+another with a shadow on all live mail. First of all a history is sent: so that a replay is of something and not only
+its own start, and because a broker just started is slow. Each turn then sends the folder's messages at a steady rate,
+at times that know nothing of each other but are the same for each kind, and notes when they arrive.
 """
 
 from __future__ import annotations
@@ -27,7 +27,6 @@ from bench.load import NoConnectionError, open_loop
 from bench.messages import Message, load
 from bench.sink import Sink
 
-WARM_UP = 50  # messages before anything is measured
 HISTORY_RATE = 30.0  # a second
 RESAMPLES = 400  # of all messages, to say how sure a ratio is
 QUIET = 30.0  # seconds without an arrival after which what is missing counts as lost
@@ -61,17 +60,21 @@ class Turns:
         self.replays: list[float] = []  # seconds that each took
         self.figures: dict[str, list[Figures]] = {name: [] for name in kinds}
 
-    async def run(self, names: Sequence[str], sink: Sink, dns: str) -> None:
+    async def run(self, names: Sequence[str], repeat: int, sink: Sink, dns: str) -> None:
         """Start Gatepost, send beside each of these, which have the same settings, and note what was seen."""
-        async with House(self._folder, sink.port, dns, environ=BESIDE[names[0]]) as house:
-            await self._send(house, sink, WARM_UP, self._rate, Random(0))  # noqa: S311 - times of messages, no secret
-            if self._history:
-                await self._send(house, sink, self._history, HISTORY_RATE, Random(0))  # noqa: S311 - as above
-                self._history = 0  # the next start has the same data
-            for name in names:
-                async with self._replaying(sink.port) if name.startswith("replay") else contextlib.nullcontext():
-                    times = Random(len(self.figures[name]))  # noqa: S311 - as above
-                    self.figures[name].append(await self._send(house, sink, self._count, self._rate, times))
+        folder = Path(tempfile.mkdtemp(dir=self._folder))
+        async with House(folder, sink.port, dns, environ=BESIDE[names[0]]) as house:
+            await self._send(house, sink, self._history, HISTORY_RATE, Random(0))  # noqa: S311 - times, no secret
+            for turn in range(repeat):
+                for name in [*names[turn % len(names) :], *names[: turn % len(names)]]:
+                    print(f"turn {turn + 1} of {repeat}: {name}", file=sys.stderr)
+                    async with (
+                        _replaying(folder, sink.port, self.replays)
+                        if name.startswith("replay")
+                        else contextlib.nullcontext()
+                    ):
+                        times = Random(turn)  # noqa: S311 - as above
+                        self.figures[name].append(await self._send(house, sink, self._count, self._rate, times))
 
     async def _send(self, house: House, sink: Sink, count: int, rate: float, times: Random) -> Figures:
         ledger = Ledger(self._runs, self._messages, count, DOMAIN)
@@ -81,33 +84,35 @@ class Turns:
         await ledger.settled(QUIET, 1.0)
         return ledger.figures()
 
-    @contextlib.asynccontextmanager
-    async def _replaying(self, port: int) -> AsyncIterator[None]:
-        policy = self._folder / "changed.yaml"
-        policy.write_text(POLICY.format(domain=DOMAIN, port=port))
-        words = ("replay", "--from", "1d", "--policy", str(policy), "--data", str(self._folder / "data"))
 
-        async def again() -> None:
-            while True:
-                began = time.monotonic()
-                process = await asyncio.create_subprocess_exec(*COMMAND, *words, stdout=asyncio.subprocess.DEVNULL)
-                try:
-                    if await process.wait():
-                        raise NotUp(f"replay ended with exit code {process.returncode}")
-                finally:
-                    if process.returncode is None:
-                        process.kill()
-                        await process.wait()
-                self.replays.append(time.monotonic() - began)
+@contextlib.asynccontextmanager
+async def _replaying(folder: Path, port: int, took: list[float]) -> AsyncIterator[None]:
+    """Replay again and again meanwhile, and note how many seconds each whole one took."""
+    policy = folder / "changed.yaml"
+    policy.write_text(POLICY.format(domain=DOMAIN, port=port))
+    words = ("replay", "--from", "1d", "--policy", str(policy), "--data", str(folder / "data"))
 
-        running = asyncio.create_task(again(), name="replay")
-        try:
-            yield
-        finally:
-            running.cancel()
-            (outcome,) = await asyncio.gather(running, return_exceptions=True)
-            if isinstance(outcome, NotUp):
-                raise outcome
+    async def again() -> None:
+        while True:
+            began = time.monotonic()
+            process = await asyncio.create_subprocess_exec(*COMMAND, *words, stdout=asyncio.subprocess.DEVNULL)
+            try:
+                if await process.wait():
+                    raise NotUp(f"replay ended with exit code {process.returncode}")
+            finally:
+                if process.returncode is None:
+                    process.kill()
+                    await process.wait()
+            took.append(time.monotonic() - began)
+
+    running = asyncio.create_task(again(), name="replay")
+    try:
+        yield
+    finally:
+        running.cancel()
+        (outcome,) = await asyncio.gather(running, return_exceptions=True)
+        if isinstance(outcome, NotUp):
+            raise outcome
 
 
 def report(figures: dict[str, list[Figures]], rate: float) -> str:
@@ -142,12 +147,12 @@ def interval(these: Sequence[float], those: Sequence[float], chance: Random) -> 
     return ratios[RESAMPLES // 20], ratios[-RESAMPLES // 20]
 
 
-def together(kinds: Sequence[str], turn: int) -> list[list[str]]:
-    """Return the kinds that can share a start, each of them first in its turn: a start makes more of a difference."""
+def together(kinds: Sequence[str]) -> list[list[str]]:
+    """Return the kinds that can share a start: it makes a difference of a tenth by itself."""
     shared: dict[tuple[tuple[str, str], ...], list[str]] = {}
     for kind in kinds:
         shared.setdefault(tuple(BESIDE[kind].items()), []).append(kind)
-    return [some[turn % len(some) :] + some[: turn % len(some)] for some in shared.values()]
+    return list(shared.values())
 
 
 async def main(chosen: argparse.Namespace) -> int:
@@ -159,10 +164,8 @@ async def main(chosen: argparse.Namespace) -> int:
         kinds = [kind for kind in BESIDE if kind == "alone" or chosen.only in kind]
         turns = Turns(Path(name), messages, chosen.rate, chosen.messages, chosen.history, kinds)
         async with Sink() as sink, NameServer() as names:
-            for turn in range(chosen.repeat):
-                for some in together(kinds, turn):
-                    print(f"turn {turn + 1} of {chosen.repeat}: {', '.join(some)}", file=sys.stderr)
-                    await turns.run(some, sink, names.address)
+            for some in together(kinds):
+                await turns.run(some, chosen.repeat, sink, names.address)
     print(report(turns.figures, chosen.rate))
     said = [f"{chosen.messages} messages a turn, {chosen.repeat} turns, after a history of {chosen.history}"]
     if turns.replays:

@@ -3,7 +3,8 @@
 nice(2) alone does not do that: where the kernel groups processes by session (sched_autogroup), a command in a terminal
 of its own has as much of the cores as all services in theirs, however nice it is. So the command gets a session, and
 that is nice as well. And being nice is not enough: a service that wakes up on the core where the command runs waits for
-the end of its slice, several times for each message. Only a command that rests most of the time is in nobody's way.
+the end of its slice, several times for each message. So the command rests most of the time, and works while half of the
+cores, or more, have had nothing to do for a moment; where that never comes, now and then all the same.
 
 It is not SCHED_IDLE: the scheduler takes a core that runs nothing else for a free one and wakes services up there; they
 wait all the same, for an idle task gives way at once only to those of its own session.
@@ -34,9 +35,12 @@ P = ParamSpec("P")
 NICEST: Final = 19
 HANDED_ON: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 AWAITED: Final = (*HANDED_ON, signal.SIGCHLD)
-STROKE: Final = 0.002  # seconds
-REST: Final = 0.018
-PATIENCE: Final = (STROKE + REST) / STROKE  # how much longer everything takes: for time-outs that mean work
+STROKE: Final = 0.001  # seconds of work
+LOOK: Final = 0.002  # seconds between two looks at what else runs
+LOOKS: Final = 3  # in a row that must find little before a stroke
+MOST_LOOKS: Final = 50  # after which the command works whatever they found
+PATIENCE: Final = 1 + MOST_LOOKS * LOOK / STROKE  # how much longer everything may take: for time-outs that mean work
+LOAD: Final = "/proc/loadavg"  # its fourth field is what runs or wants to, and how many there are (proc(5))
 
 
 def behind(function: Callable[P, None]) -> Callable[P, None]:
@@ -76,16 +80,44 @@ def _beat(child: int) -> NoReturn:
     """Do the same, and let the child work for a stroke and rest, in turns. Told to end it is not held up any more."""
     with contextlib.suppress(OSError):  # it does that itself too, and may have ended since
         os.setpgid(child, child)
+    quiet = _looking()
     while True:
         number = signal.sigtimedwait(HANDED_ON, STROKE)
         if number is None:
             _tell(child, signal.SIGSTOP, group=True)
-            number = signal.sigtimedwait(HANDED_ON, REST)
+            number = _rest(quiet)
             _tell(child, signal.SIGCONT, group=True)
         _end_with(child)
         if number is not None:
             _tell(child, number.si_signo)
             _wait(child)
+
+
+def _rest(quiet: Callable[[], bool]) -> signal.struct_siginfo | None:
+    """Return when it is time for a stroke, with a signal when there was one before."""
+    found = 0
+    for _ in range(MOST_LOOKS):
+        if (number := signal.sigtimedwait(HANDED_ON, LOOK)) is not None:
+            return number
+        found = found + 1 if quiet() else 0
+        if found == LOOKS:
+            break
+    return None
+
+
+def _looking() -> Callable[[], bool]:
+    """Return what says whether half of the cores or more have nothing to do; never, where the kernel doesn't tell."""
+    most = (os.cpu_count() or 1) // 2
+    try:
+        load = os.open(LOAD, os.O_RDONLY)
+    except OSError:
+        return lambda: False
+
+    def quiet() -> bool:
+        running = os.pread(load, 100, 0).split()[3].partition(b"/")[0]
+        return int(running) <= most  # one of them is who asks
+
+    return quiet
 
 
 def _tell(child: int, number: int, *, group: bool = False) -> None:

@@ -237,7 +237,7 @@ async def test_a_worker_dies_with_its_parent(tmp_path: Path) -> None:
         ({"store": "ftp://x"}, "store"),
     ],
 )
-async def test_a_bad_setting_is_one_line(house: House, changes: dict[str, str], error: str) -> None:
+async def test_a_bad_setting_is_one_line(house: House, changes: dict[str, Any], error: str) -> None:
     with pytest.raises(ConfigError, match=error):
         async with house.pool("services.scanners.checks", **changes):
             pass

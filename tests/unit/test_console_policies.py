@@ -33,7 +33,7 @@ from services.core.customers import CustomerSpec, parse_customers
 from services.core.ids import message_id
 from services.policy.decide import decide, with_received
 from services.policy.defaults import RULES
-from services.replay.whatif import as_joined
+from services.replay.decide import as_joined
 from services.runtime.yaml_tree import parse_tree
 from services.trace.decide import facts
 from tests.house.asgi import Browser
