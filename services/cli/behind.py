@@ -56,8 +56,10 @@ def behind(function: Callable[P, None]) -> Callable[P, None]:
         _stand_back(shells)
         leader = os.getpid()
         command = os.fork()
-        if command:
+        if command and sys.platform == "linux":
             _beat(command)
+        if command:
+            _wait(command)  # elsewhere a session that is nice must do
         os.setpgid(0, 0)
         _leash(leader)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, AWAITED)
@@ -107,7 +109,7 @@ def _rest(quiet: Callable[[], bool]) -> signal.struct_siginfo | None:
 
 def _looking() -> Callable[[], bool]:
     """Return what says whether half of the cores or more have nothing to do; never, where the kernel doesn't tell."""
-    most = (os.cpu_count() or 1) // 2
+    most = max(1, (os.cpu_count() or 1) // 2)
     try:
         load = os.open(LOAD, os.O_RDONLY)
     except OSError:
