@@ -3,8 +3,8 @@
 nice(2) alone does not do that: where the kernel groups processes by session (sched_autogroup), a command in a terminal
 of its own has as much of the cores as all services in theirs, however nice it is. So the command gets a session, and
 that is nice as well. And being nice is not enough: a service that wakes up on the core where the command runs waits for
-the end of its slice, several times for each message. So the command rests most of the time, and works while half of the
-cores, or more, have had nothing to do for a moment; where that never comes, now and then all the same.
+the end of its slice, several times for each message. So after half a second the command rests most of the time, and
+works while half of the cores, or more, have had nothing to do for a moment; where that never comes, now and then.
 
 It is not SCHED_IDLE: the scheduler takes a core that runs nothing else for a free one and wakes services up there; they
 wait all the same, for an idle task gives way at once only to those of its own session.
@@ -35,10 +35,11 @@ P = ParamSpec("P")
 NICEST: Final = 19
 HANDED_ON: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 AWAITED: Final = (*HANDED_ON, signal.SIGCHLD)
+FIRST: Final = 0.5  # seconds without a rest at the beginning: who has mistyped an option hears of it at once
 STROKE: Final = 0.001  # seconds of work
 LOOK: Final = 0.002  # seconds between two looks at what else runs
 LOOKS: Final = 3  # in a row that must find little before a stroke
-MOST_LOOKS: Final = 50  # after which the command works whatever they found
+MOST_LOOKS: Final = 10  # after which the command works whatever they found
 PATIENCE: Final = 1 + MOST_LOOKS * LOOK / STROKE  # how much longer everything may take: for time-outs that mean work
 LOAD: Final = "/proc/loadavg"  # its fourth field is what runs or wants to, and how many there are (proc(5))
 
@@ -82,9 +83,9 @@ def _beat(child: int) -> NoReturn:
     """Do the same, and let the child work for a stroke and rest, in turns. Told to end it is not held up any more."""
     with contextlib.suppress(OSError):  # it does that itself too, and may have ended since
         os.setpgid(child, child)
-    quiet = _looking()
+    quiet, stroke = _looking(), FIRST
     while True:
-        number = signal.sigtimedwait(HANDED_ON, STROKE)
+        number, stroke = signal.sigtimedwait(HANDED_ON, stroke), STROKE
         if number is None:
             _tell(child, signal.SIGSTOP, group=True)
             number = _rest(quiet)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import sys
@@ -15,6 +16,7 @@ from tests.eventually import eventually
 PROGRAM = """
 import os, signal, sys, time
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a run in the background of a shell ignores it
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # and one under nohup this
 from services.cli.behind import behind
 
 @behind
@@ -114,7 +116,11 @@ async def test_what_it_has_started_rests_and_ends_with_it() -> None:
     before = cpu(own)
     await asyncio.sleep(2.0)
     assert cpu(own) - before < 1.0
-    await eventually(lambda: held_at_rest(int(session), own, pid), 20.0, every=0.003)
-    os.kill(int(session), signal.SIGKILL)  # now nobody is left to continue them but the kernel
-    await ended(process)
-    await eventually(lambda: gone(pid) and gone(own), 20.0, every=0.05)
+    try:
+        await eventually(lambda: held_at_rest(int(session), own, pid), 20.0, every=0.003)
+        os.kill(int(session), signal.SIGKILL)  # now nobody is left to continue them but the kernel
+        await ended(process)
+        await eventually(lambda: gone(pid) and gone(own), 20.0, every=0.05)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(int(own), signal.SIGKILL)  # it would take a core for ever
