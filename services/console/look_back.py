@@ -13,7 +13,7 @@ from services.core.clock import Clock
 from services.core.directory_groups import Membership, in_none
 from services.core.ids import born
 from services.core.senders import Senders
-from services.replay.decide import Treatment
+from services.replay.decide import Beside, Treatment
 from services.replay.whatif import WhatIf
 from services.trace.index import Index
 
@@ -30,8 +30,7 @@ class LookBack:
     def __init__(self, clock: Clock, trace: Index, senders: Senders, groups_of: Membership = in_none) -> None:
         self._clock = clock
         self._trace = trace
-        self._senders = senders
-        self._groups_of = groups_of
+        self._beside = Beside(senders, groups_of)
         self._turn = asyncio.Semaphore(AT_ONCE)
         self._looking = 0
 
@@ -57,7 +56,7 @@ class LookBack:
         while True:
             # In a thread, so that nobody else waits; and the next ones are read meanwhile.
             events = [message.events for message in page]
-            looking = asyncio.to_thread(found.look, events, now, then, self._senders, self._groups_of)
+            looking = asyncio.to_thread(found.look, events, now, then, self._beside)
             complete = len(page) < PAGE
             if complete or clock.monotonic() - began > WITHIN:
                 await looking

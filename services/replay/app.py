@@ -21,6 +21,7 @@ from services.core.clock import Clock
 from services.core.errors import ObjectNotFound
 from services.core.stored import kept_key
 from services.replay.decide import (
+    NOTHING_BESIDE,
     Beside,
     Difference,
     Treatment,
@@ -119,7 +120,7 @@ class Replay(Stateless):
         pool: Scans | None,
         clock: Clock,
         tell: Callable[[Difference], None] = lambda _: None,
-        beside: Beside = Beside(),  # noqa: B008 - a value
+        beside: Beside = NOTHING_BESIDE,
     ) -> None:
         """`today`: the customers as they are; `policy`: those of them that are to be tried otherwise."""
         self.found = Found()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
+from typing import Final
 
 import msgspec
 
@@ -110,12 +111,14 @@ class Beside:
     groups_of: Membership = in_none
 
 
+NOTHING_BESIDE: Final = Beside()
+
+
 def treatments(
     received: Received, verdicts: Sequence[Verdict], customer: Customer, now: float, beside: Beside
 ) -> dict[str, Treatment]:
     """Return what policy does for each recipient, given these verdicts, these rules and what is beside them."""
-    customer = with_groups(customer, received.envelope.recipients, beside.groups_of)
-    return treated(pending_of(received, verdicts), customer, now, beside.senders)
+    return treated(pending_of(received, verdicts), customer, now, beside)
 
 
 def pending_of(received: Received, verdicts: Sequence[Verdict]) -> Pending:
@@ -131,13 +134,14 @@ def pending_of(received: Received, verdicts: Sequence[Verdict]) -> Pending:
     )
 
 
-def treated(pending: Pending, customer: Customer, now: float, senders: Senders | None = None) -> dict[str, Treatment]:
+def treated(pending: Pending, customer: Customer, now: float, beside: Beside) -> dict[str, Treatment]:
     """Return the same for a message that all have answered on."""
     received = pending.received
     if received is None:
         return {}
+    customer = with_groups(customer, received.envelope.recipients, beside.groups_of)
     names = names_of(received.envelope.reverse_path)
-    lists = partial(senders.find, customer, senders=names) if senders is not None and names else None
+    lists = partial(beside.senders.find, customer, senders=names) if beside.senders is not None and names else None
     answer = treat(pending, customer, now, lists)
     if isinstance(answer, Treated):
         return of_branches(answer.branches)

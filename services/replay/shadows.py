@@ -9,7 +9,16 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 
 from schemas.events import Customer, Received, Shadow, Status, Verdict
-from services.replay.decide import Beside, Difference, Treatment, changed, differences, treatments, with_candidates
+from services.replay.decide import (
+    NOTHING_BESIDE,
+    Beside,
+    Difference,
+    Treatment,
+    changed,
+    differences,
+    treatments,
+    with_candidates,
+)
 
 EXAMPLES = 5  # of each change of treatment
 NOTHING = "-"  # what a scanner says that isn't in the plan
@@ -76,7 +85,7 @@ class Comparison:
         self,
         said: Iterable[Shadow],
         customers: Mapping[str, Customer],
-        beside: Beside = Beside(),  # noqa: B008 - a value
+        beside: Beside = NOTHING_BESIDE,
     ) -> None:
         """`said`: everything of the shadows; of several answers of one on a message the latest counts."""
         self._customers = customers

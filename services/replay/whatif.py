@@ -9,9 +9,7 @@ from typing import Final
 
 from schemas import wire
 from schemas.events import Customer, Disposition, Received, Verdict
-from services.core.directory_groups import Membership, in_none, with_groups
-from services.core.senders import Senders
-from services.replay.decide import Difference, Treatment, as_joined, differences, pending_of, treated
+from services.replay.decide import Beside, Difference, Treatment, as_joined, differences, pending_of, treated
 
 EXAMPLES: Final = 5  # of each change of treatment
 _KINDS: Final[dict[str, type[Received | Verdict | Disposition]]] = {
@@ -43,8 +41,7 @@ class WhatIf:
         recorded: Iterable[Iterable[tuple[str, str]]],
         now: Customer,
         then: Customer,
-        senders: Senders | None,
-        groups_of: Membership = in_none,
+        beside: Beside,
     ) -> None:
         """Decide messages as policy does `now` and as it would `then`; each is its events by name, as JSON.
 
@@ -52,7 +49,7 @@ class WhatIf:
         """
         for events in recorded:
             try:
-                self._compare(events, now, then, senders, groups_of)
+                self._compare(events, now, then, beside)
             except (wire.Undecodable, KeyError):
                 self.unreadable += 1
 
@@ -61,8 +58,7 @@ class WhatIf:
         events: Iterable[tuple[str, str]],
         now: Customer,
         then: Customer,
-        senders: Senders | None,
-        groups_of: Membership,
+        beside: Beside,
     ) -> None:
         received, disposition, verdicts = _read(events)
         if received is None or disposition is None:
@@ -71,9 +67,8 @@ class WhatIf:
         if received.own or received.bounce_of:
             return
         pending = pending_of(received, as_joined(verdicts, disposition))
-        now, then = (with_groups(each, received.envelope.recipients, groups_of) for each in (now, then))
-        before = treated(pending, now, disposition.decided_at, senders)
-        after = treated(pending, then, disposition.decided_at, senders)
+        before = treated(pending, now, disposition.decided_at, beside)
+        after = treated(pending, then, disposition.decided_at, beside)
         self.messages += 1
         found = differences(received, before, after)
         self.otherwise += bool(found)

@@ -100,10 +100,10 @@ async def test_it_rests_most_of_the_time() -> None:
 
 
 @pytest.mark.parametrize("then", ["time.sleep(60)", "while True: pass"])
-@pytest.mark.parametrize("killed", ["command", "metronome"])
+@pytest.mark.parametrize("killed", ["the shell's", "metronome"])
 async def test_nothing_of_it_stays_when_a_part_was_killed(killed: str, then: str) -> None:
     process, (session, pid, _) = await started(then)
-    os.kill(process.pid if killed == "command" else int(session), signal.SIGKILL)
+    os.kill(process.pid if killed == "the shell's" else int(session), signal.SIGKILL)
     await ended(process)
     await eventually(lambda: gone(session) and gone(pid), 20.0, every=0.05)
 

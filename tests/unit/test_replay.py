@@ -28,7 +28,7 @@ from services.core.senders import Senders
 from services.core.stored import kept_key
 from services.policy.decide import decide, merge, with_received
 from services.replay.app import Candidate, Found, Replay, Wanted, run
-from services.replay.decide import Beside, treated
+from services.replay.decide import NOTHING_BESIDE, Beside, treated
 from services.runtime.aside import AsideBus, ReadOnly, ReadOnlyStore
 from services.runtime.fakes import MemoryBus
 from services.runtime.fakes_store import MemoryStore
@@ -41,7 +41,6 @@ CUSTOMER = Customer(id="example")
 STRICT = Customer(
     id="example", rules=(Rule(name="no-bills", when=Match(evidence=("BILL",)), action=Action.QUARANTINE),)
 )
-NOTHING_BESIDE = Beside()
 VIRUS = Spec(name="virus", version="2", cost=Cost.CPU, timeout=1.0)
 
 
@@ -160,7 +159,7 @@ async def test_a_blocked_sender_is_blocked_today_too() -> None:
     pending = with_received(None, one, 0)
     for verdict in verdicts(one, content=Status.CLEAN, virus=Status.CLEAN):
         pending = merge(pending, verdict)
-    held = treated(pending, CUSTOMER, NOW, senders)
+    held = treated(pending, CUSTOMER, NOW, known)
     assert {treatment.action for treatment in held.values()} == {"quarantine"}
     events = history(one, content=Status.CLEAN, virus=Status.CLEAN)
     assert [each.drifted for each in (await replayed(events, CUSTOMER, beside=known)).differences] == [True]

@@ -41,8 +41,7 @@ def test_all_of_it_by_time_however_it_arrives(
         taken += merge.take(limit)
     order = {slot: number for number, slot in enumerate(SLOTS)}
     every = [record for records in logs(first, second, third).values() for record in records]
-    key = lambda record: (record.timestamp, order[record.topic, record.partition], record.offset)  # noqa: E731
-    assert taken == sorted(every, key=key)
+    assert taken == sorted(every, key=lambda each: (each.timestamp, order[each.topic, each.partition], each.offset))
 
 
 def test_none_is_taken_while_one_that_may_precede_it_is_not_here() -> None:
