@@ -3,7 +3,8 @@
 One `gatepost up`, alone and with `gatepost replay` running over what came before, again and again, in turns; then
 another with a shadow on all live mail. First of all a history is sent: so that a replay is of something and not only
 its own start, and because a broker just started is slow. Each turn then sends the folder's messages at a steady rate,
-at times that know nothing of each other but are the same for each kind, and notes when they arrive.
+at times that know nothing of each other, and notes when they arrive. The times and the messages of a turn are the same
+for each kind, so that each message is compared with itself.
 """
 
 from __future__ import annotations
@@ -22,13 +23,14 @@ import uvloop
 
 from bench.dns import NameServer
 from bench.house import COMMAND, DOMAIN, House, NotUp
-from bench.ledger import Figures, Ledger, percentile
+from bench.ledger import Ledger, percentile
 from bench.load import NoConnectionError, open_loop
 from bench.messages import Message, load
 from bench.sink import Sink
 
 HISTORY_RATE = 30.0  # a second
 RESAMPLES = 400  # of all messages, to say how sure a ratio is
+TOGETHER = 20  # messages that are drawn together: what comes in one second waits for the same
 QUIET = 30.0  # seconds without an arrival after which what is missing counts as lost
 POLICY = """\
 customers:
@@ -58,13 +60,14 @@ class Turns:
         self._runs = 0
         self._history = history
         self.replays: list[float] = []  # seconds that each took
-        self.figures: dict[str, list[Figures]] = {name: [] for name in kinds}
+        self.lost = dict.fromkeys(kinds, 0)
+        self.took: dict[str, list[float]] = {name: [] for name in kinds}  # ms, in the order sent
 
     async def run(self, names: Sequence[str], repeat: int, sink: Sink, dns: str) -> None:
         """Start Gatepost, send beside each of these, which have the same settings, and note what was seen."""
         folder = Path(tempfile.mkdtemp(dir=self._folder))
         async with House(folder, sink.port, dns, environ=BESIDE[names[0]]) as house:
-            await self._send(house, sink, self._history, HISTORY_RATE, Random(0))  # noqa: S311 - times, no secret
+            await self._send(house, sink, 0, self._history, HISTORY_RATE)
             for turn in range(repeat):
                 for name in [*names[turn % len(names) :], *names[: turn % len(names)]]:
                     print(f"turn {turn + 1} of {repeat}: {name}", file=sys.stderr)
@@ -73,16 +76,17 @@ class Turns:
                         if name.startswith("replay")
                         else contextlib.nullcontext()
                     ):
-                        times = Random(turn)  # noqa: S311 - as above
-                        self.figures[name].append(await self._send(house, sink, self._count, self._rate, times))
+                        ledger = await self._send(house, sink, turn, self._count, self._rate)
+                    self.took[name] += ledger.end_to_end_ms()
+                    self.lost[name] += ledger.figures().lost
 
-    async def _send(self, house: House, sink: Sink, count: int, rate: float, times: Random) -> Figures:
-        ledger = Ledger(self._runs, self._messages, count, DOMAIN)
+    async def _send(self, house: House, sink: Sink, turn: int, count: int, rate: float) -> Ledger:
+        ledger = Ledger(self._runs, self._messages, count, DOMAIN, turn)
         self._runs += 1
         sink.note = ledger.note
-        await open_loop(house.port, rate, ledger.entries, times)
+        await open_loop(house.port, rate, ledger.entries, Random(turn))  # noqa: S311 - times, no secret
         await ledger.settled(QUIET, 1.0)
-        return ledger.figures()
+        return ledger
 
 
 @contextlib.asynccontextmanager
@@ -115,35 +119,37 @@ async def _replaying(folder: Path, port: int, took: list[float]) -> AsyncIterato
             raise outcome
 
 
-def report(figures: dict[str, list[Figures]], rate: float) -> str:
+def report(took: dict[str, list[float]], lost: dict[str, int], rate: float) -> str:
     """Return the table: percentiles over all turns together, and each p99 against that of nothing beside.
 
     In brackets: where nine in ten of such ratios lie when as many messages are drawn from those that were seen.
     """
-    taken = {name: sorted(took for each in some for took in each.end_to_end_ms) for name, some in figures.items()}
-    p99 = {name: percentile(took, 0.99) for name, took in taken.items()}
+    p50, p99 = ({name: percentile(sorted(some), share) for name, some in took.items()} for share in (0.5, 0.99))
     chance = Random(1)  # noqa: S311 - chance that repeats
     lines = [
         f"| beside {rate:g} messages a second | arrived after, p50 ms | p99 ms | p99 against alone | lost |",
         "|---|---:|---:|---:|---:|",
     ]
-    for name, some in figures.items():
-        p50, lost = percentile(taken[name], 0.5), sum(each.lost for each in some)
+    for name, some in took.items():
         ratio = f"{p99[name] / p99['alone']:.3f}"
         if name != "alone":
-            low, high = interval(taken[name], taken["alone"], chance)
+            low, high = interval(some, took["alone"], chance)
             ratio += f" ({low:.3f} to {high:.3f})"
-        lines.append(f"| {name} | {p50:.1f} | {p99[name]:.1f} | {ratio} | {lost} |")
+        lines.append(f"| {name} | {p50[name]:.1f} | {p99[name]:.1f} | {ratio} | {lost[name]} |")
     return "\n".join(lines)
 
 
 def interval(these: Sequence[float], those: Sequence[float], chance: Random) -> tuple[float, float]:
-    """Return between what the ratio of both p99 lies in nine of ten resamples (the bootstrap)."""
-
-    def drawn(some: Sequence[float]) -> float:
-        return percentile(sorted(chance.choices(some, k=len(some))), 0.99)
-
-    ratios = sorted(drawn(these) / drawn(those) for _ in range(RESAMPLES))
+    """Return between what the ratio of both p99 lies in nine of ten resamples (the bootstrap, of pairs in blocks)."""
+    blocks = [slice(at, at + TOGETHER) for at in range(0, len(these), TOGETHER)]
+    ratios = []
+    for _ in range(RESAMPLES):
+        drawn = chance.choices(blocks, k=len(blocks))
+        p99, alone = (
+            percentile(sorted(each for block in drawn for each in some[block]), 0.99) for some in (these, those)
+        )
+        ratios.append(p99 / alone)
+    ratios.sort()
     return ratios[RESAMPLES // 20], ratios[-RESAMPLES // 20]
 
 
@@ -166,12 +172,12 @@ async def main(chosen: argparse.Namespace) -> int:
         async with Sink() as sink, NameServer() as names:
             for some in together(kinds):
                 await turns.run(some, chosen.repeat, sink, names.address)
-    print(report(turns.figures, chosen.rate))
+    print(report(turns.took, turns.lost, chosen.rate))
     said = [f"{chosen.messages} messages a turn, {chosen.repeat} turns, after a history of {chosen.history}"]
     if turns.replays:
         said.append(f"{len(turns.replays)} whole replays, each {min(turns.replays):.0f} to {max(turns.replays):.0f} s")
     print(f"\n{'; '.join(said)}.")
-    return 1 if any(each.lost for some in turns.figures.values() for each in some) else 0
+    return 1 if any(turns.lost.values()) else 0
 
 
 if __name__ == "__main__":

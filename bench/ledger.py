@@ -56,13 +56,18 @@ class Figures:
 
 
 class Ledger:
-    """The entries of one run. A message of another run that arrives late is `strange`."""
+    """The entries of one run. A message of another run that arrives late is `strange`.
 
-    def __init__(self, run: int, messages: Sequence[Message], count: int, domain: str) -> None:
+    The messages go round; `first` says where they begin, which is else the number of the run.
+    """
+
+    def __init__(
+        self, run: int, messages: Sequence[Message], count: int, domain: str, first: int | None = None
+    ) -> None:
         self._run = run
         self.entries = [
             Entry(
-                messages[(run * count + number) % len(messages)],
+                messages[((run if first is None else first) * count + number) % len(messages)],
                 b"X-Bench-Id: %d-%d\r\n" % (run, number),
                 f"user{number % 100}@{domain}",
             )
@@ -93,6 +98,10 @@ class Ledger:
             if self._arrived != seen:
                 seen, since = self._arrived, loop.time()
         await asyncio.sleep(after)
+
+    def end_to_end_ms(self) -> list[float]:
+        """Return how long each message took, in the order of the entries; infinity for what did not arrive."""
+        return [(each.arrivals[0][0] - each.started) * 1000 if each.arrivals else math.inf for each in self.entries]
 
     def figures(self) -> Figures:
         """Return what the run showed."""

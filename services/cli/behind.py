@@ -3,8 +3,9 @@
 nice(2) alone does not do that: where the kernel groups processes by session (sched_autogroup), a command in a terminal
 of its own has as much of the cores as all services in theirs, however nice it is. So the command gets a session, and
 that is nice as well. And being nice is not enough: a service that wakes up on the core where the command runs waits for
-the end of its slice, several times for each message. So after half a second the command rests most of the time, and
-works while half of the cores, or more, have had nothing to do for a moment; where that never comes, now and then.
+the end of its slice, several times for each message. So the command rests most of the time, and works while half of
+the cores, or more, have had nothing to do for a moment. A few messages take all of them for a while, and the command
+waits until that is over. Where it isn't over soon, it works now and then all the same.
 
 It is not SCHED_IDLE: the scheduler takes a core that runs nothing else for a free one and wakes services up there; they
 wait all the same, for an idle task gives way at once only to those of its own session.
@@ -35,12 +36,12 @@ P = ParamSpec("P")
 NICEST: Final = 19
 HANDED_ON: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 AWAITED: Final = (*HANDED_ON, signal.SIGCHLD)
-FIRST: Final = 0.5  # seconds without a rest at the beginning: who has mistyped an option hears of it at once
 STROKE: Final = 0.001  # seconds of work
 LOOK: Final = 0.002  # seconds between two looks at what else runs
 LOOKS: Final = 3  # in a row that must find little before a stroke
-MOST_LOOKS: Final = 10  # after which the command works whatever they found
-PATIENCE: Final = 1 + MOST_LOOKS * LOOK / STROKE  # how much longer everything may take: for time-outs that mean work
+BUSY_FOR: Final = 100  # looks after which the command works whatever they found,
+BUSY_STILL: Final = 10  # and from then on until it is quiet again
+PATIENCE: Final = 1 + BUSY_STILL * LOOK / STROKE  # how much longer everything may take: for time-outs that mean work
 LOAD: Final = "/proc/loadavg"  # its fourth field is what runs or wants to, and how many there are (proc(5))
 
 
@@ -83,12 +84,12 @@ def _beat(child: int) -> NoReturn:
     """Do the same, and let the child work for a stroke and rest, in turns. Told to end it is not held up any more."""
     with contextlib.suppress(OSError):  # it does that itself too, and may have ended since
         os.setpgid(child, child)
-    quiet, stroke = _looking(), FIRST
+    quiet, looks = _looking(), BUSY_FOR
     while True:
-        number, stroke = signal.sigtimedwait(HANDED_ON, stroke), STROKE
-        if number is None:
+        if (number := signal.sigtimedwait(HANDED_ON, STROKE)) is None:
             _tell(child, signal.SIGSTOP, group=True)
-            number = _rest(quiet)
+            calm, number = _rest(quiet, looks)
+            looks = BUSY_FOR if calm else BUSY_STILL
             _tell(child, signal.SIGCONT, group=True)
         _end_with(child)
         if number is not None:
@@ -96,16 +97,16 @@ def _beat(child: int) -> NoReturn:
             _wait(child)
 
 
-def _rest(quiet: Callable[[], bool]) -> signal.struct_siginfo | None:
-    """Return when it is time for a stroke, with a signal when there was one before."""
+def _rest(quiet: Callable[[], bool], most: int) -> tuple[bool, signal.struct_siginfo | None]:
+    """Return when it is time for a stroke: whether little ran, and a signal when there was one before."""
     found = 0
-    for _ in range(MOST_LOOKS):
+    for _ in range(most):
         if (number := signal.sigtimedwait(HANDED_ON, LOOK)) is not None:
-            return number
+            return True, number
         found = found + 1 if quiet() else 0
         if found == LOOKS:
-            break
-    return None
+            return True, None
+    return False, None
 
 
 def _looking() -> Callable[[], bool]:
