@@ -15,12 +15,24 @@ from services.core.changes import changed
 from services.core.clock import Clock
 from services.core.compose import compose
 from services.core.direction import outbound
-from services.core.errors import ObjectNotFound
+from services.core.errors import ObjectNotFound, Temporary
 from services.core.headers import header_end
 from services.core.stored import unpack
 from services.delivery.budget import Budget
 from services.delivery.config import DeliveryConfig
-from services.delivery.decide import BCC, Concluded, Pace, Reply, Result, Stage, conclude, ended, expires_at, without
+from services.delivery.decide import (
+    BCC,
+    Concluded,
+    Pace,
+    Reply,
+    Result,
+    Stage,
+    conclude,
+    ended,
+    expires_at,
+    untold,
+    without,
+)
 from services.delivery.gone import withdrawn
 from services.delivery.hops import Hops, from_pool
 from services.delivery.notices import Notices
@@ -98,17 +110,22 @@ class Attempts:
         else:
             nowhere = Reply(0, f"no host is configured for {received.domain}", Stage.CONNECT)
             relayed = Relayed(dict.fromkeys(entry.recipients, Result(nowhere)), reached=False)
-        concluded = await self._notices.with_bounce(
+        concluded = conclude(
             entry,
-            conclude(
-                entry,
-                relayed.results,
-                now=self._clock.now(),
-                chance=self._chance(),
-                expires=expires_at(entry, customer),
-                pace=self._pace,
-            ),
+            relayed.results,
+            now=self._clock.now(),
+            chance=self._chance(),
+            expires=expires_at(entry, customer),
+            pace=self._pace,
         )
+        try:
+            concluded = await self._notices.with_bounce(entry, concluded)
+        except Temporary as error:
+            # Not raised: who has the message now would get it again.
+            log.warning("id=%s event=bounce-put-off error=%s: %s", received.id, type(error).__name__, error)
+            now = self._clock.now()
+            until = now + self._pace.after(entry.attempts + 1, self._chance())
+            concluded = untold(entry, concluded, now=now, until=until)
         if relayed.removed:
             concluded = without(concluded, relayed.removed)
         return Attempted(concluded, relayed)
@@ -118,8 +135,12 @@ class Attempts:
         return await self._notices.with_bounce(entry, ended(entry, self._clock.now(), state, reply))
 
     async def warn(self, concluded: Concluded) -> Concluded:
-        """Return the same with a warning to the sender that the message still waits. Raises StoreUnavailable."""
-        return await self._notices.with_warning(concluded, self._clock.now())
+        """Return the same with a warning to the sender that the message waits; without, while there is no store."""
+        try:
+            return await self._notices.with_warning(concluded, self._clock.now())
+        except Temporary as error:
+            log.warning("event=warning-put-off error=%s: %s", type(error).__name__, error)
+            return concluded
 
     async def _relay(
         self, entry: Deferred, customer: Customer | None, hosts: tuple[Host, ...], before: Before

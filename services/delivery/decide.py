@@ -208,6 +208,10 @@ class Pace:
     first: float
     most: float
 
+    def after(self, attempts: int, chance: float) -> float:
+        """Return the seconds to wait after so many attempts."""
+        return backoff.delay(attempts, chance, first=self.first, most=self.most)
+
 
 def conclude(
     entry: Deferred, results: Mapping[str, Result], *, now: float, chance: float, expires: float, pace: Pace
@@ -239,12 +243,11 @@ def conclude(
     if not waiting:
         return Concluded(outcomes, None)
     last = next(reversed(waiting.values()))
-    after = backoff.delay(attempts, chance, first=pace.first, most=pace.most)
     rest = msgspec.structs.replace(
         entry,
         recipients=tuple(waiting),
         attempts=attempts,
-        next_at=min(now + after, expires),
+        next_at=min(now + pace.after(attempts, chance), expires),
         reply=last.reply.line,
         tried_at=now,
         host=last.host,
@@ -261,6 +264,25 @@ def without(concluded: Concluded, removed: tuple[str, ...]) -> Concluded:
         for one in concluded.outcomes
     ]
     return Concluded(tuple(outcomes), concluded.waiting, concluded.notices)
+
+
+def untold(entry: Deferred, concluded: Concluded, *, now: float, until: float) -> Concluded:
+    """Return the same, where only who has the message has his end: of the others the sender can't be told yet."""
+    ends = [one for one in concluded.outcomes if one.state is State.DELIVERED]
+    open_ends = [one for one in concluded.outcomes if one.state is not State.DELIVERED]
+    waiting = concluded.waiting or msgspec.structs.replace(
+        entry,
+        recipients=(),
+        attempts=entry.attempts + 1,
+        next_at=until,
+        reply=open_ends[-1].reply,
+        tried_at=now,
+        host=open_ends[-1].host,
+        under_way=False,
+        possible_duplicate=any(one.possible_duplicate for one in open_ends),
+    )
+    left = [recipient for one in open_ends for recipient in one.recipients]
+    return Concluded(tuple(ends), msgspec.structs.replace(waiting, recipients=(*waiting.recipients, *left)))
 
 
 def put_off(entry: Deferred, reply: str, until: float) -> Concluded:

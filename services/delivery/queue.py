@@ -531,7 +531,8 @@ class Queue:
         if not home.closed:
             self._schedule.set(key, entry.next_at)
         elif (warn_at := self._warn_at(entry)) is not None:
-            self._schedule.set(key, warn_at)
+            # Due, and still to be given: there was no store for it.
+            self._schedule.set(key, warn_at if warn_at > self._clock.now() else entry.next_at)
         self._wake.set()
 
     def _keep(self, key: str, entry: Deferred) -> Destination:

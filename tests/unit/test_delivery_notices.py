@@ -13,6 +13,7 @@ import pytest
 
 from schemas.catalog import OUTCOMES, RECEIVED
 from schemas.events import Action, Branch, Customer, Disposition, Domain, Envelope, Outcome, Received, State, Status
+from services.core.errors import StoreUnavailable
 from services.core.ids import born, is_message_id
 from services.core.ledger import Book
 from services.core.stored import unpack
@@ -269,4 +270,52 @@ async def test_a_delay_is_told_once_and_only_where_the_customer_wants_it(hours: 
         await bench.run(3600)
     assert len(notices(bench)) == told
     assert len(bench.waiting()) == 1
+    await bench.delivery.close()
+
+
+async def test_who_has_it_does_not_get_it_again_when_the_bounce_of_another_cannot_be_stored() -> None:
+    bench = Bench()
+    await bench.delivery.assigned(ALL)
+    bench.mta.manners.recipients = {C: (550, "5.1.1 unknown")}
+    disposition = await bench.message(B, C, auth_results=PASS)
+    bench.store.fail("put", StoreUnavailable("down"))
+    assert [one.recipients for one in await bench.handle(disposition)] == [(B,)]
+    assert [(one.recipients, one.attempts) for one in bench.waiting()] == [((C,), 1)]
+    await bench.run(120)
+    assert bench.ends() == [(B, State.DELIVERED), (C, State.BOUNCED)]
+    assert len(notices(bench)) == 1
+    assert arrived(bench) == [(B,)]
+    await bench.delivery.close()
+
+
+async def test_who_has_it_does_not_get_it_again_when_the_warning_of_a_delay_cannot_be_stored() -> None:
+    bench = Patient()
+    bench.hours = 1 / 3600
+    await bench.delivery.assigned(ALL)
+    bench.mta.manners.recipients = {C: (450, "4.2.1 busy")}
+    disposition = await bench.message(B, C, auth_results=PASS)
+    bench.clock.advance(2)
+    bench.store.fail("put", StoreUnavailable("down"))
+    assert [one.recipients for one in await bench.handle(disposition)] == [(B,)]
+    assert notices(bench) == []
+    await bench.run(120)
+    assert arrived(bench) == [(B,)]
+    assert len(notices(bench)) == 1
+    await bench.delivery.close()
+
+
+async def test_a_warning_that_cannot_be_stored_is_given_later() -> None:
+    bench = Patient()
+    bench.hours = 4.0
+    await bench.delivery.assigned(ALL)
+    bench.mta.manners.up = False
+    await bench.deliver(B, auth_results=PASS)
+    await bench.run(3 * 3600)
+    bench.store.down = True
+    await bench.run(3 * 3600)
+    assert notices(bench) == []
+    bench.store.down = False
+    for _ in range(12):
+        await bench.run(3600)
+    assert len(notices(bench)) == 1
     await bench.delivery.close()
