@@ -228,7 +228,7 @@ class Shelf:
         await self.drop(partitions)
         cut: set[str] = set()
         count = 0
-        records = cast("AsyncGenerator[Raw]", self._bus.read_raw(DEFERRED, sorted(partitions)))
+        records = cast("AsyncGenerator[Raw]", self._bus.read_raw(DEFERRED, sorted(partitions), sure=True))
         async with contextlib.aclosing(records):  # a load that is cancelled lets go of its connection at once
             async for raw in records:
                 count += 1

@@ -38,22 +38,28 @@ class NarrowBus:
         """As Bus.publish; raise NotAllowed for an item of another topic."""
         items = tuple(items)
         for item in items:
-            name = item.topic.name if isinstance(item, Tombstone) else BY_STRUCT[type(item)].name
-            if name not in self._topics:
-                raise NotAllowed(f"{name}: not to be written from here")
+            self._require(item.topic if isinstance(item, Tombstone) else BY_STRUCT[type(item)])
         await self._bus.publish(items, within=within)
 
+    def _require(self, topic: Topic) -> None:
+        if topic.name not in self._topics:
+            raise NotAllowed(f"{topic.name}: not to be written from here")
+
     def read(
-        self, topic: Topic, partitions: Iterable[int] | None = None, *, tail: int | None = None
+        self, topic: Topic, partitions: Iterable[int] | None = None, *, tail: int | None = None, sure: bool = False
     ) -> AsyncIterator[Record]:
-        """As Bus.read."""
-        return self._bus.read(topic, partitions, tail=tail)
+        """As Bus.read; raise NotAllowed for what takes a mark in another topic."""
+        if sure:
+            self._require(topic)
+        return self._bus.read(topic, partitions, tail=tail, sure=sure)
 
     def read_raw(
-        self, topic: Topic, partitions: Iterable[int] | None = None, *, tail: int | None = None
+        self, topic: Topic, partitions: Iterable[int] | None = None, *, tail: int | None = None, sure: bool = False
     ) -> AsyncIterator[Raw]:
-        """As Bus.read_raw."""
-        return self._bus.read_raw(topic, partitions, tail=tail)
+        """As Bus.read_raw; raise NotAllowed as `read` does."""
+        if sure:
+            self._require(topic)
+        return self._bus.read_raw(topic, partitions, tail=tail, sure=sure)
 
     def follow(self, topic: Topic, caught_up: asyncio.Event) -> AsyncIterator[Record]:
         """As Bus.follow."""
@@ -78,6 +84,7 @@ class AsideBus:
         partitions: Iterable[int] | None = None,  # noqa: ARG002
         *,
         tail: int | None = None,  # noqa: ARG002
+        sure: bool = False,  # noqa: ARG002
     ) -> AsyncIterator[Record]:
         """Nothing is read here."""
         raise ReadOnly(f"{topic.name}: nothing is read aside")
@@ -88,6 +95,7 @@ class AsideBus:
         partitions: Iterable[int] | None = None,  # noqa: ARG002
         *,
         tail: int | None = None,  # noqa: ARG002
+        sure: bool = False,  # noqa: ARG002
     ) -> AsyncIterator[Raw]:
         """Nothing is read here."""
         raise ReadOnly(f"{topic.name}: nothing is read aside")

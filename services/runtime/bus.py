@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 from collections.abc import AsyncIterator, Iterable, Sequence
-from typing import Protocol
+from typing import Final, Protocol
 
 from schemas.catalog import Topic
 from schemas.events import Event
 from services.runtime.source import Raw
+
+MARK: Final = "mark"  # the key of a record by which the end of a partition is found
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -44,16 +46,20 @@ class Bus(Protocol):
         ...
 
     def read(
-        self, topic: Topic, partitions: Iterable[int] | None = None, *, tail: int | None = None
+        self, topic: Topic, partitions: Iterable[int] | None = None, *, tail: int | None = None, sure: bool = False
     ) -> AsyncIterator[Record]:
         """Yield the topic's records from its beginning, or the last `tail` of each partition, to its end at the call.
+
+        `sure`: with all that was acknowledged before the call. Else a broker that was paused, and hasn't heard yet that
+        it is the leader no more, may tell of an end that was passed long ago. It takes a mark in each partition, which
+        says nothing of any key: for compacted topics, and who owns the partitions.
 
         A record that doesn't decode is logged and left out. Raises BusUnavailable when the end can't be reached.
         """
         ...
 
     def read_raw(
-        self, topic: Topic, partitions: Iterable[int] | None = None, *, tail: int | None = None
+        self, topic: Topic, partitions: Iterable[int] | None = None, *, tail: int | None = None, sure: bool = False
     ) -> AsyncIterator[Raw]:
         """As `read`, with the records as the broker has them: for who needs little of each of very many."""
         ...

@@ -12,7 +12,7 @@ from schemas.events import Event
 from services.core.clock import Clock, SystemClock
 from services.core.errors import BusUnavailable
 from services.runtime import cut
-from services.runtime.bus import Record, Tombstone
+from services.runtime.bus import MARK, Record, Tombstone
 from services.runtime.consume import decode
 from services.runtime.membership import Membership
 from services.runtime.patience import FAREWELL, Patience
@@ -25,13 +25,15 @@ class MemoryBus:
 
     `down` set: nothing is taken and nothing is read. `lose_acks` set: what is published lands, and the caller hears
     BusUnavailable all the same, as after a time-out. `silent` set: it takes every call and answers none, as a broker
-    does that is stopped in its tracks.
+    does that is stopped in its tracks. `behind`: who reads and is not `sure` misses so many records of each partition,
+    as with a broker that was paused and still takes itself for the leader.
     """
 
     def __init__(self, clock: Clock | None = None) -> None:
         self.down = False
         self.lose_acks = False
         self.silent = False
+        self.behind = 0
         self.session = float("inf")
         self.patience = Patience()
         self.logs: dict[Slot, list[Raw]] = defaultdict(list)
@@ -82,10 +84,12 @@ class MemoryBus:
 
     def append(self, topic: Topic, key: str, value: bytes | None) -> None:
         """Put raw bytes at the end of a topic; tests bring unreadable records in this way."""
-        slot = (topic.name, partition_of(key, topic.partitions))
-        records = self.logs[slot]
+        self._put(topic, partition_of(key, topic.partitions), key, value)
+
+    def _put(self, topic: Topic, partition: int, key: str, value: bytes | None) -> None:
+        records = self.logs[topic.name, partition]
         headers = tuple(TRACING.headers())
-        records.append(Raw(slot[0], slot[1], len(records), key.encode(), value, self._clock.now(), headers))
+        records.append(Raw(topic.name, partition, len(records), key.encode(), value, self._clock.now(), headers))
 
     def events(self, topic: Topic) -> list[Event]:
         """Return every event that the topic holds, for assertions."""
@@ -94,14 +98,14 @@ class MemoryBus:
         return [record.event for record in records if record.event is not None]
 
     async def read(
-        self, topic: Topic, partitions: Iterable[int] | None = None, *, tail: int | None = None
+        self, topic: Topic, partitions: Iterable[int] | None = None, *, tail: int | None = None, sure: bool = False
     ) -> AsyncIterator[Record]:
         """See `bus.Bus.read`."""
-        async for raw in self.read_raw(topic, partitions, tail=tail):
+        async for raw in self.read_raw(topic, partitions, tail=tail, sure=sure):
             yield decode(raw)
 
     async def read_raw(
-        self, topic: Topic, partitions: Iterable[int] | None = None, *, tail: int | None = None
+        self, topic: Topic, partitions: Iterable[int] | None = None, *, tail: int | None = None, sure: bool = False
     ) -> AsyncIterator[Raw]:
         """See `bus.Bus.read_raw`."""
         if self.down:
@@ -109,6 +113,10 @@ class MemoryBus:
         cut.require(self._partitions)
         for partition in range(topic.partitions) if partitions is None else partitions:
             records = list(self.logs[topic.name, partition])
+            if sure:
+                self._put(topic, partition, MARK, None)
+            elif self.behind:
+                records = records[: -self.behind]
             for raw in records if tail is None else records[max(0, len(records) - tail) :]:
                 yield raw
 

@@ -11,7 +11,7 @@ import contextlib
 import logging
 import time
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
@@ -30,7 +30,7 @@ from schemas.events import Event
 from services.core.errors import BusUnavailable, ConfigError, StartError, UnreadableEvent
 from services.core.waiting import asked_to_end
 from services.runtime import cut, metrics
-from services.runtime.bus import Record, Tombstone
+from services.runtime.bus import MARK, Record, Tombstone
 from services.runtime.consume import decode
 from services.runtime.kafka_security import client_settings
 from services.runtime.membership import Membership
@@ -51,6 +51,15 @@ READ_MOST = 500  # records that are decoded before others get their turn in the 
 STALL = 30.0  # seconds without a record after which reading a topic to its end is given up
 
 _FATAL = (OutOfOrderSequenceNumber, ProducerFenced, UnknownProducerId)  # the producer never recovers from these
+
+
+class _Row(NamedTuple):
+    """What is appended."""
+
+    topic: str
+    partition: int
+    key: str
+    value: bytes | None
 
 
 class KafkaBus:
@@ -136,31 +145,36 @@ class KafkaBus:
         # Once: what is provisioned is never cut again.
         self._cut_as_said = self._cut_as_said or await cut.require_of(client)
 
-    async def publish(self, items: Iterable[Event | Tombstone], *, within: float = 10.0) -> None:  # noqa: C901 - a case a failure
+    async def publish(self, items: Iterable[Event | Tombstone], *, within: float = 10.0) -> None:
         """See `bus.Bus.publish`."""
+        items = tuple(items)
+        await self._append([_encode(item) for item in items], within)
+        metrics.published(items, time.time())
+
+    async def put_back(self, topic: Topic, partition: int, key: str, value: bytes, *, within: float = 10.0) -> None:
+        """Append octets that were a record once, as they were: for a person who has looked at a dead letter.
+
+        Raises BusUnavailable as `publish` does.
+        """
+        await self._append([_Row(topic.name, partition, key, value)], within)
+
+    async def _append(self, rows: Iterable[_Row], within: float) -> list[int]:  # noqa: C901 - a case a failure
+        """Return the offset of each row, once all are acknowledged."""
         if len(self._stuck) >= STUCK_MOST:
             raise BusUnavailable(f"{len(self._stuck)} records wait for the broker already")
         waiting: list[asyncio.Future[Any]] = []
-        items = tuple(items)
         headers = TRACING.headers()
         try:
             async with self._patience.within(within):
                 producer = await self._ready()
-                for item in items:
-                    topic, key, value = _encode(item)
+                for topic, partition, key, value in rows:
                     waiting.append(
-                        await producer.send(
-                            topic.name,
-                            value,
-                            key.encode(),
-                            partition=partition_of(key, topic.partitions),
-                            headers=headers,
-                        )
+                        await producer.send(topic, value, key.encode(), partition=partition, headers=headers)
                     )
                 for sent in waiting:
                     await asyncio.shield(sent)
                     self._patience.answered()
-            metrics.published(items, time.time())
+            return [sent.result().offset for sent in waiting]
         except TimeoutError as error:
             raise BusUnavailable(f"no acknowledgement within {within:g} s") from error
         except asyncio.CancelledError as error:
@@ -179,18 +193,6 @@ class KafkaBus:
                     sent.add_done_callback(self._unstick)
                 else:
                     _settle(sent)
-
-    async def put_back(self, topic: Topic, partition: int, key: str, value: bytes, *, within: float = 10.0) -> None:
-        """Append octets that were a record once, as they were: for a person who has looked at a dead letter.
-
-        Raises BusUnavailable as `publish` does.
-        """
-        try:
-            async with asyncio.timeout(within):
-                producer = await self._ready()
-                await producer.send_and_wait(topic.name, value, key.encode(), partition=partition)
-        except (TimeoutError, KafkaError, OSError) as error:
-            raise BusUnavailable(f"no acknowledgement: {error or type(error).__name__}") from error
 
     def _unstick(self, sent: asyncio.Future[Any]) -> None:
         self._stuck.discard(sent)
@@ -233,17 +235,17 @@ class KafkaBus:
         )
 
     async def read(
-        self, topic: Topic, partitions: Iterable[int] | None = None, *, tail: int | None = None
+        self, topic: Topic, partitions: Iterable[int] | None = None, *, tail: int | None = None, sure: bool = False
     ) -> AsyncIterator[Record]:
         """See `bus.Bus.read`."""
-        async for raw in self.read_raw(topic, partitions, tail=tail):
+        async for raw in self.read_raw(topic, partitions, tail=tail, sure=sure):
             try:
                 yield decode(raw)
             except UnreadableEvent as error:
                 log.error("topic=%s offset=%d event=unreadable error=%s", raw.topic, raw.offset, error)
 
     async def read_raw(
-        self, topic: Topic, partitions: Iterable[int] | None = None, *, tail: int | None = None
+        self, topic: Topic, partitions: Iterable[int] | None = None, *, tail: int | None = None, sure: bool = False
     ) -> AsyncIterator[Raw]:
         """See `bus.Bus.read_raw`."""
         slots = [TopicPartition(topic.name, p) for p in (range(topic.partitions) if partitions is None else partitions)]
@@ -252,7 +254,11 @@ class KafkaBus:
         async with _reader(self.bootstrap, self._client, slots, self._patience) as consumer:
             await self._require_cut(consumer._client)
             first = await consumer.beginning_offsets(slots)
-            last = await consumer.end_offsets(slots)
+            if sure:
+                marks = [_Row(topic.name, slot.partition, MARK, None) for slot in slots]
+                last = dict(zip(slots, await self._append(marks, STALL), strict=True))
+            else:
+                last = await consumer.end_offsets(slots)
             for slot in slots:
                 consumer.seek(slot, first[slot] if tail is None else max(first[slot], last[slot] - tail))
             remaining = {slot for slot in slots if last[slot] > await consumer.position(slot)}
@@ -565,10 +571,12 @@ def _raw(record: Any) -> Raw:  # noqa: ANN401 - aiokafka ships no types
     )
 
 
-def _encode(item: Event | Tombstone) -> tuple[Topic, str, bytes | None]:
+def _encode(item: Event | Tombstone) -> _Row:
     if isinstance(item, Tombstone):
-        return item.topic, item.key, None
-    return BY_STRUCT[type(item)], key_of(item), wire.encode(item)
+        topic, key, value = item.topic, item.key, None
+    else:
+        topic, key, value = BY_STRUCT[type(item)], key_of(item), wire.encode(item)
+    return _Row(topic.name, partition_of(key, topic.partitions), key, value)
 
 
 def _settle(sent: asyncio.Future[Any]) -> None:

@@ -63,7 +63,7 @@ class Table(Generic[E]):
         Nothing of it is there before all of it is: what was deleted since would be taken for what waits.
         """
         loaded: dict[str, E] = {}
-        async for record in self._bus.read(self._topic, sorted(partitions)):
+        async for record in self._bus.read(self._topic, sorted(partitions), sure=True):
             if record.event is None:
                 loaded.pop(record.key, None)
             else:

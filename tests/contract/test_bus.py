@@ -22,7 +22,7 @@ from services.core.errors import (
     StartError,
     TooManyDeadLetters,
 )
-from services.runtime.bus import Record, Stateless, Tombstone
+from services.runtime.bus import MARK, Record, Stateless, Tombstone
 from services.runtime.consume import Consumer
 from services.runtime.fakes import MemoryBus
 from services.runtime.kafka import KafkaBus
@@ -160,6 +160,34 @@ async def test_the_tail_of_a_partition_is_its_last_records(bus: Bus) -> None:
     assert len(records) == 5
     assert isinstance(records[-1].event, Pending)
     assert records[-1].event.attempt == 29
+
+
+async def test_who_has_to_be_sure_reads_all_and_leaves_a_mark_that_says_nothing(bus: Bus) -> None:
+    one = Pending(id=received().id)
+    await bus.publish([one])
+    partition = Table(bus, PENDING, Pending).partition_of(one.id)
+    for _ in range(2):
+        records = [record async for record in bus.read(PENDING, [partition], sure=True)]
+        assert one in [record.event for record in records]
+    (mark, again) = [record async for record in bus.read(PENDING, [partition], tail=2)]
+    assert [(each.key, each.event) for each in (mark, again)] == [(MARK, None)] * 2
+    table = Table(bus, PENDING, Pending)
+    await table.load([partition])
+    assert (one.id in table, MARK in table) == (True, False)
+
+
+async def test_a_broker_that_is_leader_no_more_hides_nothing_from_a_table() -> None:
+    bus = MemoryBus()
+    table, one = Table(bus, PENDING, Pending), Pending(id=received().id)
+    table.put(one)
+    await table.flush()
+    table.delete(one.id)
+    await table.flush()
+    bus.behind = 1
+    assert [record.event async for record in bus.read(PENDING, [table.partition_of(one.id)])] == [one]
+    fresh = Table(bus, PENDING, Pending)
+    await fresh.load(range(PENDING.partitions))
+    assert one.id not in fresh
 
 
 async def test_a_follower_catches_up_and_goes_on(bus: Bus) -> None:

@@ -586,6 +586,23 @@ async def test_an_entry_whose_outcome_is_already_there_goes(bench: Bench) -> Non
     assert arrived(bench) == [(B,)]
 
 
+async def test_what_has_ended_stays_ended_though_the_brokers_leader_of_before_answers(bench: Bench) -> None:
+    """A broker that was paused for longer than its session says where its log ends, which is not where the log ends."""
+    disposition = await bench.message()
+    bench.mta.manners.recipients = {B: (450, "4.2.1 busy")}
+    await bench.handle(disposition)
+    await bench.delivery.before_commit()
+    bench.mta.manners.recipients = {}
+    await bench.run(61)
+    await bench.delivery.before_commit()
+    bench.bus.behind = 2  # neither the mark of the attempt nor its end; and no outcome
+    bench.delivery = bench.another()
+    await bench.delivery.assigned(ALL)
+    bench.bus.behind = 0
+    await bench.run(100)
+    assert arrived(bench) == [(B,)]
+
+
 async def test_a_release_goes_out_beside_what_waits_of_the_same_message(bench: Bench) -> None:
     branches = (
         Branch(recipients=(B,), action=Action.DELIVER, rule="r", reason=""),
