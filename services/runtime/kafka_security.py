@@ -12,8 +12,11 @@ import msgspec
 
 from services.core.errors import ConfigError
 from services.runtime.config import load
+from services.runtime.kafka_connection import mend
 
 PREFIX = "GATEPOST_KAFKA_"
+
+mend()  # here, for whoever makes a client asks for its settings
 
 
 class KafkaSecurity(msgspec.Struct, frozen=True, kw_only=True):
