@@ -99,6 +99,18 @@ async def test_it_rests_most_of_the_time() -> None:
     assert 0 < float(out) < 1  # of two seconds in which it never waited for anything
 
 
+async def test_it_gets_on_where_the_cores_are_never_free() -> None:
+    cores = range(os.cpu_count() or 1)
+    spinning = [await asyncio.create_subprocess_exec(sys.executable, "-c", "while True: pass") for _ in cores]
+    try:
+        process, _ = await started("while time.process_time() < 0.05: pass")
+        assert await ended(process) == 0
+    finally:
+        for each in spinning:
+            each.kill()
+            await each.wait()
+
+
 @pytest.mark.parametrize("then", ["time.sleep(60)", "while True: pass"])
 @pytest.mark.parametrize("killed", ["the shell's", "metronome"])
 async def test_nothing_of_it_stays_when_a_part_was_killed(killed: str, then: str) -> None:
