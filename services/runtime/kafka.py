@@ -255,8 +255,10 @@ class KafkaBus:
             await self._require_cut(consumer._client)
             first = await consumer.beginning_offsets(slots)
             if sure:
-                marks = [_Row(topic.name, slot.partition, MARK, None) for slot in slots]
-                last = dict(zip(slots, await self._append(marks, STALL), strict=True))
+                marks = await self._append([_Row(topic.name, slot.partition, MARK, None) for slot in slots], STALL)
+                if min(marks) < 0:  # appended again after a lost answer, and the broker doesn't remember where
+                    raise BusUnavailable(f"{topic.name}: where its end is was not said")
+                last = dict(zip(slots, marks, strict=True))
             else:
                 last = await consumer.end_offsets(slots)
             for slot in slots:

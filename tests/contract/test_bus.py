@@ -176,6 +176,21 @@ async def test_who_has_to_be_sure_reads_all_and_leaves_a_mark_that_says_nothing(
     assert (one.id in table, MARK in table) == (True, False)
 
 
+async def test_a_mark_whose_place_nobody_says_is_no_end(kafka: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The trap: acknowledged as a duplicate that the broker has forgotten, a record's offset is -1: an empty table."""
+    bus = KafkaBus(kafka, "tests")
+
+    async def forgotten(rows: Sequence[object], _: float) -> list[int]:
+        return [-1 for _ in rows]
+
+    monkeypatch.setattr(bus, "_append", forgotten)
+    try:
+        with pytest.raises(BusUnavailable):
+            await Table(bus, PENDING, Pending).load([0])
+    finally:
+        await bus.close()
+
+
 async def test_a_broker_that_is_leader_no_more_hides_nothing_from_a_table() -> None:
     bus = MemoryBus()
     table, one = Table(bus, PENDING, Pending), Pending(id=received().id)
