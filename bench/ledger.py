@@ -32,6 +32,11 @@ class Entry:
         """Whether the sender heard 250 after the final dot."""
         return self.code == TAKEN
 
+    @property
+    def took_ms(self) -> float:
+        """How long it took to arrive; infinity for what did not."""
+        return (self.arrivals[0][0] - self.started) * 1000 if self.arrivals else math.inf
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Figures:
@@ -101,7 +106,7 @@ class Ledger:
 
     def end_to_end_ms(self) -> list[float]:
         """Return how long each message took, in the order of the entries; infinity for what did not arrive."""
-        return [(each.arrivals[0][0] - each.started) * 1000 if each.arrivals else math.inf for each in self.entries]
+        return [entry.took_ms for entry in self.entries]
 
     def figures(self) -> Figures:
         """Return what the run showed."""
@@ -117,7 +122,7 @@ class Ledger:
             changed=sum(any(not same(entry, wire) for _, wire in entry.arrivals) for entry in self.entries),
             changed_bodies=sum(any(not same_body(each, wire) for _, wire in each.arrivals) for each in self.entries),
             accept_ms=sorted((entry.replied - entry.started) * 1000 for entry in taken),
-            end_to_end_ms=sorted((entry.arrivals[0][0] - entry.started) * 1000 for entry in arrived),
+            end_to_end_ms=sorted(entry.took_ms for entry in arrived),
             accepted_per_s=_rate(len(taken), began, max((entry.replied for entry in taken), default=began)),
             arrived_per_s=_rate(len(arrived), began, max((e.arrivals[0][0] for e in arrived), default=began)),
         )

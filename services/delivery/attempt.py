@@ -20,19 +20,7 @@ from services.core.headers import header_end
 from services.core.stored import unpack
 from services.delivery.budget import Budget
 from services.delivery.config import DeliveryConfig
-from services.delivery.decide import (
-    BCC,
-    Concluded,
-    Pace,
-    Reply,
-    Result,
-    Stage,
-    conclude,
-    ended,
-    expires_at,
-    untold,
-    without,
-)
+from services.delivery.decide import BCC, Concluded, Pace, Reply, Result, Stage, conclude, ended, expires_at, without
 from services.delivery.gone import withdrawn
 from services.delivery.hops import Hops, from_pool
 from services.delivery.notices import Notices
@@ -110,7 +98,8 @@ class Attempts:
         else:
             nowhere = Reply(0, f"no host is configured for {received.domain}", Stage.CONNECT)
             relayed = Relayed(dict.fromkeys(entry.recipients, Result(nowhere)), reached=False)
-        concluded = conclude(
+        concluding = partial(
+            conclude,
             entry,
             relayed.results,
             now=self._clock.now(),
@@ -119,13 +108,11 @@ class Attempts:
             pace=self._pace,
         )
         try:
-            concluded = await self._notices.with_bounce(entry, concluded)
+            concluded = await self._notices.with_bounce(entry, concluding())
         except Temporary as error:
             # Not raised: who has the message now would get it again.
             log.warning("id=%s event=bounce-put-off error=%s: %s", received.id, type(error).__name__, error)
-            now = self._clock.now()
-            until = now + self._pace.after(entry.attempts + 1, self._chance())
-            concluded = untold(entry, concluded, now=now, until=until)
+            concluded = concluding(told=False)
         if relayed.removed:
             concluded = without(concluded, relayed.removed)
         return Attempted(concluded, relayed)

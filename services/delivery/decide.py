@@ -208,17 +208,21 @@ class Pace:
     first: float
     most: float
 
-    def after(self, attempts: int, chance: float) -> float:
-        """Return the seconds to wait after so many attempts."""
-        return backoff.delay(attempts, chance, first=self.first, most=self.most)
-
 
 def conclude(
-    entry: Deferred, results: Mapping[str, Result], *, now: float, chance: float, expires: float, pace: Pace
+    entry: Deferred,
+    results: Mapping[str, Result],
+    *,
+    now: float,
+    chance: float,
+    expires: float,
+    pace: Pace,
+    told: bool = True,
 ) -> Concluded:
     """Return what follows from one attempt for all of the entry's recipients.
 
-    Terminal results become outcomes, equal ones together. The rest waits, or expires when its time is over.
+    Terminal results become outcomes, equal ones together. The rest waits, or expires when its time is over. `told`
+    False: nobody can be told now, so that only who has the message has his end, and all others wait.
     """
     received = entry.disposition.received
     attempts = entry.attempts + 1
@@ -230,11 +234,11 @@ def conclude(
         match result.reply.kind:
             case Kind.DELIVERED:
                 done[State.DELIVERED, result].append(recipient)
-            case Kind.PERMANENT:
+            case Kind.PERMANENT if told:
                 done[State.BOUNCED, result].append(recipient)
-            case Kind.TEMPORARY if now >= expires:
+            case Kind.TEMPORARY if told and now >= expires:
                 done[State.EXPIRED, result].append(recipient)
-            case Kind.TEMPORARY:
+            case _:
                 waiting[recipient] = result
     outcomes = tuple(
         _outcome(received, recipients, state, result, now=now, attempts=attempts, duplicate=duplicate)
@@ -243,11 +247,12 @@ def conclude(
     if not waiting:
         return Concluded(outcomes, None)
     last = next(reversed(waiting.values()))
+    next_at = now + backoff.delay(attempts, chance, first=pace.first, most=pace.most)
     rest = msgspec.structs.replace(
         entry,
         recipients=tuple(waiting),
         attempts=attempts,
-        next_at=min(now + pace.after(attempts, chance), expires),
+        next_at=min(next_at, expires) if now < expires else next_at,
         reply=last.reply.line,
         tried_at=now,
         host=last.host,
@@ -264,25 +269,6 @@ def without(concluded: Concluded, removed: tuple[str, ...]) -> Concluded:
         for one in concluded.outcomes
     ]
     return Concluded(tuple(outcomes), concluded.waiting, concluded.notices)
-
-
-def untold(entry: Deferred, concluded: Concluded, *, now: float, until: float) -> Concluded:
-    """Return the same, where only who has the message has his end: of the others the sender can't be told yet."""
-    ends = [one for one in concluded.outcomes if one.state is State.DELIVERED]
-    open_ends = [one for one in concluded.outcomes if one.state is not State.DELIVERED]
-    waiting = concluded.waiting or msgspec.structs.replace(
-        entry,
-        recipients=(),
-        attempts=entry.attempts + 1,
-        next_at=until,
-        reply=open_ends[-1].reply,
-        tried_at=now,
-        host=open_ends[-1].host,
-        under_way=False,
-        possible_duplicate=any(one.possible_duplicate for one in open_ends),
-    )
-    left = [recipient for one in open_ends for recipient in one.recipients]
-    return Concluded(tuple(ends), msgspec.structs.replace(waiting, recipients=(*waiting.recipients, *left)))
 
 
 def put_off(entry: Deferred, reply: str, until: float) -> Concluded:

@@ -572,13 +572,17 @@ async def test_what_was_handled_but_never_published_is_done_again_after_a_rebala
     assert [o.state for o in await bench.handle(disposition)] == [State.DELIVERED]
 
 
-async def test_an_entry_whose_outcome_is_already_there_goes(bench: Bench) -> None:
-    disposition = await bench.message()
+async def delivered_later(bench: Bench) -> None:
+    """Deliver a message that was put off, and written into the table, at first."""
     bench.mta.manners.recipients = {B: (450, "4.2.1 busy")}
-    await bench.handle(disposition)
+    await bench.deliver()
     await bench.delivery.before_commit()
     bench.mta.manners.recipients = {}
-    await bench.run(61)  # outcome published, and the crash comes before the tombstone
+    await bench.run(61)
+
+
+async def test_an_entry_whose_outcome_is_already_there_goes(bench: Bench) -> None:
+    await delivered_later(bench)  # outcome published, and the crash comes before the tombstone
     bench.delivery = bench.another()
     await bench.delivery.assigned(ALL)
     await bench.run(100)
@@ -588,12 +592,7 @@ async def test_an_entry_whose_outcome_is_already_there_goes(bench: Bench) -> Non
 
 async def test_what_has_ended_stays_ended_though_the_brokers_leader_of_before_answers(bench: Bench) -> None:
     """A broker that was paused for longer than its session says where its log ends, which is not where the log ends."""
-    disposition = await bench.message()
-    bench.mta.manners.recipients = {B: (450, "4.2.1 busy")}
-    await bench.handle(disposition)
-    await bench.delivery.before_commit()
-    bench.mta.manners.recipients = {}
-    await bench.run(61)
+    await delivered_later(bench)
     await bench.delivery.before_commit()
     bench.bus.behind = 2  # neither the mark of the attempt nor its end; and no outcome
     bench.delivery = bench.another()
